@@ -1,0 +1,25 @@
+"""The built-in baselines. This module only registers ids, so that listing them imports nothing heavy."""
+
+from __future__ import annotations
+
+
+def register() -> None:
+    """Register every built-in baseline (the entry point ``leakybench.baselines``)."""
+    from suite import register_baseline
+
+    for id, name, summary in (
+        ("FullyConnected-v0", "FullyConnected", "plain deep network: no skip connection"),
+        ("ResNet-v0", "ResNet", "residual network: effective depth 0"),
+        ("LeakyResNet-v0", "LeakyResNet", "leaky residual network of a given effective depth"),
+    ):
+        register_baseline(id, entry_point=f"baselines.{_module(name)}:{name}", summary=summary, steps=True)
+    for id, name, summary in (
+        ("Mean-v0", "Mean", "the mean of the training targets: test error 1 by definition"),
+        ("Ridge-v0", "Ridge", "linear ridge regression, penalty by cross-validation on the training data"),
+        ("KernelRidge-v0", "KernelRidge", "kernel ridge regression, kernel width and penalty by cross-validation"),
+    ):
+        register_baseline(id, entry_point=f"baselines.references:{name}", summary=summary)
+
+
+def _module(name: str) -> str:
+    return {"FullyConnected": "fully_connected", "ResNet": "resnet", "LeakyResNet": "leaky_resnet"}[name]

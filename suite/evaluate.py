@@ -1,0 +1,165 @@
+"""One run: a baseline on a task with a seed, from fit to record."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from suite import provenance
+from suite.baseline import Baseline, FitReport, Model, check_preset
+from suite.errors import CollapsedError, DivergedError, UsageError
+from suite.record import Record, RunSpec
+from suite.registration import BaselineSpec, baselines, parse_id, tasks
+from suite.seeding import check_seed
+from suite.task import Split, Task
+
+
+def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "standard") -> Record:
+    """Fit ``baseline`` on ``task`` and measure the result.
+
+    Args:
+        baseline: from :func:`suite.make_baseline`, or any object with ``fit(train, *, seed, preset)``.
+        task: from :func:`suite.make`.
+        seed: of the baseline's draws (initial weights). The task's own seed is fixed when it is made.
+        preset: ``smoke``, ``standard``, ``converged`` or ``paper``.
+
+    Returns:
+        The record. Collapse and divergence are statuses, not exceptions; an error of the code itself is raised.
+
+    Raises:
+        UsageError: a wrong argument.
+    """
+    check_seed(seed)
+    check_preset(preset)
+    run = run_spec(baseline, task, seed=seed, preset=preset)
+    clock = Clock()
+    with clock("setup"):
+        train, test, true_rank = task.train, task.test, task.true_rank
+    common = {"run": run, "true_rank": true_rank}
+    try:
+        with clock("fit"):
+            model = baseline.fit(train, seed=seed, preset=preset)
+        report = getattr(model, "report", None) or FitReport()
+    except DivergedError as error:
+        return _finish(common, clock, FitReport(status="diverged", message=str(error)))
+    except CollapsedError as error:
+        return _finish(common, clock, FitReport(status="collapsed", message=str(error)))
+    if report.status == "diverged":
+        return _finish(common, clock, report)
+    with clock("evaluation"):
+        test_error, train_error = relative_error(model, test), relative_error(model, train)
+    if test_error is None or train_error is None:
+        message = "the model's predictions are not finite"
+        return _finish(common, clock, dataclasses.replace(report, status="diverged", message=message))
+    common |= {"test_error": test_error, "train_error": train_error}
+    if report.status != "ok":
+        return _finish(common, clock, report)
+    with clock("measures"):
+        from suite.measures.run import measure_model
+
+        measured = measure_model(model, train, test)
+    rank = measured.bottleneck_rank
+    common |= {
+        "bottleneck_rank": rank,
+        "rank_recovered": None if rank is None or true_rank is None else rank == true_rank,
+        "rank_evidence": measured.rank_evidence,
+        "measures": measured.values,
+        "arrays": {**report.arrays, **measured.arrays},
+    }
+    return _finish(common, clock, report)
+
+
+def run_spec(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSpec:
+    """The spec of a run of built objects; overrides are what differs from the registered spec."""
+    if not isinstance(task, Task):
+        raise UsageError(f"a task needs train, test, true_rank, spec and seed, got {type(task).__name__}")
+    if not callable(getattr(baseline, "fit", None)):
+        raise UsageError(f"a baseline needs fit(train, *, seed, preset), got {type(baseline).__name__}")
+    spec = getattr(baseline, "spec", None) or _adhoc_spec(baseline)
+    if task.seed != seed:
+        # a record states one seed; an unequal pair is an override of the task's
+        task_overrides: dict[str, Any] = {"seed": task.seed}
+    else:
+        task_overrides = {}
+    return RunSpec(
+        task=task.spec.id,
+        baseline=spec.id,
+        seed=seed,
+        preset=preset,
+        source=provenance.source_of(task.spec, spec),
+        task_overrides=task_overrides | _overrides(task.spec, tasks),
+        baseline_overrides=_overrides(spec, baselines),
+    )
+
+
+def _adhoc_spec(baseline: object) -> BaselineSpec:
+    """A spec for an object that was never registered, so that a notebook can evaluate one."""
+    kind = type(baseline)
+    settings = dataclasses.asdict(baseline) if dataclasses.is_dataclass(baseline) else {}  # type: ignore[call-overload]
+    settings.pop("spec", None)
+    name = "".join(char for char in kind.__name__ if char.isalnum()) or "Baseline"
+    parse_id(id := f"adhoc/{name}-v0")
+    return BaselineSpec(id=id, entry_point=f"{kind.__module__}:{kind.__name__}", kwargs=settings)
+
+
+def _overrides(spec: Any, registry: Any) -> dict[str, Any]:
+    registered = registry.spec(spec.id).kwargs if spec.id in registry else {}
+    return {key: value for key, value in spec.kwargs.items() if key not in registered or registered[key] != value}
+
+
+def relative_error(model: Model, split: Split) -> float | None:
+    """Mean squared error over the variance of the targets: sum |f(x) - y|^2 / sum |y - mean(y)|^2; None if not finite.
+
+    Raises:
+        UsageError: predictions of another shape than the targets.
+    """
+    predicted = np.asarray(model.predict(split.inputs), dtype=np.float64)
+    if predicted.shape != split.targets.shape:
+        raise UsageError(f"predictions have shape {predicted.shape}, the targets {split.targets.shape}")
+    targets = split.targets.astype(np.float64)
+    spread = float(np.sum((targets - targets.mean(axis=0)) ** 2))
+    if spread == 0.0:
+        raise UsageError("the targets are constant: a relative error is not defined")
+    error = float(np.sum((predicted - targets) ** 2)) / spread
+    return error if np.isfinite(error) else None
+
+
+class Clock:
+    """Wall-clock seconds by phase; ``with clock("fit"): ...``."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, phase: str) -> Clock:
+        self._phase = phase
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self.seconds[self._phase] = time.perf_counter() - self._start
+
+
+def _finish(common: Mapping[str, Any], clock: Clock, report: FitReport) -> Record:
+    training = dict(report.values)
+    seconds = dict(clock.seconds)
+    # a baseline that warms up says how long, so that compilation and first touches are not in the measured time
+    if "warmup_seconds" in training:
+        warmup = float(training.pop("warmup_seconds"))
+        seconds["setup"] += warmup
+        seconds["fit"] = max(seconds["fit"] - warmup, 0.0)
+    wall_clock = {**seconds, "total": sum(seconds.values()), "threads": training.pop("threads", 1)}
+    arrays = {"arrays": dict(report.arrays)} if "arrays" not in common else {}
+    return Record(
+        status=report.status,
+        message=report.message,
+        wall_clock=wall_clock,
+        training=training,
+        provenance=provenance.provenance(),
+        **{**common, **arrays},
+    )

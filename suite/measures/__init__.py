@@ -1,0 +1,1 @@
+"""Pure functions on float64 arrays that measure a trained network. Rows are samples."""

@@ -1,0 +1,224 @@
+"""One run: its spec (what was asked) and its record (what came out), both plain JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+
+from suite.baseline import check_preset
+from suite.errors import UsageError
+from suite.registration import canonical_json, digest, parse_id
+from suite.seeding import check_seed
+
+SCHEMA = 1
+STATUSES = ("ok", "collapsed", "diverged", "timeout", "oom", "error", "interrupted")
+FAILED = ("timeout", "oom", "error", "interrupted")
+"""Statuses of runs that did not end by themselves; ``--retry failed`` runs them again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """What defines a run. Two runs with equal specs give equal records, times apart.
+
+    Attributes:
+        task, baseline: registered ids.
+        task_overrides, baseline_overrides: keyword overrides, plain JSON.
+        seed: of the task's draws and of the baseline's, by separate roles.
+        preset: how long training takes (see ``suite.baseline.PRESETS``).
+        source: version of the code that gives the result (see ``suite.provenance.source_version``).
+    """
+
+    task: str
+    baseline: str
+    seed: int
+    preset: str
+    source: str
+    task_overrides: Mapping[str, Any] = field(default_factory=dict)
+    baseline_overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parse_id(self.task)
+        parse_id(self.baseline)
+        check_seed(self.seed)
+        check_preset(self.preset)
+        if not isinstance(self.source, str) or not self.source:
+            raise UsageError(f"source of a run must be a non-empty text, got {self.source!r}")
+        for name in ("task_overrides", "baseline_overrides"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise UsageError(f"{name} of a run must map names to values, got {getattr(self, name)!r}")
+
+    @cached_property
+    def run_id(self) -> str:
+        """24 hexadecimal digits: the key of cache, store and leaderboard."""
+        return digest(dataclasses.asdict(self), length=24)
+
+    @property
+    def task_label(self) -> str:
+        """The task's id with its overrides: ``LowRank-k3-v0[d=50]``."""
+        return label(self.task, self.task_overrides)
+
+    @property
+    def baseline_label(self) -> str:
+        """The baseline's id with its overrides: ``LeakyResNet-v0[steps=adaptive]``."""
+        return label(self.baseline, self.baseline_overrides)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        _check_fields(cls, data)
+        return cls(**data)
+
+
+def label(id: str, overrides: Mapping[str, Any]) -> str:
+    """An id with its overrides in brackets, sorted by name; the id alone where there are none."""
+    if not overrides:
+        return id
+    inside = ",".join(
+        f"{k}={v if isinstance(v, str) else canonical_json(v)}" for k, v in sorted(overrides.items())
+    )
+    return f"{id}[{inside}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What one run gave.
+
+    Attributes:
+        run: the spec; ``run_id`` is its hash.
+        status: one of ``STATUSES``; ``message`` says why where it is not ok.
+        test_error: mean squared error on the test set over the variance of its targets (the mean predictor scores 1).
+        train_error: the same on the training set.
+        true_rank: of the task; None for real data.
+        bottleneck_rank: the measured rank; None when the run collapsed, diverged or has no estimate.
+        rank_recovered: whether the two agree; None where either is missing.
+        rank_evidence: the default estimator's name, layer and spectral gap, and every estimator's own value.
+        wall_clock: seconds of ``setup``, ``fit``, ``evaluation``, ``measures``; ``threads`` used.
+        training: what the baseline reports of itself (objective, criticality residual, evaluations, curve, step-sizes).
+        measures: the numbers of ``suite.measures`` on this run.
+        provenance: versions, commit, machine, time: never part of a comparison of results.
+        arrays: larger arrays, kept beside the JSON as .npz; not in the JSON.
+    """
+
+    run: RunSpec
+    status: str
+    message: str = ""
+    test_error: float | None = None
+    train_error: float | None = None
+    true_rank: int | None = None
+    bottleneck_rank: int | None = None
+    rank_recovered: bool | None = None
+    rank_evidence: Mapping[str, Any] = field(default_factory=dict)
+    wall_clock: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    measures: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    schema: int = SCHEMA
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise UsageError(f"status must be one of {', '.join(STATUSES)}, got {self.status!r}")
+        for name in ("test_error", "train_error"):
+            value = getattr(self, name)
+            if value is not None and not _is_number(value):
+                raise UsageError(f"{name} must be a finite number or null, got {value!r}")
+        for name in ("true_rank", "bottleneck_rank"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise UsageError(f"{name} must be an integer, at least 0, or null, got {value!r}")
+        if self.rank_recovered is not None and not isinstance(self.rank_recovered, bool):
+            raise UsageError(f"rank_recovered must be true, false or null, got {self.rank_recovered!r}")
+        for name in ("rank_evidence", "wall_clock", "training", "measures", "provenance"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise UsageError(f"{name} must be an object, got {getattr(self, name)!r}")
+        if not isinstance(self.message, str):
+            raise UsageError(f"message must be text, got {self.message!r}")
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the ``run_id`` with them. Numbers that are not finite become null."""
+        data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "arrays"}
+        data["run"] = dataclasses.asdict(self.run)
+        return {"run_id": self.run_id, **_finite(data)}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Check and read a record.
+
+        Raises:
+            UsageError: another schema, a missing or unknown field, a wrong type, or a run_id that is not the spec's hash.
+        """
+        if not isinstance(data, Mapping):
+            raise UsageError(f"a record must be an object, got {type(data).__name__}")
+        if data.get("schema") != SCHEMA:
+            raise UsageError(f"record schema {data.get('schema')!r} is not the supported {SCHEMA}")
+        fields = {key: value for key, value in data.items() if key != "run_id"}
+        if "arrays" in fields:
+            raise UsageError("a record's arrays live in its .npz file, not in the JSON")
+        _check_fields(cls, fields)
+        run = RunSpec.from_dict(fields.pop("run"))
+        if data.get("run_id") != run.run_id:
+            raise UsageError(f"run_id {data.get('run_id')!r} is not the hash of the run's spec, {run.run_id}")
+        return cls(run=run, **fields)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Inverse of :meth:`to_json`; the same errors as :meth:`from_dict`."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"a record must be JSON: {error}") from None
+        return cls.from_dict(data)
+
+    def comparable(self) -> dict[str, Any]:
+        """The part of a record that must not depend on engine, order or machine load: all but times and provenance."""
+        data = self.to_dict()
+        for name in ("wall_clock", "provenance"):
+            del data[name]
+        return data
+
+
+def _check_fields(cls: type, data: object) -> None:
+    if not isinstance(data, Mapping):
+        raise UsageError(f"a {cls.__name__} must be an object, got {type(data).__name__}")
+    known = {f.name for f in dataclasses.fields(cls)}
+    required = {
+        f.name
+        for f in dataclasses.fields(cls)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
+    if unknown := sorted(str(key) for key in data if key not in known):
+        raise UsageError(f"a {cls.__name__} has no field {unknown[0][:60]!r}")
+    if missing := sorted(required - data.keys()):
+        raise UsageError(f"a {cls.__name__} lacks the field {missing[0]!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _finite(value: Any) -> Any:
+    """Numpy scalars and arrays as plain numbers and lists; nan and infinity as None (JSON has neither)."""
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _finite(value.tolist())
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,376 @@
+"""Ids, specs and the two registries (tasks and baselines).
+
+An id is ``[namespace/]Name[-variant]-vN``. Its meaning never changes: a change of meaning is a new version. A
+spec says how to build what an id names, as plain JSON, so that a worker in another process can build the same.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+import fnmatch
+import hashlib
+import importlib
+import importlib.metadata
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+from suite.errors import PluginError, RegistrationError, UnknownIdError, UsageError
+from suite.seeding import check_seed
+
+if TYPE_CHECKING:
+    from suite.baseline import Baseline
+    from suite.task import Task
+
+ID_PATTERN = re.compile(
+    r"^(?:(?P<namespace>[A-Za-z][A-Za-z0-9_]{0,63})/)?"
+    r"(?P<name>[A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z0-9_.]+)*?)-v(?P<version>0|[1-9][0-9]{0,5})$"
+)
+ID_FORM = "[namespace/]Name[-variant]-vN"
+MAX_ID_LENGTH = 128
+ENTRY_POINT_PATTERN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
+def parse_id(text: object) -> tuple[str | None, str, int]:
+    """Split an id into (namespace, name, version); raise :class:`RegistrationError` on another form."""
+    match = ID_PATTERN.fullmatch(text) if isinstance(text, str) and len(text) <= MAX_ID_LENGTH else None
+    if match is None:
+        shown = text if not isinstance(text, str) or len(text) <= MAX_ID_LENGTH else text[:40] + "..."
+        raise RegistrationError(f"malformed id {shown!r}: expected {ID_FORM}, as in LowRank-k3-v0")
+    return match["namespace"], match["name"], int(match["version"])
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no nan (so that equal values hash equally)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def digest(value: object, length: int = 16) -> str:
+    """The first ``length`` hexadecimal digits of the SHA-256 of :func:`canonical_json`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def _plain(value: object, where: str) -> Any:
+    """``value`` through JSON and back (tuples become lists), or one line that says what cannot travel."""
+    try:
+        return json.loads(canonical_json(value))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where} must be plain JSON values (numbers, text, lists, true/false/null): {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """How to build what an id names.
+
+    Attributes:
+        id: ``[namespace/]Name[-variant]-vN``.
+        entry_point: ``package.module:Class``, imported only when the object is built.
+        kwargs: keyword arguments of the class, plain JSON; overrides are merged into it.
+        summary: one line for listings.
+        plugin: the distribution that registered the id (None: registered by hand in this process).
+    """
+
+    kind: ClassVar[str] = "object"
+
+    id: str
+    entry_point: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
+    plugin: str | None = None
+
+    def __post_init__(self) -> None:
+        parse_id(self.id)
+        if not isinstance(self.entry_point, str) or not ENTRY_POINT_PATTERN.fullmatch(self.entry_point):
+            raise RegistrationError(
+                f"entry point of {self.id} must read 'package.module:Class', got {self.entry_point!r}"
+            )
+        if not isinstance(self.kwargs, Mapping) or not all(isinstance(key, str) for key in self.kwargs):
+            raise RegistrationError(f"kwargs of {self.id} must map names to values, got {self.kwargs!r}")
+        object.__setattr__(self, "kwargs", _plain(dict(self.kwargs), f"kwargs of {self.id}"))
+        for name, allowed in (("summary", str), ("plugin", str | None)):
+            if not isinstance(getattr(self, name), allowed):
+                raise RegistrationError(f"{name} of {self.id} must be text, got {getattr(self, name)!r}")
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Self:
+        """The same spec with ``overrides`` merged into its kwargs."""
+        return dataclasses.replace(self, kwargs={**self.kwargs, **_plain(dict(overrides), f"overrides of {self.id}")})
+
+    def to_json(self) -> str:
+        """One line of canonical JSON; :meth:`from_json` inverts it."""
+        return canonical_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a spec back, refusing unknown and missing fields by name."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"a {cls.kind} spec must be JSON: {error}") from None
+        names = {f.name for f in dataclasses.fields(cls)}
+        if not isinstance(data, dict) or not {"id", "entry_point"} <= data.keys() <= names:
+            raise UsageError(f"a {cls.kind} spec has the fields {sorted(names)}, got {text[:120]!r}")
+        return cls(**data)
+
+    @property
+    def digest(self) -> str:
+        """Hash of what is built: the id, the entry point and the kwargs (not the summary)."""
+        return digest([self.kind, self.id, self.entry_point, self.kwargs])
+
+    def load(self) -> Callable[..., Any]:
+        """Import and return the class that ``entry_point`` names."""
+        module_name, attribute = self.entry_point.split(":")
+        owner = f"plugin {self.plugin}" if self.plugin else "its registration"
+        try:
+            found = getattr(importlib.import_module(module_name), attribute)
+        except Exception as error:
+            raise PluginError(
+                f"{self.id} cannot be loaded from {self.entry_point} ({owner}): {type(error).__name__}: {error}"
+            ) from error
+        if not callable(found):
+            raise PluginError(f"{self.entry_point} of {self.id} ({owner}) is not callable")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Spec):
+    """Spec of a task. ``true_rank`` is what the id declares, for listings; the built task certifies it."""
+
+    kind: ClassVar[str] = "task"
+    true_rank: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rank = self.true_rank
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+            raise RegistrationError(f"true_rank of {self.id} must be a positive integer or None, got {rank!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineSpec(Spec):
+    """Spec of a baseline. ``steps`` says whether it has layer step-sizes, so that sweeps can cross it with the rules."""
+
+    kind: ClassVar[str] = "baseline"
+    steps: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.steps, bool):
+            raise RegistrationError(f"steps of {self.id} must be true or false, got {self.steps!r}")
+
+
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+class Registry(Generic[SpecT]):
+    """The specs of one kind, filled by hand and by the entry points of installed packages.
+
+    Entry points of ``group`` are loaded at the first look-up, once. Each names a function without arguments that
+    registers ids. One that fails is kept in ``failures`` and named in look-up errors; the others still load.
+    """
+
+    def __init__(self, spec_type: type[SpecT], group: str) -> None:
+        self.spec_type = spec_type
+        self.kind = spec_type.kind
+        self.group = group
+        self.failures: dict[str, str] = {}
+        self._specs: dict[str, SpecT] = {}
+        self._loaded = False
+        self._loading: str | None = None
+
+    def register(self, id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> SpecT:
+        """Add an id and return its spec; an id that is there already is an error.
+
+        Raises:
+            RegistrationError: malformed id or entry point, or the id is taken.
+        """
+        if not isinstance(entry_point, str):
+            raise RegistrationError(
+                f"entry point of {id} must be text like 'package.module:Class', so that workers can load it; "
+                f"got {entry_point!r}"
+            )
+        fields.setdefault("plugin", self._loading)
+        try:
+            spec = self.spec_type(id=id, entry_point=entry_point, kwargs=kwargs or {}, **fields)
+        except TypeError as error:
+            raise RegistrationError(f"cannot register {self.kind} {id!r}: {error}") from None
+        if self._loading is None:
+            self._load_entry_points()
+        if id in self._specs:
+            raise RegistrationError(f"{self.kind} id {id} is already registered: a change of meaning needs a new version")
+        self._specs[id] = spec
+        return spec
+
+    def spec(self, id: str) -> SpecT:
+        """The spec of ``id``.
+
+        Raises:
+            UnknownIdError: with the versions that exist, the nearest ids, or the plugins that failed to load.
+        """
+        self._load_entry_points()
+        if isinstance(id, str) and id in self._specs:
+            return self._specs[id]
+        raise UnknownIdError(self._explain(id))
+
+    def __contains__(self, id: object) -> bool:
+        self._load_entry_points()
+        return id in self._specs
+
+    def __iter__(self) -> Iterator[SpecT]:
+        self._load_entry_points()
+        return iter([self._specs[id] for id in sorted(self._specs, key=_sort_key)])
+
+    def __len__(self) -> int:
+        self._load_entry_points()
+        return len(self._specs)
+
+    def match(self, patterns: list[str]) -> list[SpecT]:
+        """The specs whose id matches any of the globs, each once, in registry order.
+
+        Raises:
+            UnknownIdError: a pattern that matches nothing.
+        """
+        chosen: dict[str, SpecT] = {}
+        for pattern in patterns:
+            if not any(char in pattern for char in "*?["):
+                chosen[pattern] = self.spec(pattern)
+                continue
+            hits = [spec for spec in self if fnmatch.fnmatchcase(spec.id, pattern)]
+            if not hits:
+                raise UnknownIdError(f"no {self.kind} id matches {pattern!r}; the ids are: {', '.join(s.id for s in self)}")
+            chosen.update((spec.id, spec) for spec in hits)
+        return [spec for spec in self if spec.id in chosen]
+
+    def snapshot(self) -> Registry[SpecT]:
+        """A copy that further registrations do not change (for tests)."""
+        self._load_entry_points()
+        return copy.deepcopy(self)
+
+    def unregister(self, id: str) -> None:
+        """Remove an id that was registered by hand in this process (for tests and notebooks)."""
+        spec = self.spec(id)
+        if spec.plugin is not None:
+            raise RegistrationError(f"{id} belongs to plugin {spec.plugin}: uninstall that package instead")
+        del self._specs[id]
+
+    def _load_entry_points(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        for point in sorted(importlib.metadata.entry_points(group=self.group), key=lambda p: (p.name, p.value)):
+            owner = point.dist.name if point.dist is not None else point.name
+            before = dict(self._specs)
+            self._loading = owner
+            try:
+                point.load()()
+            except Exception as error:  # a broken plugin must not break the rest
+                self._specs = before
+                self.failures[owner] = f"{type(error).__name__}: {error}"
+            finally:
+                self._loading = None
+
+    def _explain(self, id: object) -> str:
+        try:
+            namespace, name, version = parse_id(id)
+        except RegistrationError as error:
+            near = difflib.get_close_matches(str(id)[:MAX_ID_LENGTH], list(self._specs), n=3, cutoff=0.5)
+            return f"{error}{_suggest(near)}"
+        prefix = f"{namespace}/" if namespace else ""
+        versions = sorted(parse_id(s)[2] for s in self._specs if parse_id(s)[:2] == (namespace, name))
+        if versions:
+            have = ", ".join(f"{prefix}{name}-v{v}" for v in versions)
+            return f"{self.kind} {id} has no version {version}; registered: {have}"
+        message = f"unknown {self.kind} {id!r}"
+        if namespace and not any(parse_id(s)[0] == namespace for s in self._specs):
+            message += f": no installed plugin provides the namespace {namespace!r} (install the package that does)"
+        near = difflib.get_close_matches(str(id), list(self._specs), n=3, cutoff=0.5)
+        message += _suggest(near) or f"; 'leakybench {self.kind}s' lists the ids"
+        if self.failures:
+            message += "; plugins that failed to load: " + "; ".join(f"{k} ({v})" for k, v in self.failures.items())
+        return message
+
+
+def _suggest(near: list[str]) -> str:
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _sort_key(id: str) -> tuple[Any, ...]:
+    # LowRank-k10 after LowRank-k5: runs of digits compare as numbers
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in re.split(r"(\d+)", id) if part)
+
+
+tasks: Registry[TaskSpec] = Registry(TaskSpec, "leakybench.tasks")
+baselines: Registry[BaselineSpec] = Registry(BaselineSpec, "leakybench.baselines")
+
+
+def register(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> TaskSpec:
+    """Register a task: ``register("mine/Ring-v0", entry_point="my_tasks.ring:Ring", kwargs={"d": 10})``.
+
+    Further fields: ``summary`` (one line) and ``true_rank`` (what the id declares, for listings).
+
+    Raises:
+        RegistrationError: malformed id or entry point, or the id is taken.
+    """
+    return tasks.register(id, entry_point, kwargs, **fields)
+
+
+def register_baseline(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> BaselineSpec:
+    """Register a baseline; fields ``summary`` and ``steps`` (whether it takes layer step-sizes). Errors as :func:`register`."""
+    return baselines.register(id, entry_point, kwargs, **fields)
+
+
+def spec(id: str) -> TaskSpec | BaselineSpec:
+    """The spec of a task or of a baseline.
+
+    Raises:
+        UnknownIdError: neither registry holds the id.
+    """
+    return baselines.spec(id) if id in baselines else tasks.spec(id)
+
+
+def make(id: str, *, seed: int = 0, **overrides: Any) -> Task:
+    """Build a task: ``make("LowRank-k3-v0", seed=0, d=50, noise=0.1)``.
+
+    Raises:
+        UnknownIdError: no such task. UsageError: a setting that the task does not take, or refuses.
+    """
+    return build(tasks.spec(id), overrides, seed=check_seed(seed))
+
+
+def make_baseline(id: str, **overrides: Any) -> Baseline:
+    """Build a baseline: ``make_baseline("LeakyResNet-v0", steps="adaptive", effective_depth=7.0)``. Errors as :func:`make`."""
+    return build(baselines.spec(id), overrides)
+
+
+def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
+    """Build what a spec names with ``overrides`` merged in; ``spec`` (and ``seed``) reach it as arguments or as attributes.
+
+    Raises:
+        UsageError: an override that the class does not take, or a value that it refuses. PluginError: it cannot be loaded.
+    """
+    merged = base.with_overrides(overrides)
+    factory = merged.load()
+    given = {"spec": merged, **given}
+    parameters = inspect.signature(factory).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        if unknown := sorted(set(merged.kwargs) - parameters.keys() | merged.kwargs.keys() & given.keys()):
+            allowed = ", ".join(name for name in parameters if name not in given) or "none"
+            raise UsageError(f"{base.id} has no setting {unknown[0]!r}; its settings: {allowed}")
+    built = factory(**merged.kwargs, **{name: value for name, value in given.items() if name in parameters})
+    for name, value in given.items():
+        if name not in parameters:
+            object.__setattr__(built, name, value)
+    return built
+
+
+def pprint_registry() -> None:
+    """Print every registered id with its summary, tasks first."""
+    for registry in (tasks, baselines):
+        print(f"{registry.kind}s")
+        width = max((len(entry.id) for entry in registry), default=0)
+        for entry in registry:
+            print(f"  {entry.id:<{width}}  {entry.summary}".rstrip())

@@ -1,0 +1,47 @@
+"""Random generators derived from axes, so that no draw depends on order, worker or engine.
+
+A generator is a function of ``(name, seed, role)`` alone, where ``name`` is the id of the task or of the
+baseline and ``role`` says what is drawn (``"teacher"``, ``"train"``, ``"init"``). Nothing here, and nothing that uses it,
+touches the global generators of numpy or torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from suite.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_SEED = 2**32 - 1
+
+
+def check_seed(seed: object) -> int:
+    """Return ``seed`` as an int, or raise :class:`UsageError` when it is not one in [0, 2**32 - 1]."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
+        raise UsageError(f"seed must be an integer from 0 to {MAX_SEED}, got {seed!r}")
+    return int(seed)
+
+
+def seed_sequence(name: str, seed: int, role: str) -> np.random.SeedSequence:
+    """The entropy of one role: 128 bits of SHA-256 over ``name``, ``seed`` and ``role``."""
+    text = "\x1f".join((name, str(check_seed(seed)), role))
+    digest = hashlib.sha256(text.encode()).digest()
+    return np.random.SeedSequence(int.from_bytes(digest[:16], "big"))
+
+
+def generator(name: str, seed: int, role: str) -> np.random.Generator:
+    """A numpy generator for one role of one seeded task or baseline."""
+    return np.random.default_rng(seed_sequence(name, seed, role))
+
+
+def torch_generator(name: str, seed: int, role: str) -> torch.Generator:
+    """A CPU torch generator for one role; draws on the CPU are the same whatever device trains."""
+    import torch
+
+    state = int(seed_sequence(name, seed, role).generate_state(1, np.uint64)[0])
+    return torch.Generator(device="cpu").manual_seed(state >> 1)
