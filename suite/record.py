@@ -79,9 +79,7 @@ def label(id: str, overrides: Mapping[str, Any]) -> str:
     """An id with its overrides in brackets, sorted by name; the id alone where there are none."""
     if not overrides:
         return id
-    inside = ",".join(
-        f"{k}={v if isinstance(v, str) else canonical_json(v)}" for k, v in sorted(overrides.items())
-    )
+    inside = ",".join(f"{k}={v if isinstance(v, str) else canonical_json(v)}" for k, v in sorted(overrides.items()))
     return f"{id}[{inside}]"
 
 
@@ -151,7 +149,10 @@ class Record:
         return {"run_id": self.run_id, **_finite(data)}
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict(), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        """JSON with one line a field: short lines for a reader and a diff, without a line for each number of a curve."""
+        fields = sorted(self.to_dict().items())
+        lines = [f" {json.dumps(name)}: {json.dumps(item, sort_keys=True, allow_nan=False)}" for name, item in fields]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
