@@ -1,0 +1,1 @@
+"""From frames of runs to tables, pages and plots."""

@@ -1,0 +1,87 @@
+"""Records without training: what the statistics, tables and packs are tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from suite.record import Record, RunSpec
+
+MACHINE = {"processor": "Test CPU", "cores": 2, "system": "Linux", "python": "3.11.7", "torch": "2.13.0"}
+METHODS: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("LeakyResNet-v0", {"steps": "uniform"}),
+    ("LeakyResNet-v0", {"steps": "adaptive"}),
+    ("FullyConnected-v0", {"steps": "uniform"}),
+    ("ridge/Ridge-v0", {}),
+)
+
+
+def record(
+    task: str = "LowRank-k3-v0",
+    baseline: str = "LeakyResNet-v0",
+    seed: int = 0,
+    *,
+    error: float | None = 0.2,
+    rank: int | None = 3,
+    true_rank: int | None = 3,
+    status: str = "ok",
+    fit: float = 10.0,
+    preset: str = "standard",
+    source: str = "0.1.0+aaaaaaaaaaaa",
+    machine: Mapping[str, Any] = MACHINE,
+    arrays: Mapping[str, np.ndarray] | None = None,
+    criticality: float | None = 0.01,
+    task_overrides: Mapping[str, Any] | None = None,
+    created: str = "2026-01-01T00:00:00+00:00",
+    message: str = "",
+    **overrides: Any,
+) -> Record:
+    """One record; further keywords are overrides of the baseline."""
+    run = RunSpec(
+        task=task, baseline=baseline, seed=seed, preset=preset, source=source,
+        task_overrides=task_overrides or {}, baseline_overrides=overrides,
+    )  # fmt: skip
+    finished = status == "ok"
+    return Record(
+        run=run,
+        status=status,
+        message=message or ("" if finished else f"made to be {status}"),
+        test_error=error,
+        train_error=None if error is None else error / 2,
+        true_rank=true_rank,
+        bottleneck_rank=rank if finished else None,
+        rank_recovered=(rank == true_rank) if finished and rank is not None and true_rank is not None else None,
+        rank_evidence={"estimator": "gap", "gap": 12.0, "estimates": {"gap": rank}} if finished and rank else {},
+        wall_clock={"setup": 0.1, "fit": fit, "evaluation": 0.02, "measures": 0.5, "total": fit + 0.62, "threads": 1},
+        training={} if criticality is None else {"criticality_residual": criticality, "objective": 0.3},
+        measures={"coi": {"minimum": 3.1}},
+        provenance={"commit": "0" * 40, "created": created, **machine},
+        arrays=arrays or {},
+    )
+
+
+def board(
+    tasks: Sequence[str] = ("LowRank-k1-v0", "LowRank-k3-v0", "Linear-k3-v0"),
+    methods: Sequence[tuple[str, Mapping[str, Any]]] = METHODS,
+    seeds: int = 5,
+    *,
+    effects: Mapping[str, float] | None = None,
+    noise: float = 0.05,
+    random_state: int = 0,
+    **fields: Any,
+) -> list[Record]:
+    """Records over a grid; log test error = task level + seed effect (shared by all methods) + method effect +
+    noise."""
+    rng = np.random.default_rng(random_state)
+    records = []
+    for t, task in enumerate(tasks):
+        for seed in range(seeds):
+            shared = np.log(0.1 + 0.1 * t) + 0.1 * rng.standard_normal()
+            for m, (baseline, overrides) in enumerate(methods):
+                effect = (effects or {}).get(str(overrides.get("steps", baseline)), 0.1 * m)
+                error = float(np.exp(shared + effect + noise * rng.standard_normal()))
+                record_fields = {"fit": 10.0 + m, "error": error, **fields, **overrides}
+                records.append(record(task, baseline, seed, **record_fields))
+    return records
