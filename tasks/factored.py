@@ -1,0 +1,56 @@
+"""Base class of the tasks whose target factors through R^k, which is what makes their true rank known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from suite.errors import UsageError
+from suite.task import SyntheticTask, TargetFunction
+from tasks.teachers import Map
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactoredTask(SyntheticTask):
+    """A target f = h o g with a code g: R^d -> R^k and a decoder h: R^k -> R^d_out.
+
+    The factorisation bounds the bottleneck rank by k from above; a point where the Jacobian of f has rank k bounds it by
+    k from below (see :mod:`tasks.certificate`). Both together certify ``true_rank`` = k.
+
+    A subclass supplies :meth:`factors`. Setting:
+        k: dimension of the code, at most d.
+    """
+
+    k: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_int("k", 1, self.d, why="a code has no more dimensions than the inputs, d")
+
+    @property
+    def true_rank(self) -> int | None:
+        """k."""
+        return self.k
+
+    def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
+        """Draw (g, h), functions of float64 rows: g (n, d) -> (n, k), h (n, k) -> (n, d_out)."""
+        raise UsageError(f"{type(self).__name__} does not define factors(rng)")
+
+    @cached_property
+    def _factors(self) -> tuple[Map, Map]:
+        return self.factors(self.rng("teacher"))
+
+    def code(self, x: np.ndarray) -> np.ndarray:
+        """g: raw inputs (n, d) to codes (n, k), float64."""
+        return self._factors[0](x)
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """h: codes (n, k) to clean, unscaled targets (n, d_out), float64."""
+        return self._factors[1](z)
+
+    def target_function(self, rng: np.random.Generator) -> TargetFunction:
+        """The composition of the two factors."""
+        code, decode = self.factors(rng)
+        return lambda x: decode(code(x))
