@@ -8,8 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from suite.baseline import Model
-from suite.task import Split
+from suite.baseline import Model, Representations, TraceableModel
+from suite.errors import UsageError
+from suite.measures.arrays import Array, check_path
+from suite.measures.hamiltonian import balancedness
+from suite.measures.jacobian import function_spectra, jacobian_rank
+from suite.measures.norms import require_samples
+from suite.measures.path import (
+    G0,
+    EnergyProfile,
+    MomentumProfile,
+    coi_profile,
+    energy_profile,
+    momentum_profile,
+    split_path,
+)
+from suite.measures.rank import inside, layer_spectra, path_rank, rounded, spectral_estimators, spectral_gap
+from suite.measures.spectra import nuclear_rank, stable_rank, weight_spectra
+from suite.measures.theorem import stable_decomposition, time_scales
+
+SHOWN = 12
+"""Singular values of each spectrum that are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +41,182 @@ class Measured:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def measure_model(model: Model, train: Split, test: Split) -> Measured:
-    """Measure a fitted model on its training inputs, and on held-out ones where that says more."""
-    return Measured(bottleneck_rank=None)
+def measure_model(model: Model, train: Any, test: Any) -> Measured:
+    """Measure a fitted model on its training inputs and on held-out ones.
+
+    The bottleneck rank is the Jacobian rank of ``model.predict`` at 64 training inputs. A model with
+    ``representations`` gets the Hamiltonian picture too, and every other estimator of the rank.
+
+    Names in ``values``: a suffix such as ``_1e-2`` is the g0 of the norm; a prefix ``test_`` says held-out inputs.
+    ``coi_min`` is the smallest cost of identity along the path, ``hamiltonian_rank`` the median of -2H/Lt over p in
+    0.35-0.75 and ``hamiltonian_cv`` its coefficient of variation there, ``criticality`` the violation of ``W = Lt B^T
+    S`` over all layers, ``theorem_*`` the two sides of the stable decomposition theorem.
+
+    Args:
+        model: fitted; ``predict`` must be finite.
+        train, test: splits with ``inputs`` (n, d_in) and ``targets`` (n, d_out).
+
+    Returns:
+        Plain numbers, the evidence of each estimator, and profiles along the path.
+
+    Raises:
+        UsageError: predictions or representations of a wrong shape or not finite.
+    """
+    estimators: dict[str, Any] = {"function_jacobian": _function_rank(model, train.inputs)}
+    values: dict[str, Any] = {}
+    arrays: dict[str, Array] = {}
+    if isinstance(model, TraceableModel):
+        path = check_path(model.representations(train.inputs, train.targets))
+        _measure_path(path, values, arrays, estimators)
+        _measure_held_out(check_path(model.representations(test.inputs)), values, arrays, estimators)
+    estimators["test_function_jacobian"] = _function_rank(model, test.inputs)
+    chosen = estimators["function_jacobian"]
+    evidence = {"estimator": "function_jacobian", "reason": chosen["reason"], "estimators": estimators}
+    return Measured(bottleneck_rank=chosen["rank"], rank_evidence=evidence, values=values, arrays=arrays)
+
+
+def _function_rank(model: Model, inputs: np.ndarray) -> dict[str, Any]:
+    try:
+        spectra = function_spectra(model.predict, inputs)
+    except UsageError as error:
+        return {"rank": None, "reason": str(error)}
+    return jacobian_rank(spectra)
+
+
+def _measure_path(
+    path: Representations, values: dict[str, Any], arrays: dict[str, Array], estimators: dict[str, Any]
+) -> None:
+    """The whole picture, on training inputs."""
+    centred, plain = layer_spectra(path.activations)
+    layers = split_path(path)
+    energy, momentum = energy_profile(path, layers), momentum_profile(path)
+    arrays |= {
+        "positions": path.positions,
+        "step_sizes": path.step_sizes,
+        "g0": np.array(G0),
+        "spectra_centred": centred[:, :SHOWN],
+        "spectra": plain[:, :SHOWN],
+        "weight_spectra": weight_spectra(path.weights)[:, :SHOWN],
+        "coi": energy.coi,
+        "kinetic": energy.kinetic,
+        "cross": energy.cross,
+        "potential": energy.potential,
+        "speed": energy.speed,
+        "gamma": energy.gamma,
+        "stable_hamiltonian": energy.kinetic + energy.potential,
+    }
+    estimators["path_jacobian"] = path_rank(path)
+    estimators |= spectral_estimators(centred, plain, path.weights, path.positions)
+    middle = int(estimators["centred_spectrum"].get("layer", len(centred) // 2))
+    values |= {
+        "nuclear_rank": nuclear_rank(centred[middle]),
+        "stable_rank": stable_rank(centred[middle]),
+        "warning": require_samples(path.activations) or "",
+    }
+    _energy_values(path, energy, values, estimators)
+    sizes, balanced = balancedness(path.weights, path.step_sizes, effective_depth=path.effective_depth)
+    arrays |= {"weight_sizes": sizes, "weight_sizes_balanced": balanced}
+    values["balancedness"] = float(np.max(np.abs(sizes - balanced)) / sizes.max()) if sizes.max() > 0.0 else 0.0
+    if momentum is not None:
+        arrays |= {
+            "hamiltonian": momentum.hamiltonian,
+            "momentum": momentum.momentum,
+            "momentum_features": momentum.momentum_features,
+            "criticality": momentum.criticality,
+        }
+        _momentum_values(path, momentum, values, estimators)
+        if path.effective_depth > 0.0:
+            _theorem_values(path, layers, momentum, values)
+
+
+def _energy_values(
+    path: Representations, energy: EnergyProfile, values: dict[str, Any], estimators: dict[str, Any]
+) -> None:
+    """Smallest cost of identity, path length, size of the cross term and stabilised -2H/Lt, at each g0."""
+    steps, depth = path.step_sizes, path.effective_depth
+    middle = inside(0.5 * (path.positions[1:] + path.positions[:-1]))
+    for i, g0 in enumerate(G0):
+        kinetic, cross, potential = (steps @ term[i] for term in (energy.kinetic, energy.cross, energy.potential))
+        lagrangian = kinetic + cross - potential
+        name = suffix(g0)
+        values[f"coi_min{name}"] = float(energy.coi[i].min())
+        values[f"path_length{name}"] = float(steps @ energy.speed[i])
+        values[f"lagrangian{name}"] = float(lagrangian)
+        if lagrangian > 0.0:
+            values[f"kinetic_share{name}"] = float(kinetic / lagrangian)
+            values[f"cross_share{name}"] = float(cross / lagrangian)
+        if depth > 0.0:
+            stable = -2.0 * (energy.kinetic + energy.potential)[i, middle] / depth
+            values[f"stable_hamiltonian_rank{name}"] = float(np.median(stable))
+        estimators[f"coi{name}"] = rounded(float(energy.coi[i].min()))
+
+
+def _momentum_values(
+    path: Representations, momentum: MomentumProfile, values: dict[str, Any], estimators: dict[str, Any]
+) -> None:
+    """-2H/Lt inside the bottleneck, how flat it is, and how critical the weights are."""
+    values |= {
+        "criticality": momentum.residual,
+        "criticality_median": float(np.median(momentum.criticality)),
+        "momentum_max": float(momentum.momentum.max()),
+        "momentum_features_max": float(momentum.momentum_features.max()),
+    }
+    if path.effective_depth > 0.0:
+        middle = inside(0.5 * (path.positions[1:] + path.positions[:-1]))
+        ranks = -2.0 * momentum.hamiltonian[middle] / path.effective_depth
+        values["hamiltonian_rank"] = float(np.median(ranks))
+        if ranks.mean() != 0.0:
+            values["hamiltonian_cv"] = float(ranks.std() / abs(ranks.mean()))
+        estimators["hamiltonian"] = rounded(values["hamiltonian_rank"])
+
+
+def _theorem_values(
+    path: Representations, layers: list[Any], momentum: MomentumProfile, values: dict[str, Any]
+) -> None:
+    """Both sides of the stable decomposition theorem; one gamma for the path, g0 times the largest |S_l|_op^2."""
+    depth = path.effective_depth
+    middle = inside(0.5 * (path.positions[1:] + path.positions[:-1]))
+    top = max(split.layer.operator_norm for split in layers[:-1])
+    for g0 in G0:
+        gamma = g0 * top
+        coi = np.array([split.coi(gamma) for split in layers[:-1]])
+        speeds = np.array([split.speed(gamma) for split in layers[:-1]])
+        sides = stable_decomposition(
+            float(np.median(momentum.hamiltonian[middle])),
+            coi,
+            speeds,
+            momentum.momentum,
+            path.step_sizes,
+            effective_depth=depth,
+            gamma=gamma,
+        )
+        name = suffix(g0)
+        values[f"theorem_gap{name}"] = sides.gap
+        values[f"theorem_gap_low{name}"] = sides.gap_low
+        values[f"theorem_gap_high{name}"] = sides.gap_high
+        values[f"theorem_gap_holds{name}"] = sides.gap_holds
+        values[f"theorem_excess_share{name}"] = sides.excess_share
+        speed, predicted = time_scales(speeds, coi, effective_depth=depth)
+        if predicted.any():
+            # the slope of |dA| on its prediction, through the origin: 1 where the scales separate as predicted
+            values[f"time_scale_ratio{name}"] = float(speed @ predicted / (predicted @ predicted))
+
+
+def _measure_held_out(
+    path: Representations, values: dict[str, Any], arrays: dict[str, Array], estimators: dict[str, Any]
+) -> None:
+    """The cost of identity and the linear rank on inputs that training never saw; the paper looks at training
+    inputs."""
+    centred, _ = layer_spectra(path.activations)
+    coi, _ = coi_profile(split_path(path, motion=False))
+    arrays |= {"test_spectra_centred": centred[:, :SHOWN], "test_coi": coi}
+    for g0, row in zip(G0, coi, strict=True):
+        values[f"test_coi_min{suffix(g0)}"] = float(row.min())
+    values["test_warning"] = require_samples(path.activations) or ""
+    estimators["test_centred_spectrum"] = spectral_gap(centred, path.positions)
+
+
+def suffix(g0: float) -> str:
+    """The end of a name that says its g0: ``_1e-2``."""
+    mantissa, exponent = f"{g0:.0e}".split("e")
+    return f"_{mantissa}e{int(exponent)}"

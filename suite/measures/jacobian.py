@@ -1,0 +1,131 @@
+"""The Jacobian rank: in how many directions a map moves when its input moves by one standard deviation.
+
+The rank of the Jacobian at any point bounds the bottleneck rank from below [Jacot 2023, arXiv 2209.15055]. Unlike the
+linear rank of a representation it does not count the directions that a code needs to stay in the positive orthant: a
+non-negative code of R^3 spans four.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from suite.baseline import Representations
+from suite.errors import UsageError
+from suite.measures.arrays import Array, as_float64
+from suite.measures.gap import FLOOR, Gap, largest_gap
+from suite.measures.recursion import skips, tangents
+
+SAMPLES = 64
+"""Samples at which a Jacobian is taken: a share of samples that agree then has a standard error of at most 0.06."""
+
+STEP = 1e-2
+"""Half the distance of a central difference, in standard deviations of the inputs. A float32 prediction then gives each
+derivative to 1e-5, far below the floor of the gap, and few of the linear pieces of a network are crossed."""
+
+_NULL = 1e-6
+"""Input directions with less than this share of the largest spread do not occur in the data (float32 leaves 1e-7)."""
+
+
+def principal_directions(rows: Array) -> Array:
+    """Directions of the data, each as long as its standard deviation, (m, w), m the rank of the centred rows (n, w)."""
+    centred = rows - rows.mean(axis=0)
+    _, values, right = np.linalg.svd(centred, full_matrices=False)
+    keep = values > _NULL * values[0] if values[0] > 0.0 else np.zeros(len(values), dtype=bool)
+    return values[keep, None] * right[keep] / np.sqrt(len(rows))
+
+
+def path_spectra(path: Representations, *, samples: int = SAMPLES) -> Array:
+    """Singular values of ``dA_l/dx`` at the first samples, decreasing, (L + 1, n, m), by forward differentiation.
+
+    The embedding is unknown; since it is linear, the principal directions of A_0 are those of the embedded inputs.
+
+    Args:
+        path: checked, see :func:`suite.measures.arrays.check_path`.
+        samples: how many samples at most.
+
+    Raises:
+        UsageError: an A_0 that does not vary, or weights that do not reproduce the path.
+    """
+    start = principal_directions(path.activations[0])
+    if len(start) == 0:
+        raise UsageError("A_0 is the same for all samples: it has no directions to follow")
+    activations = path.activations[:, :samples]
+    moved = tangents(activations, start, path.weights, path.step_sizes, skips(path))
+    return _singular_values(moved)
+
+
+def function_spectra(
+    predict: Callable[[Any], Any], inputs: Any, *, samples: int = SAMPLES, step: float = STEP
+) -> Array:
+    """Singular values of the Jacobian of any map at the first inputs, decreasing, (n, min(m, d_out)), by central
+    differences.
+
+    ``J_i = (f(x + h t_i) - f(x - h t_i)) / (2 h)`` for the principal directions t_i of the inputs. A map that is
+    constant by pieces, such as a tree, has a zero Jacobian.
+
+    Args:
+        predict: from float32 (n, d_in) to (n, d_out).
+        inputs: (N, d_in); the directions come from all of them, the samples are the first ones.
+        samples: how many samples at most.
+        step: h, in standard deviations.
+
+    Raises:
+        UsageError: inputs that do not vary, or predictions that are not finite or of a wrong shape.
+    """
+    rows = as_float64("inputs", inputs)
+    directions = principal_directions(rows)
+    if len(directions) == 0:
+        raise UsageError("the inputs are the same for all samples: they have no directions to follow")
+    at = rows[:samples]
+    points = at[:, None, None, :] + step * np.stack([directions, -directions])[None]
+    flat = np.ascontiguousarray(points.reshape(-1, rows.shape[1]), dtype=np.float32)
+    values = as_float64("predictions", predict(flat))
+    if len(values) != len(flat):
+        raise UsageError(f"predictions need one row a sample: {len(values)} rows for {len(flat)} inputs")
+    pairs = values.reshape(len(at), 2, len(directions), -1)
+    return _singular_values((pairs[:, 0] - pairs[:, 1]) / (2.0 * step))
+
+
+def jacobian_rank(spectra: Any, *, floor: float = FLOOR) -> dict[str, Any]:
+    """The median over the samples of the rank at the largest gap, with its evidence.
+
+    Args:
+        spectra: singular values of the Jacobian at each sample, (n, m).
+        floor: of the gap rule, see :func:`suite.measures.gap.largest_gap`.
+
+    Returns:
+        ``rank`` (None where the map is constant at more than half of the samples), ``agreement`` (share of the
+        samples with that rank), ``gap`` (median ratio at the gap), ``spectrum`` (root mean square over the samples,
+        the first 12), ``samples``, ``reason``.
+    """
+    array = as_float64("spectra", spectra)
+    gaps = [largest_gap(row, floor=floor) for row in array]
+    found = [gap for gap in gaps if gap.rank is not None]
+    mean_square = np.sqrt(np.mean(array**2, axis=0))
+    evidence: dict[str, Any] = {"spectrum": mean_square[:12].tolist(), "samples": len(array)}
+    if 2 * len(found) <= len(gaps):
+        return {"rank": None, "agreement": 0.0, "gap": None, "reason": "the map is constant", **evidence}
+    rank = median_rank(found)
+    agreeing = [float(gap.ratio) for gap in found if gap.rank == rank and gap.ratio is not None]
+    agreement = len(agreeing) / len(gaps)
+    return {"rank": rank, "agreement": agreement, "gap": float(np.median(agreeing)), "reason": "", **evidence}
+
+
+def median_rank(gaps: list[Gap]) -> int:
+    """The lower median of the ranks, an integer that occurs."""
+    ranks = sorted(gap.rank for gap in gaps if gap.rank is not None)
+    return ranks[(len(ranks) - 1) // 2]
+
+
+def _singular_values(jacobians: Array) -> Array:
+    """Singular values of (.., m, k) matrices, decreasing, by the Gram matrix of the shorter side.
+
+    Squaring costs the values below 1e-8 of the first, far below the floor of the gap, and is three times as fast.
+    """
+    if jacobians.shape[-2] > jacobians.shape[-1]:
+        jacobians = np.swapaxes(jacobians, -1, -2)
+    gram = jacobians @ np.swapaxes(jacobians, -1, -2)
+    return np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[..., ::-1], 0.0))

@@ -1,0 +1,176 @@
+"""The norm that the features of a layer put on representations, and the cost of identity [JK24 section 1.3-1.4].
+
+With ``S = [relu(A), 1]`` of one layer, the smallest weights that produce M from it, ``S W^T = M``, have squared size
+
+    |M|^2_K = Tr(M^T K^+ M),    K = S S^T,
+
+and the stabilised norm replaces ``K^+`` by ``(K + gamma I)^{-1}``. With the thin SVD ``S = U diag(s) R^T``,
+
+    |M|^2_(K + gamma I) = sum_j |u_j^T M|^2 / (s_j^2 + gamma) + |M - U U^T M|^2 / gamma.
+
+Every term is a sum of squares. The Woodbury form of the same number, ``(|M|^2 - Tr(...)) / gamma``, is a difference
+that loses all its digits at small gamma.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from suite.errors import UsageError
+from suite.measures.arrays import Array, as_float64, non_negative, same_rows
+
+_IN_RANGE = 1e-9
+"""A part outside the range of S below this share of |M| is round-off of the projection (1e-16 times the square root
+of the sizes that occur, with a margin); a float32 representation that leaves the range does so by 1e-8 at least."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Thin singular value decomposition of the features S of one layer, without its numerical null space.
+
+    Attributes:
+        left: orthonormal left singular vectors, (N, r).
+        values: singular values s_1 >= .. >= s_r > 0, (r,); ``s_1^2`` is the operator norm of K.
+    """
+
+    left: Array
+    values: Array
+
+    @property
+    def operator_norm(self) -> float:
+        """|K|_op = |S|_op^2; 0 for features that vanish."""
+        return float(self.values[0]) ** 2 if len(self.values) else 0.0
+
+
+def features(activations: Any, *, bias: bool = True) -> Array:
+    """``S = [relu(A), 1]``, (N, w + 1), or ``relu(A)``, (N, w), without bias; A (N, w)."""
+    array = as_float64("activations", activations)
+    rectified = np.maximum(array, 0.0)
+    return np.hstack([rectified, np.ones((len(array), 1))]) if bias else rectified
+
+
+def kernel(activations: Any, *, bias: bool = True) -> Kernel:
+    """Decompose the features of one layer, so that several norms share the work; A (N, w).
+
+    Singular values below ``eps max(N, w + 1) s_1`` are round-off and count as zero.
+    """
+    S = features(activations, bias=bias)
+    left, values, _ = np.linalg.svd(S, full_matrices=False)
+    keep = values > np.finfo(np.float64).eps * max(S.shape) * values[0]
+    return Kernel(left=left[:, keep], values=values[keep])
+
+
+@dataclass(frozen=True)
+class Components:
+    """The inner product of two representations split along the kernel's directions; unit: that of M^T N.
+
+    Attributes:
+        inside: u_j^T M N^T u_j for each direction, (r,).
+        outside: Tr of the product of what is outside the range of S.
+        scale: |M| |N|, against which ``outside`` is judged to be round-off.
+    """
+
+    inside: Array
+    outside: float
+    scale: float
+
+
+def components(layer: Kernel, M: Array, N: Array | None = None) -> Components:
+    """Split ``Tr(M^T N)`` along a kernel's directions; M, N (n, m). N defaults to M."""
+    first = layer.left.T @ M
+    rest = M - layer.left @ first
+    if N is None:
+        second, other, N = first, rest, M
+    else:
+        second = layer.left.T @ N
+        other = N - layer.left @ second
+    return Components(
+        inside=np.einsum("jm,jm->j", first, second),
+        outside=float(np.vdot(rest, other)),
+        scale=float(np.linalg.norm(M) * np.linalg.norm(N)),
+    )
+
+
+def weighted(layer: Kernel, parts: Components, gamma: float) -> float:
+    """``Tr(M^T (K + gamma I)^{-1} N)`` from the split; at gamma = 0 infinite with the sign of a part outside the
+    range."""
+    total = float(np.sum(parts.inside / (layer.values**2 + gamma)))
+    if gamma > 0.0:
+        return total + parts.outside / gamma
+    if abs(parts.outside) <= _IN_RANGE**2 * parts.scale:
+        return total
+    return float(np.copysign(np.inf, parts.outside))
+
+
+def kernel_norm(M: Any, activations: Any, *, gamma: float) -> float:
+    """``|M|^2_(K + gamma I) = Tr(M^T (K + gamma I)^{-1} M)`` with ``K = S S^T``, ``S = [relu(A), 1]`` [JK24 section
+    1.4].
+
+    Args:
+        M: (N, m), one sample a row.
+        activations: A of the layer, (N, w).
+        gamma: absolute, at least 0, in units of K. The layer-wise choice is ``gamma_l = g0 |S_l|_op^2``. At 0 the
+            pseudo-inverse is meant: the value is infinite unless M lies in the range of S.
+
+    Returns:
+        The squared norm, at least 0. Unit: squared weights.
+
+    Raises:
+        UsageError: shapes that do not fit, values that are not finite, a negative gamma.
+    """
+    array = as_float64("M", M)
+    same_rows("M", array, as_float64("activations", activations))
+    stabiliser = non_negative("gamma", gamma)
+    layer = kernel(activations)
+    return weighted(layer, components(layer, array), stabiliser)
+
+
+def cost_of_identity(activations: Any, *, g0: float, bias: bool = True) -> float:
+    """``|A|^2_(K + gamma I)`` with ``gamma = g0 |S|_op^2``: the size of the smallest identity layer [JK24 section 1.3].
+
+    Without bias and with g0 = 0 it is at least ``|A|_*^2 / |A|_F^2``, and equals rank(A) for non-negative A. A larger
+    g0 gives a smaller value: each direction of A with ``s_j^2 << gamma`` is lost, so a value says its g0.
+
+    Args:
+        activations: A of the layer, (N, w).
+        g0: relative stabiliser, at least 0; at 0 the value is infinite unless A lies in the range of S.
+        bias: whether S has the column of ones.
+
+    Returns:
+        A number, at least 0, without unit; 0 for a zero representation.
+
+    Raises:
+        UsageError: values that are not finite, a negative g0.
+    """
+    array = as_float64("activations", activations)
+    relative = non_negative("g0", g0)
+    layer = kernel(array, bias=bias)
+    parts = components(layer, array)
+    if parts.scale == 0.0:
+        return 0.0
+    # without bias the features of a negative representation vanish, and so does every relative gamma
+    return weighted(layer, parts, relative * layer.operator_norm)
+
+
+def relative_gamma(layer: Kernel, g0: float) -> float:
+    """``gamma_l = g0 |S_l|_op^2``, in units of K."""
+    return non_negative("g0", g0) * layer.operator_norm
+
+
+def require_samples(activations: Array) -> str | None:
+    """A warning where there are fewer samples than features: every M is then in the range of S and K has full rank."""
+    samples, width = activations.shape[-2:]
+    if samples < width + 1:
+        return f"{samples} samples for {width + 1} features: norms at small g0 measure the sample, not the layer"
+    return None
+
+
+def require_gamma_grid(values: Any) -> tuple[float, ...]:
+    """The relative stabilisers of a profile, each above 0."""
+    grid = tuple(non_negative("g0", value, allow_zero=False) for value in values)
+    if not grid:
+        raise UsageError("at least one g0 is needed")
+    return grid

@@ -1,0 +1,142 @@
+"""The bottleneck rank of a trained network by several estimators, and the default among them.
+
+The default is the **Jacobian rank of the learned function**: in how many directions the output moves. It is taken in
+the same way for every model, and it counts neither the constant direction of a bottleneck nor the spare one that a
+non-negative code of R^k needs. The linear estimators look at one layer inside the bottleneck and are reported apart.
+
+Each estimator returns a dict: ``value`` (float or None), ``rank`` (int or None) and its evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from suite.baseline import Representations
+from suite.errors import UsageError
+from suite.measures.arrays import Array, as_float64, check_path
+from suite.measures.gap import FLOOR, Gap, largest_gap
+from suite.measures.jacobian import SAMPLES, jacobian_rank, path_spectra
+from suite.measures.spectra import both_spectra, weight_spectra
+
+Indices = npt.NDArray[np.intp]
+
+BOTTLENECK = (0.35, 0.75)
+"""The range of p that counts as inside the bottleneck: where -2H/Lt of a trained network is flat."""
+
+_CONSTANT = 1e-10
+"""A centred representation below this share of the plain one is round-off: the representation is constant."""
+
+
+def inside(positions: Any, window: tuple[float, float] = BOTTLENECK) -> Indices:
+    """Indices of the positions p inside the window; of the one nearest to its middle where none is; positions (m,)."""
+    p = as_float64("positions", positions, ndim=1)
+    found = np.flatnonzero((p >= window[0]) & (p <= window[1]))
+    return found if len(found) else np.array([int(np.argmin(np.abs(p - 0.5 * sum(window))))])
+
+
+def clearest_layer(spectra: Array, candidates: Indices, *, floor: float = FLOOR) -> tuple[int, Gap]:
+    """The layer of the largest gap among the candidates, and that gap; spectra (m, r)."""
+    gaps = [(int(layer), largest_gap(spectra[layer], floor=floor)) for layer in candidates]
+    return max(gaps, key=lambda pair: pair[1].ratio or 0.0)
+
+
+def spectral_gap(
+    spectra: Array, positions: Array, *, floor: float = FLOOR, constant_directions: int = 0
+) -> dict[str, Any]:
+    """The rank at the largest gap of the layer inside the bottleneck where that gap is largest.
+
+    Args:
+        spectra: singular values of each layer, (L + 1, r), or of each layer's weights, (L, r).
+        positions: p of each row.
+        floor: of the gap rule.
+        constant_directions: how many directions to take off: 1 for a plain spectrum, whose constant direction is one.
+    """
+    layer, gap = clearest_layer(spectra, inside(positions), floor=floor)
+    if gap.rank is None:
+        return {"value": None, "rank": None, "reason": gap.reason}
+    rank = max(gap.rank - constant_directions, 0)
+    top = spectra[layer][: gap.rank + 3]
+    return {
+        "value": float(rank),
+        "rank": rank,
+        "layer": layer,
+        "position": float(positions[layer]),
+        "gap": gap.ratio,
+        "above_floor": gap.above_floor,
+        "spectrum": (top / top[0]).tolist(),
+    }
+
+
+def rounded(value: float | None) -> dict[str, Any]:
+    """A soft rank and the integer next to it; no rank where there is no finite value above 0."""
+    if value is None or not np.isfinite(value):
+        return {"value": None, "rank": None}
+    return {"value": float(value), "rank": round(value) if value >= 0.5 else None}
+
+
+def layer_spectra(activations: Array) -> tuple[Array, Array]:
+    """Centred and plain spectra of all layers, each (L + 1, min(N, w)); a constant layer's centred one is exactly
+    zero."""
+    pairs = [both_spectra(layer) for layer in activations]
+    centred, plain = np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
+    centred[centred[:, 0] <= _CONSTANT * plain[:, 0]] = 0.0
+    return centred, plain
+
+
+def path_rank(path: Representations, *, floor: float = FLOOR, samples: int = SAMPLES) -> dict[str, Any]:
+    """The Jacobian rank of the map from the input to each layer; ``rank`` is that of the whole path.
+
+    Ranks can only fall along p, and numerically a direction that the bottleneck abandons dies away at the rate Lt: the
+    clearest answer is at the end.
+
+    Args:
+        path: see :class:`suite.baseline.Representations`.
+        floor: of the gap rule.
+        samples: how many samples at most.
+    """
+    try:
+        spectra = path_spectra(path, samples=samples)
+    except UsageError as error:
+        return {"value": None, "rank": None, "reason": str(error)}
+    by_layer = [jacobian_rank(layer, floor=floor)["rank"] for layer in spectra]
+    last = jacobian_rank(spectra[-1], floor=floor)
+    return {"value": last["rank"], **last, "by_layer": by_layer}
+
+
+def spectral_estimators(centred: Array, plain: Array, weights: Array, positions: Array) -> dict[str, dict[str, Any]]:
+    """Linear rank of the code, centred and plain, and that of the weights."""
+    between = 0.5 * (positions[1:] + positions[:-1])
+    return {
+        "centred_spectrum": spectral_gap(centred, positions),
+        "plain_spectrum": spectral_gap(plain, positions, constant_directions=1),
+        "weight_spectrum": spectral_gap(weight_spectra(weights), between, constant_directions=1),
+    }
+
+
+def bottleneck_rank(representations: Representations) -> tuple[int | None, dict[str, Any]]:
+    """The bottleneck rank of a path, with its evidence.
+
+    The default is the Jacobian rank of the map from the input to the end of the path (:func:`path_rank`). The evidence
+    holds, beside it, the linear rank of the code by the spectral gap, centred and plain, and that of the weights.
+
+    Args:
+        representations: activations (L + 1, n, w) with their weights, step-sizes and effective depth.
+
+    Returns:
+        The rank, or None with the ``reason`` in the evidence: a representation that vanishes or does not vary.
+
+    Raises:
+        UsageError: shapes that do not fit, or values that are not finite.
+    """
+    path = check_path(representations)
+    centred, plain = layer_spectra(path.activations)
+    estimators: Mapping[str, dict[str, Any]] = {
+        "jacobian": path_rank(path),
+        **spectral_estimators(centred, plain, path.weights, path.positions),
+    }
+    chosen = estimators["jacobian"]
+    return chosen["rank"], {"estimator": "jacobian", "reason": chosen.get("reason", ""), "estimators": dict(estimators)}

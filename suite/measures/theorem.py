@@ -1,0 +1,110 @@
+"""The stable decomposition theorem and the separation of time scales, both sides [JK24 sections 2 and A.3].
+
+With ``|B_p|^2 <= c`` and the path length ``ell = int |dA|_(K + gamma I) dp``, for the continuous flow and one gamma >
+0,
+
+    -(ell/Lt + sqrt(gamma c))^2 <= -2H/Lt - min_p |A_p|^2_(K + gamma I) <= gamma c,
+    -Lt sqrt(gamma c) <= |dA|_(K + gamma I) - Lt sqrt(|A|^2_(K + gamma I) + 2H/Lt) <= 2 Lt sqrt(gamma c).
+
+On a network H varies from layer to layer, and the weights are critical up to a residual: a violation measures both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from suite.errors import UsageError
+from suite.measures.arrays import Array, as_float64, non_negative
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Both inequalities as data; each holds where its value lies between its bounds.
+
+    Attributes:
+        c: ``max_p |B_p|^2``.
+        length: ell.
+        gap: ``-2H/Lt - min_p |A_p|^2``, between ``gap_low`` and ``gap_high``.
+        excess: ``|dA| - Lt sqrt(max(|A|^2 + 2H/Lt, 0))`` of each layer, (L,), between ``excess_low`` and
+            ``excess_high``.
+    """
+
+    c: float
+    length: float
+    gap: float
+    gap_low: float
+    gap_high: float
+    excess: Array
+    excess_low: float
+    excess_high: float
+
+    @property
+    def gap_holds(self) -> bool:
+        """Whether the first inequality holds."""
+        return self.gap_low <= self.gap <= self.gap_high
+
+    @property
+    def excess_share(self) -> float:
+        """Share of the layers at which the second inequality holds."""
+        return float(np.mean((self.excess_low <= self.excess) & (self.excess <= self.excess_high)))
+
+
+def stable_decomposition(
+    hamiltonian: float,
+    coi: Any,
+    speeds: Any,
+    momentum_sizes: Any,
+    step_sizes: Any,
+    *,
+    effective_depth: float,
+    gamma: float,
+) -> Decomposition:
+    """Both sides of the theorem on a path.
+
+    Args:
+        hamiltonian: H, one number for the path.
+        coi: ``|A_{l-1}|^2_(K + gamma I)``, (L,).
+        speeds: ``|dA_l|_(K + gamma I)``, (L,).
+        momentum_sizes: ``|B_l|^2``, (L,).
+        step_sizes: rho_l, (L,).
+        effective_depth: Lt, above 0.
+        gamma: absolute, above 0, the same for all layers.
+    """
+    identity, speed = as_float64("coi", coi, ndim=1), as_float64("speeds", speeds, ndim=1)
+    momenta, rho = as_float64("momentum_sizes", momentum_sizes, ndim=1), as_float64("step_sizes", step_sizes, ndim=1)
+    if not identity.shape == speed.shape == momenta.shape == rho.shape:
+        raise UsageError(
+            f"one value a layer is needed of each, got {len(identity)}, {len(speed)}, {len(momenta)} and {len(rho)}"
+        )
+    depth = non_negative("effective_depth", effective_depth, allow_zero=False)
+    stabiliser = non_negative("gamma", gamma, allow_zero=False)
+    if not np.isfinite(hamiltonian):
+        raise UsageError(f"hamiltonian must be finite, got {hamiltonian!r}")
+    c, length = float(momenta.max()), float(rho @ speed)
+    root = float(np.sqrt(stabiliser * c))
+    return Decomposition(
+        c=c,
+        length=length,
+        gap=-2.0 * hamiltonian / depth - float(identity.min()),
+        gap_low=-((length / depth + root) ** 2),
+        gap_high=stabiliser * c,
+        excess=speed - depth * np.sqrt(np.maximum(identity + 2.0 * hamiltonian / depth, 0.0)),
+        excess_low=-depth * root,
+        excess_high=2.0 * depth * root,
+    )
+
+
+def time_scales(speeds: Any, coi: Any, *, effective_depth: float) -> tuple[Array, Array]:
+    """``|dA_l|`` and its prediction ``Lt sqrt(COI_l - min COI)``, each (L,) [JK24 section 2].
+
+    Slow inside the bottleneck, fast at the ends. Both depend on the gamma of the norms, which must be one for all
+    layers.
+    """
+    speed, identity = as_float64("speeds", speeds, ndim=1), as_float64("coi", coi, ndim=1)
+    if speed.shape != identity.shape:
+        raise UsageError(f"one speed a cost is needed, got {len(speed)} for {len(identity)}")
+    depth = non_negative("effective_depth", effective_depth)
+    return speed, depth * np.sqrt(identity - identity.min())
