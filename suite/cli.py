@@ -1,4 +1,4 @@
-"""The command line. One file a command in ``suite/commands``; this module only finds them and turns errors into exit codes.
+"""The command line. One file a command in ``suite/commands``; here they are found, and errors become exit codes.
 
 Exit codes: 0 fine; 1 a real regression or a failed check; 2 wrong usage; 3 nothing measured, or runs failed.
 """
@@ -63,6 +63,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings)
 
     def error(self, message: str) -> NoReturn:
+        """Raise what :func:`main` prints in one line."""
         raise UsageError(f"{message} ('{self.prog} --help' shows what is allowed)")
 
 

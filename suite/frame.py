@@ -40,8 +40,9 @@ COLUMNS = {
 }
 """The columns that are always there, with their types.
 
-``task`` and ``baseline`` are labels, the overrides in brackets; ``task_id`` and ``baseline_id`` are the ids alone. ``steps``
-is the step-size rule where the run names one. Times are seconds. A missing number is ``nan`` or ``<NA>``, never a stand-in.
+``task`` and ``baseline`` are labels, the overrides in brackets; ``task_id`` and ``baseline_id`` are the ids alone.
+``steps`` is the step-size rule where the run names one. Times are seconds. A missing number is ``nan`` or ``<NA>``,
+never a stand-in.
 """
 
 _PHASES = ("setup", "fit", "evaluation", "measures", "total")
@@ -52,8 +53,8 @@ def to_frame(records: Iterable[Record], *, extras: bool = True) -> pd.DataFrame:
 
     Args:
         records: any number of them; with none the frame is empty and has its columns.
-        extras: add the plain numbers, texts and flags of ``training`` and ``measures`` as columns ``training.<name>`` and
-            ``measures.<name>`` (nested names joined by dots; lists stay in the record).
+        extras: add the plain numbers, texts and flags of ``training`` and ``measures`` as columns ``training.<name>``
+            and ``measures.<name>`` (nested names joined by dots; lists stay in the record).
     """
     import pandas as pd
 

@@ -1,0 +1,82 @@
+"""Progress of a sweep on standard error: a bar on a terminal, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Any, Self
+
+from suite.sweep import Progress
+
+LINE_SECONDS = 15.0
+"""Between two lines where standard error is not a terminal."""
+
+
+class Display:
+    """Shows a :class:`suite.sweep.Progress` with its rate and the time left. Use as a context.
+
+    The time left is the plan's estimate, scaled by how the runs so far compare with theirs.
+    """
+
+    def __init__(self, *, total: int, seconds: float, workers: int) -> None:
+        self._total = total
+        self._planned = seconds
+        self._workers = max(workers, 1)
+        self._start = self._last = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            form = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} runs [{elapsed}, {rate_fmt}{postfix}]"
+            self._bar = tqdm(total=self._total, unit="run", file=sys.stderr, bar_format=form, dynamic_ncols=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show where the sweep stands."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._rest(progress), refresh=False)
+            self._bar.update(progress.done - self._bar.n)
+            if progress.waiting:
+                self._bar.refresh()
+        elif time.monotonic() - self._last >= LINE_SECONDS:
+            self._last = time.monotonic()
+            rate = progress.done / max(time.monotonic() - self._start, 1e-9) * 60.0
+            rest = self._rest(progress)
+            print(f"{progress.done}/{self._total} runs, {rate:.3g} a minute, {rest}", file=sys.stderr, flush=True)
+
+    def _rest(self, progress: Progress) -> str:
+        if progress.waiting:
+            return f"waiting for {progress.waiting} of another sweep"
+        passed = time.monotonic() - self._start
+        finished = self._planned - progress.seconds_left
+        scale = passed / finished if progress.done >= self._workers and finished > 0.0 else 1.0 / self._workers
+        text = f"{duration(progress.seconds_left * scale)} left"
+        return f"{text}, {progress.failures} failed" if progress.failures else text
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h``: enough digits to plan by."""
+    if seconds < 1.0:
+        return "under 1 s"
+    if seconds < 100.0:
+        return f"{seconds:.0f} s"
+    if seconds < 6000.0:
+        return f"{seconds / 60.0:.0f} min"
+    return f"{seconds / 3600.0:.1f} h"
+
+
+def counted(counts: Counter[str]) -> str:
+    """``12 ok, 1 timeout`` in the order of the statuses."""
+    from suite.record import STATUSES
+
+    return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "none"

@@ -1,0 +1,309 @@
+"""``leakybench run``: compute what is missing of a grid, and print its table."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from suite.baseline import PRESETS
+from suite.commands import _shared
+from suite.errors import LeakybenchError, UsageError
+from suite.record import FAILED
+
+if TYPE_CHECKING:
+    from suite.engines import Job
+    from suite.plan import Plan
+    from suite.store import Store
+    from suite.sweep import Progress
+
+DEFAULTS: dict[str, Any] = {
+    "task": None,
+    "baseline": None,
+    "steps": "uniform",
+    "set": None,
+    "set-task": None,
+    "seeds": "0",
+    "preset": "standard",
+    "workers": None,
+    "threads": 1,
+    "oversubscribe": False,
+    "engine": "local",
+    "scheduler": None,
+    "timeout": None,
+    "memory": None,
+    "retry": "failed",
+    "results": _shared.DEFAULT_RESULTS,
+}
+
+DESCRIPTION = """\
+Compute every run of a grid (tasks x baselines x step rules x settings x seeds) that has no record yet, write one record
+a run, and print the table. The same command goes on where it was stopped: what is finished is never computed twice, and
+two sweeps may share a folder. Ctrl-C ends the runs in hand, which leave no record; all others are safe.
+"""
+
+EPILOG = """\
+examples:
+  leakybench run --task LowRank-k3-v0 --baseline LeakyResNet-v0 --preset smoke
+  leakybench run --task 'LowRank-*' --baseline '*ResNet*,Ridge-v0' --steps uniform,irregular,adaptive --seeds 0:5
+  leakybench run --task LowRank-k3-v0 --baseline LeakyResNet-v0 --set depth=10 --set depth=20 --set-task d=50
+  leakybench run --task '*' --baseline '*' --set 'LeakyResNet-*:effective_depth=7' --dry-run
+  leakybench run --plan sweep.toml --timeout 10m --memory 4G --retry all
+  leakybench run --plan sweep.toml --engine dask --scheduler tcp://10.0.0.1:8786
+
+a plan file has the names of the flags as keys, and one [[grid]] for each grid; flags override it:
+  seeds = "0:5"
+  [[grid]]
+  task = ["LowRank-k3-v0", "NestedRank-*"]
+  baseline = "LeakyResNet-v0"
+  set = { depth = [10, 20] }
+
+exit codes: 0 all runs ended by themselves (collapsed and diverged are results); 2 wrong usage; 3 runs failed
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "run", help="compute runs and print their table", description=DESCRIPTION, epilog=EPILOG
+    )
+    # defaults are None here and filled in later, so that what is given can override a plan file
+    what = parser.add_argument_group("what to run")
+    what.add_argument("--task", metavar="GLOB[,..]", action="append", help="tasks, by id or glob")
+    what.add_argument("--baseline", metavar="GLOB[,..]", action="append", help="baselines, by id or glob")
+    what.add_argument(
+        "--steps",
+        metavar="RULE[,..]",
+        action="append",
+        help=_default("steps", "step-size rules for the baselines that have them: uniform, irregular, adaptive"),
+    )
+    what.add_argument(
+        "--set",
+        metavar="[GLOB:]NAME=VALUE",
+        action="append",
+        help="a setting of the baselines (of those that match GLOB); give it twice for two values",
+    )
+    what.add_argument(
+        "--set-task", metavar="[GLOB:]NAME=VALUE", action="append", help="a setting of the tasks, likewise"
+    )
+    what.add_argument("--seeds", metavar="SEEDS", help=_default("seeds", "0:5 (0 to 4), 0:10:2, or 0,2,5"))
+    what.add_argument("--preset", metavar="PRESET", help=_default("preset", ", ".join(PRESETS)))
+    what.add_argument("--plan", metavar="FILE.toml", type=Path, help="read the sweep from a file")
+    what.add_argument(
+        "--retry", metavar="WHICH", help=_default("retry", "which finished runs to run again: failed, all, none")
+    )
+    how = parser.add_argument_group("how to run it")
+    how.add_argument(
+        "--workers", metavar="N", type=int, help="processes; 0 computes in this one (default: as the cores allow)"
+    )
+    how.add_argument("--threads", metavar="N", type=int, help=_default("threads", "threads of each worker"))
+    how.add_argument(
+        "--oversubscribe", action="store_true", default=None, help="allow workers x threads above the cores"
+    )
+    how.add_argument("--engine", metavar="ENGINE", help=_default("engine", "local (processes here) or dask"))
+    how.add_argument(
+        "--scheduler", metavar="ADDRESS", help="an existing Dask scheduler (default: an own cluster on this machine)"
+    )
+    how.add_argument("--timeout", metavar="TIME", help="end a run after this long: 90, 10m, 2h (default: no limit)")
+    how.add_argument("--memory", metavar="SIZE", help="end a run that uses more: 512M, 4G (default: no limit)")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--results", metavar="DIR", help=_default("results", "folder of the records"))
+    out.add_argument("--dry-run", action="store_true", help="print the plan with a time estimate, and compute nothing")
+    _shared.add_json(out)
+
+
+def _default(name: str, text: str) -> str:
+    return f"{text} (default: {DEFAULTS[name]})"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan, check, compute, print; the exit code says whether every run ended by itself."""
+    from suite.engines import make_engine
+    from suite.limits import Limits, check_workers, parse_bytes, parse_seconds
+    from suite.plan import make_plan
+    from suite.store import Store
+
+    options, jobs = _read(args)
+    limits = Limits(
+        timeout=None if options["timeout"] is None else parse_seconds(options["timeout"]),
+        memory=None if options["memory"] is None else parse_bytes(options["memory"]),
+    )
+    if options["scheduler"] is None:
+        workers = check_workers(options["workers"], options["threads"], oversubscribe=options["oversubscribe"])
+    else:
+        workers = 1  # an existing cluster has the workers it has
+    engine = make_engine(
+        options["engine"],
+        workers=workers,
+        threads=options["threads"],
+        limits=limits,
+        scheduler=options["scheduler"],
+    )
+    store = Store(Path(options["results"]), set_aside=not args.dry_run)
+    if not args.dry_run:
+        store.prepare()
+    plan = make_plan(jobs, store, retry=options["retry"])
+    _shared.report_problems(store.problems)
+    if args.dry_run:
+        _print_plan(plan, workers, as_json=args.json)
+        return 0
+    store.problems.clear()
+    code, progress = _sweep(plan, store, engine, args.argv)
+    _shared.report_problems(store.problems)
+    _print_results(args, plan, jobs, store, progress)
+    return code
+
+
+def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
+    """The options of the sweep and its jobs, from the plan file with the flags over it."""
+    from suite.planfile import GRID_KEYS, RUN_KEYS, make_grid, read_plan_file
+
+    given = {name: getattr(args, name.replace("-", "_")) for name in (*GRID_KEYS, *RUN_KEYS)}
+    given = {name: value for name, value in given.items() if value is not None}
+    filed, grids = read_plan_file(args.plan) if args.plan is not None else ({}, [{}])
+    options = {**DEFAULTS, **filed, **given}
+    _check_types(options)
+    jobs: dict[str, Job] = {}
+    for grid in grids:
+        chosen = make_grid({**DEFAULTS, **grid, **{k: v for k, v in given.items() if k in GRID_KEYS}})
+        jobs.update((job.run.run_id, job) for job in chosen.jobs())
+    return options, list(jobs.values())
+
+
+def _check_types(options: dict[str, Any]) -> None:
+    """Values from a TOML file have the types of the file."""
+    kinds: dict[str, tuple[type, ...]] = {
+        "workers": (int, type(None)),
+        "threads": (int,),
+        "oversubscribe": (bool,),
+        "engine": (str,),
+        "scheduler": (str, type(None)),
+        "timeout": (str, int, float, type(None)),
+        "memory": (str, int, float, type(None)),
+        "retry": (str,),
+        "results": (str,),
+    }
+    for name, allowed in kinds.items():
+        value = options[name]
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+            names = " or ".join(kind.__name__ for kind in allowed if kind is not type(None))
+            raise UsageError(f"{name} must be of type {names}, got {str(value)[:60]!r}")
+
+
+def _sweep(plan: Plan, store: Store, engine: Any, argv: list[str]) -> tuple[int, Progress | None]:
+    """Compute the plan; the exit code, and how far it came (None where it was cut short)."""
+    from suite.commands._progress import Display, counted
+    from suite.sweep import sweep
+
+    latest: list[Progress] = []
+    command = shlex.join(["leakybench", *argv])
+    try:
+        with (
+            _stopped_by_signals(),
+            engine,
+            Display(total=len(plan.todo), seconds=plan.seconds, workers=engine.workers) as show,
+        ):
+
+            def notify(progress: Progress) -> None:
+                latest[:] = [progress]
+                show(progress)
+
+            progress = sweep(plan, store, engine, notify=notify)
+    except (KeyboardInterrupt, OSError, LeakybenchError) as error:
+        if isinstance(error, UsageError):
+            raise
+        done = latest[0].done if latest else 0
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        if isinstance(error, OSError):
+            reason = f"{error.strerror or error} ({store.folder})"
+        _shared.note(f"{reason}: {done} of {len(plan.todo)} runs are done and safe, the others have no record")
+        _shared.note(f"go on with: {command}")
+        return 3, None
+    statuses = progress.counts + progress.elsewhere + plan.kept_counts()
+    failed = sum(statuses[status] for status in FAILED)
+    text = f"{plan.size} runs: {counted(statuses)}; {len(plan.kept)} were there before"
+    if progress.elsewhere:
+        text += f", {progress.elsewhere.total()} came from another sweep"
+    _shared.note(text)
+    if failed:
+        _shared.note(f"{failed} runs failed: 'leakybench show RUN_ID' says why; run them again with: {command}")
+    return (3 if failed else 0), progress
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Turn the signals that ask a program to end into one KeyboardInterrupt; a second does not disturb the clean-up."""
+    stopping = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
+    from suite.commands._progress import counted, duration
+
+    if as_json:
+        todo = [
+            {
+                "run_id": planned.job.run.run_id,
+                "task": planned.job.run.task_label,
+                "baseline": planned.job.run.baseline_label,
+                "seed": planned.job.run.seed,
+                "preset": planned.job.run.preset,
+                "estimated_seconds": planned.seconds,
+            }
+            for planned in plan.todo
+        ]
+        seconds = {"estimated_seconds": plan.makespan(workers), "workers": workers, "measured_estimates": plan.measured}
+        _shared.print_json({"todo": todo, "kept": plan.kept, **seconds})
+        return
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for planned in plan.todo:
+        run = planned.job.run
+        groups.setdefault((run.task_label, run.baseline_label, run.preset), []).append(planned.seconds)
+    rows = [(*key, str(len(times)), duration(sum(times))) for key, times in groups.items()]
+    if rows:
+        _shared.print_columns(rows, ("task", "baseline", "preset", "runs", "estimate"))
+    print(f"{len(plan.todo)} of {plan.size} runs to do; {len(plan.kept)} have a record ({counted(plan.kept_counts())})")
+    source = f"{plan.measured} of {len(plan.todo)} estimates come from stored times, the others are guesses"
+    print(f"about {duration(plan.makespan(workers))} with {workers} workers ({source})")
+
+
+def _print_results(
+    args: argparse.Namespace, plan: Plan, jobs: list[Job], store: Store, progress: Progress | None
+) -> None:
+    if args.json:
+        counts: Counter[str] = progress.counts + progress.elsewhere if progress else Counter()
+        _shared.print_json(
+            {
+                "results": str(store.folder),
+                "runs": plan.size,
+                "complete": progress is not None,
+                "computed": dict(counts),
+                "kept": dict(plan.kept_counts()),
+                "run_ids": [job.run.run_id for job in jobs],
+            }
+        )
+        return
+    if progress is None:
+        return
+    from suite.report import table
+    from suite.scores import score_frame
+
+    records = [record for job in jobs if (record := store.try_read(job.run.run_id)) is not None]
+    print(table.render(score_frame(records), format="terminal"))

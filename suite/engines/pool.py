@@ -1,0 +1,75 @@
+"""A pool of supervised worker processes on this machine."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from suite.engines.base import Job, Outcome
+from suite.engines.supervisor import StoppedError, Supervisor
+from suite.limits import Limits
+
+
+class PoolEngine:
+    """``workers`` processes, each under a thread that watches it. They are started when there is work for them."""
+
+    def __init__(self, *, workers: int, threads: int = 1, limits: Limits | None = None) -> None:
+        self.workers = workers
+        self._stop = threading.Event()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Outcome | Exception] = queue.SimpleQueue()
+        self._supervisors = [
+            Supervisor(threads=threads, limits=limits or Limits(), stop=self._stop) for _ in range(workers)
+        ]
+        self._threads = [
+            threading.Thread(target=self._serve, args=(supervisor,), name=f"leakybench-worker-{number}", daemon=True)
+            for number, supervisor in enumerate(self._supervisors)
+        ]
+
+    def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
+        """See :class:`suite.engines.base.Engine`."""
+        in_hand, exhausted = 0, False
+        while True:
+            while not exhausted and in_hand < self.workers:
+                job = next(jobs, None)
+                if job is None:
+                    exhausted = True
+                else:
+                    self._jobs.put(job)
+                    in_hand += 1
+            if not in_hand:
+                return
+            outcome = self._done.get()
+            in_hand -= 1
+            if isinstance(outcome, Exception):
+                raise outcome
+            yield outcome
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self, supervisor: Supervisor) -> None:
+        try:
+            while (job := self._jobs.get()) is not None and not self._stop.is_set():
+                try:
+                    self._done.put(supervisor.run(job))
+                except StoppedError:
+                    return
+                except Exception as error:
+                    self._done.put(error)
+        finally:
+            supervisor.close()

@@ -1,0 +1,281 @@
+"""A worker process under supervision: its run's time and memory are watched from outside, and ended from outside.
+
+A limit that a run could ignore is none. The process group is killed with SIGKILL and another worker takes its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import IO, Any
+
+import psutil
+
+from suite.engines.base import MAX_ATTEMPTS, EngineError, Job, Outcome, failed
+from suite.engines.inline import THREAD_VARIABLES
+from suite.engines.wire import Reader, WireError, pack
+from suite.limits import Limits
+from suite.record import Record
+from suite.store import decode_arrays
+
+START_SECONDS = 120.0
+"""How long a worker may take to start: Python, the suite and the plugins' registrations."""
+POLL_SECONDS = 0.05
+FAMILY_SECONDS = 0.5
+LOG_BYTES = 64 * 1024
+
+
+class StoppedError(Exception):
+    """The engine is being left: the run in hand has no outcome."""
+
+
+class WorkerDiedError(Exception):
+    """The process of a run ended under it; the message says how."""
+
+
+class Supervisor:
+    """Runs jobs one at a time in a worker process that is kept from run to run, and replaced when it had to be ended.
+
+    Args:
+        threads: of the worker.
+        limits: of each run.
+        stop: set by the engine when it is being left; a run in hand is then given up.
+    """
+
+    def __init__(self, *, threads: int, limits: Limits, stop: threading.Event) -> None:
+        self._threads = threads
+        self._limits = limits
+        self._stop = stop
+        self._worker: Worker | None = None
+
+    def run(self, job: Job) -> Outcome:
+        """The outcome of a job, whatever it does to its process.
+
+        Raises:
+            StoppedError: the engine is being left. EngineError: no worker can be started.
+        """
+        reason, log, start = "", "", time.monotonic()
+        for _ in range(MAX_ATTEMPTS):
+            worker = self._ready_worker()
+            start = time.monotonic()
+            used_before = worker.runs > 0
+            try:
+                verdict, outcome = self._watch(worker, job)
+            except WorkerDiedError as error:
+                reason, log = str(error), worker.output()
+                self.close()
+                continue
+            if outcome is not None:
+                return outcome
+            log = worker.output()
+            self.close()
+            if verdict == "oom" and used_before:
+                continue  # what earlier runs left in the process must not count against this one
+            message = (
+                f"ended at the limit of {self._limits.timeout:g} s"
+                if verdict == "timeout"
+                else f"ended at the limit of {(self._limits.memory or 0) / 2**20:.0f} MiB of memory"
+            )
+            return self._failure(job, verdict, message, start, log)
+        message = f"the worker process {reason} in each of {MAX_ATTEMPTS} attempts"
+        return self._failure(job, "error", message, start, log)
+
+    def close(self) -> None:
+        """End the worker process, if there is one."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()
+
+    def _failure(self, job: Job, status: str, message: str, start: float, log: str) -> Outcome:
+        seconds = time.monotonic() - start
+        return Outcome(record=failed(job, status, message, seconds=seconds, threads=self._threads), log=log)
+
+    def _ready_worker(self) -> Worker:
+        reason = ""
+        for _ in range(MAX_ATTEMPTS):
+            if self._worker is None:
+                self._worker = Worker(threads=self._threads)
+            if self._worker.alive():
+                try:
+                    self._worker.wait_ready(self._stop)
+                    return self._worker
+                except WorkerDiedError as error:
+                    reason = f"{error}: {self._worker.output()[-300:].strip()}"
+            self.close()
+        raise EngineError(f"a worker process cannot be started: {reason}")
+
+    def _watch(self, worker: Worker, job: Job) -> tuple[str, Outcome | None]:
+        """The outcome, or ``timeout`` or ``oom`` and None."""
+        worker.send(job)
+        deadline = None if self._limits.timeout is None else time.monotonic() + self._limits.timeout
+        while True:
+            wait = POLL_SECONDS if deadline is None else max(min(POLL_SECONDS, deadline - time.monotonic()), 0.0)
+            message = worker.poll(wait)
+            if message is not None:
+                return "", _outcome(*message, printed=worker.output)
+            if self._stop.is_set():
+                raise StoppedError
+            if deadline is not None and time.monotonic() >= deadline:
+                return "timeout", None
+            if self._limits.memory is not None and worker.memory() > self._limits.memory:
+                return "oom", None
+
+
+class Worker:
+    """The process itself and the line to it. It leads its own process group and prints into a file without a name."""
+
+    def __init__(self, *, threads: int) -> None:
+        self.runs = 0
+        self._reader = Reader()
+        self._ready = False
+        self._family: list[psutil.Process] = []
+        self._family_until = 0.0
+        self._line, far = socket.socketpair()
+        self._output: IO[bytes] = tempfile.TemporaryFile(mode="a+b")  # noqa: SIM115 - closed by kill()
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "suite.engines.worker",
+            str(far.fileno()),
+            str(os.getpid()),
+            str(threads),
+        ]
+        environment = {
+            **os.environ,
+            **dict.fromkeys(THREAD_VARIABLES, str(threads)),
+            # the modules that this process can import are those that the worker can
+            "PYTHONPATH": os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path)),
+        }
+        try:
+            with far:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._output,
+                    stderr=self._output,
+                    pass_fds=(far.fileno(),),
+                    env=environment,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._line.close()
+            self._output.close()
+            raise EngineError(f"a worker process cannot be started: {error.strerror}") from None
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def wait_ready(self, stop: threading.Event) -> None:
+        """Wait until the process has started.
+
+        Raises:
+            WorkerDiedError: it ended, or took longer than ``START_SECONDS``. StoppedError: ``stop`` was set.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while not self._ready:
+            if stop.is_set():
+                raise StoppedError
+            self._ready = self.poll(POLL_SECONDS) is not None
+            if time.monotonic() > deadline:
+                raise WorkerDiedError(f"did not start within {START_SECONDS:g} s")
+
+    def send(self, job: Job) -> None:
+        """Hand a job over; what earlier runs printed is forgotten."""
+        self.runs += 1
+        self._output.truncate(0)
+        try:
+            self._line.sendall(pack({"job": job.to_json()}))
+        except OSError:
+            raise WorkerDiedError(self._end()) from None
+
+    def poll(self, seconds: float) -> tuple[dict[str, Any], bytes] | None:
+        """The next message, or None when ``seconds`` pass without a whole one.
+
+        Raises:
+            WorkerDiedError: the process is gone, or talks nonsense.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            readable, _, _ = select.select([self._line], [], [], max(deadline - time.monotonic(), 0.0))
+            if not readable:
+                return None
+            try:
+                data = self._line.recv(1 << 20)
+                messages = self._reader.feed(data)
+            except (OSError, WireError):
+                data, messages = b"", []
+            if not data:
+                raise WorkerDiedError(self._end())
+            if messages:
+                return messages[0]
+            if time.monotonic() >= deadline:
+                return None
+
+    def memory(self) -> int:
+        """Resident bytes of the process and of what it started."""
+        # the search for children reads the whole process table, so it is not made at every poll
+        if time.monotonic() >= self._family_until:
+            self._family_until = time.monotonic() + FAMILY_SECONDS
+            try:
+                process = psutil.Process(self._process.pid)
+                self._family = [process, *process.children(recursive=True)]
+            except psutil.Error:
+                self._family = []
+        total = 0
+        for member in self._family:
+            try:
+                total += member.memory_info().rss
+            except psutil.Error:
+                continue
+        return total
+
+    def output(self) -> str:
+        """The end of what the run printed."""
+        size = os.fstat(self._output.fileno()).st_size
+        data = os.pread(self._output.fileno(), LOG_BYTES, max(size - LOG_BYTES, 0))
+        return data.decode("utf-8", "replace")
+
+    def kill(self) -> None:
+        """End the process group at once and wait for the process to be gone."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # gone already
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._line.close()
+        self._output.close()
+
+    def _end(self) -> str:
+        try:
+            code = self._process.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            return "closed its line"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = "unknown"
+        hint = " (perhaps the machine ran out of memory)" if -code == signal.SIGKILL else ""
+        return f"was ended by signal {-code}, {name}{hint},"
+
+
+def _outcome(header: dict[str, Any], body: bytes, *, printed: Any) -> Outcome:
+    record = Record.from_json(header["record"])
+    if body:
+        record = dataclasses.replace(record, arrays=decode_arrays(body))
+    if header["arrays_error"]:
+        record = dataclasses.replace(record, status="error", message=f"arrays: {header['arrays_error']}")
+    log = header["log"]
+    if log:
+        log = f"{printed()}{log}"
+    return Outcome(record=record, log=log)

@@ -1,0 +1,52 @@
+"""Messages between a supervisor and its worker: a JSON header and, behind it, raw bytes. Nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+LENGTHS = struct.Struct("!IQ")
+MAX_HEADER = 2**30
+MAX_BODY = 2**36
+
+
+class WireError(Exception):
+    """Bytes that are not a message: the other side is broken."""
+
+
+def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """One message."""
+    text = json.dumps(header).encode()
+    return LENGTHS.pack(len(text), len(body)) + text + body
+
+
+class Reader:
+    """Puts messages together from the pieces that a socket delivers."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[dict[str, Any], bytes]]:
+        """Add ``data``; return the messages that are complete.
+
+        Raises:
+            WireError: lengths or a header that no :func:`pack` made.
+        """
+        self._buffer += data
+        messages = []
+        while len(self._buffer) >= LENGTHS.size:
+            header_size, body_size = LENGTHS.unpack_from(self._buffer)
+            if header_size > MAX_HEADER or body_size > MAX_BODY:
+                raise WireError("impossible length")
+            end = LENGTHS.size + header_size + body_size
+            if len(self._buffer) < end:
+                break
+            split = LENGTHS.size + header_size
+            try:
+                header = json.loads(self._buffer[LENGTHS.size : split])
+            except ValueError as error:
+                raise WireError(f"header is not JSON: {error}") from None
+            messages.append((header, bytes(self._buffer[split:end])))
+            del self._buffer[:end]
+        return messages

@@ -1,0 +1,348 @@
+"""Where records live: one JSON file a run, its arrays beside it, nothing that is read back unpickled.
+
+A folder holds ``<run_id>.json``, ``<run_id>.npz`` where a run has arrays, ``<run_id>.log`` where it failed,
+``<run_id>.claim`` while a sweep works on it (see ``suite.claims``) and ``quarantine/``, where a file that
+cannot be read is set aside with the reason. A record exists when its JSON does: arrays are written before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from suite.atomic import write_atomic
+from suite.errors import LeakybenchError, UsageError
+from suite.record import SCHEMA, Record
+from suite.registration import digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUN_ID = re.compile(r"[0-9a-f]{24}")
+RUN_FILE = re.compile(r"(?P<run_id>[0-9a-f]{24})\.(?P<kind>json|npz|log|claim)")
+ARRAY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
+MAX_RECORD_BYTES = 64 * 2**20
+QUARANTINE = "quarantine"
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""``MIGRATIONS[n]`` turns the plain values of a record of schema n into those of schema n + 1, ``run_id`` included."""
+
+
+class DamagedError(LeakybenchError):
+    """A file that is not what its name says; the message is the reason."""
+
+
+class NewerSchemaError(UsageError):
+    """A record that a later version wrote: left where it is."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that could not be used: its name in the folder, why, and where it lies now (None: where it was)."""
+
+    name: str
+    reason: str
+    moved_to: str | None = None
+
+    def __str__(self) -> str:
+        place = f"set aside as {self.moved_to}" if self.moved_to else "left in place"
+        return f"{self.name}: {self.reason}; {place}"
+
+
+@dataclass
+class Store:
+    """The records of one folder. Any number of processes may read and write it at once.
+
+    Attributes:
+        folder: made at the first write.
+        set_aside: whether a damaged file is moved to ``quarantine/`` when met; it is noted in ``problems`` either way.
+        problems: what was met so far.
+    """
+
+    folder: Path
+    set_aside: bool = True
+    problems: list[Problem] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder = Path(self.folder)
+
+    # -- names -------------------------------------------------------------------------------------------------------
+
+    def path(self, run_id: str, kind: str = "json") -> Path:
+        """The file of a run; ``run_id`` is checked, so that no path leaves the folder."""
+        if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
+            raise UsageError(f"a run id is 24 hexadecimal digits, got {str(run_id)[:60]!r}")
+        return self.folder / f"{run_id}.{kind}"
+
+    def ids(self) -> list[str]:
+        """The run ids that have a record, sorted; from the names alone."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UsageError(f"cannot read the results folder {str(self.folder)!r}: {error.strerror}") from None
+        matches = (RUN_FILE.fullmatch(name) for name in names)
+        return sorted(match["run_id"] for match in matches if match and match["kind"] == "json")
+
+    def version(self, run_id: str) -> tuple[int, int] | None:
+        """What changes when a record is written anew (inode, time in ns); None where there is none."""
+        try:
+            status = self.path(run_id).stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns
+
+    def find(self, prefix: str) -> str:
+        """The one run id that begins with ``prefix``.
+
+        Raises:
+            UsageError: none does, or several do.
+        """
+        if not re.fullmatch(r"[0-9a-f]{1,24}", prefix):
+            raise UsageError(f"a run id is up to 24 hexadecimal digits, got {prefix[:60]!r}")
+        found = [run_id for run_id in self.ids() if run_id.startswith(prefix)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UsageError(f"no run in {self.folder} begins with {prefix!r}")
+        shown = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
+        raise UsageError(f"{len(found)} runs in {self.folder} begin with {prefix!r}: {shown}")
+
+    def prepare(self) -> None:
+        """Make the folder and try to write in it.
+
+        Raises:
+            UsageError: it cannot be made or written.
+        """
+        probe = self.folder / f".probe-{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            if not self.folder.is_dir():
+                raise UsageError(f"the results folder {str(self.folder)!r} is a file") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"cannot write to the results folder {str(self.folder)!r}: {reason}") from None
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                probe.unlink(missing_ok=True)
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def write(self, record: Record, log: str = "") -> None:
+        """Keep a record: arrays first, then the JSON that makes it exist; an older record of the run is replaced.
+
+        Raises:
+            OSError: the disk is full or the folder went away; the older record, if any, is still whole.
+            UsageError: an array that only pickle could store.
+        """
+        arrays = encode_arrays(record.arrays) if record.arrays else None
+        sealed = _seal(record, arrays)
+        if arrays is not None:
+            write_atomic(self.path(record.run_id, "npz"), arrays)
+        if log:
+            write_atomic(self.path(record.run_id, "log"), log.encode("utf-8", "replace"))
+        write_atomic(self.path(record.run_id), sealed.to_json().encode())
+        # an earlier attempt of the same run may have left what this one has not
+        for kind, present in (("npz", arrays is not None), ("log", bool(log))):
+            if not present:
+                self.path(record.run_id, kind).unlink(missing_ok=True)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def read(self, run_id: str) -> Record:
+        """One record, without its arrays.
+
+        Raises:
+            UsageError: there is none, or a newer version wrote it. DamagedError: the file cannot be read as a record.
+        """
+        path = self.path(run_id)
+        try:
+            if path.stat().st_size > MAX_RECORD_BYTES:
+                raise DamagedError(f"larger than {MAX_RECORD_BYTES >> 20} MiB")
+            text = path.read_bytes()
+        except FileNotFoundError:
+            raise UsageError(f"no run {run_id} in {self.folder}") from None
+        except OSError as error:
+            raise DamagedError(f"cannot be read: {error.strerror}") from None
+        record = decode(text)
+        if record.run_id != run_id:
+            raise DamagedError(f"holds the run {record.run_id}, not the one of its name")
+        return record
+
+    def arrays(self, run_id: str) -> dict[str, np.ndarray]:
+        """The arrays beside a record; none where it has none.
+
+        Raises:
+            DamagedError: the file is not an .npz of plain arrays.
+        """
+        path = self.path(run_id, "npz")
+        try:
+            return decode_arrays(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+
+    def log(self, run_id: str) -> str:
+        """What a failed run printed, its traceback at the end; empty where there is none."""
+        try:
+            return self.path(run_id, "log").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def try_read(self, run_id: str) -> Record | None:
+        """One record, or None where there is none or it is damaged; damage is set aside and noted in ``problems``."""
+        try:
+            return self.read(run_id)
+        except DamagedError as error:
+            self.quarantine(run_id, str(error))
+        except NewerSchemaError as error:
+            self.problems.append(Problem(f"{run_id}.json", str(error)))
+        except UsageError:
+            pass  # another process took it away between the listing and the reading
+        return None
+
+    def __iter__(self) -> Iterator[Record]:
+        """Every readable record, by run id, one at a time."""
+        for run_id in self.ids():
+            if (record := self.try_read(run_id)) is not None:
+                yield record
+
+    def frame(self, *, extras: bool = True) -> pd.DataFrame:
+        """Every readable record as a row (see ``suite.frame``)."""
+        from suite.frame import to_frame
+
+        return to_frame(self, extras=extras)
+
+    # -- damage ------------------------------------------------------------------------------------------------------
+
+    def quarantine(self, run_id: str, reason: str) -> None:
+        """Set the files of a run aside, with the reason beside them, and note it in ``problems``."""
+        name, moved = f"{run_id}.json", None
+        if self.set_aside:
+            try:
+                moved = self._move_aside(run_id, reason)
+            except OSError as error:
+                reason = f"{reason} (and it cannot be moved: {error.strerror})"
+        self.problems.append(Problem(name, reason, moved))
+
+    def _move_aside(self, run_id: str, reason: str) -> str:
+        target = self.folder / QUARANTINE
+        if target.is_symlink():
+            raise OSError(0, f"{QUARANTINE} is a link")
+        target.mkdir(exist_ok=True)
+        number = 1 + sum(1 for path in target.glob(f"{run_id}.*.json"))
+        for kind in ("npz", "log", "json"):
+            source = self.path(run_id, kind)
+            if source.exists() or source.is_symlink():
+                os.replace(source, target / f"{run_id}.{number}.{kind}")
+        write_atomic(target / f"{run_id}.{number}.reason.txt", (reason + "\n").encode("utf-8", "replace"))
+        return f"{QUARANTINE}/{run_id}.{number}.json"
+
+
+def decode(text: bytes) -> Record:
+    """The record that a file holds, migrated to the present schema.
+
+    Raises:
+        DamagedError: it is not one. NewerSchemaError: a later version wrote it.
+    """
+    try:
+        data = json.loads(text)
+        if isinstance(data, dict):
+            data = migrate(data)
+        record = Record.from_dict(data)
+        _check_clock(record.wall_clock)
+        return record
+    except NewerSchemaError:
+        raise
+    except UnicodeDecodeError:
+        raise DamagedError("not text") from None
+    except json.JSONDecodeError as error:
+        raise DamagedError(f"not JSON: {error}") from None
+    except RecursionError:
+        raise DamagedError("nested too deeply") from None
+    except (LeakybenchError, TypeError, ValueError, OverflowError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise DamagedError(reason if len(reason) <= 300 else reason[:297] + "...") from None
+
+
+def migrate(data: dict[str, Any]) -> dict[str, Any]:
+    """Plain values of a record of any earlier schema as those of the present one."""
+    version = data.get("schema")
+    if isinstance(version, int) and not isinstance(version, bool):
+        if version > SCHEMA:
+            raise NewerSchemaError(f"written by a newer version (schema {version}, this one reads up to {SCHEMA})")
+        while version in MIGRATIONS and version < SCHEMA:
+            data = MIGRATIONS[version](data)
+            version += 1
+            data["schema"] = version
+    return data
+
+
+def _check_clock(clock: Mapping[str, Any]) -> None:
+    for name, value in clock.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
+            raise DamagedError(f"wall_clock.{name} must be a number, at least 0, got {str(value)[:60]!r}")
+    threads = clock.get("threads")
+    if threads is not None and not (isinstance(threads, int) and threads < 2**31):
+        raise DamagedError(f"wall_clock.threads must be a small integer, got {str(threads)[:60]!r}")
+
+
+def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Named arrays as the bytes of an .npz file.
+
+    Raises:
+        UsageError: a name that is not plain, or an array of objects.
+    """
+    for name, array in arrays.items():
+        if not ARRAY_NAME.fullmatch(name):
+            raise UsageError(f"the name of an array must be plain, like 'spectra', got {name[:60]!r}")
+        if np.asarray(array).dtype.hasobject:
+            raise UsageError(f"the array {name!r} holds Python objects, which cannot be stored without pickle")
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.asarray(array) for name, array in arrays.items()})  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def decode_arrays(data: bytes) -> dict[str, np.ndarray]:
+    """Inverse of :func:`encode_arrays`; never unpickles.
+
+    Raises:
+        DamagedError: the bytes are not an .npz of plain arrays.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, KeyError, EOFError, AttributeError, zipfile.BadZipFile, MemoryError) as error:
+        raise DamagedError(f"arrays cannot be read: {' '.join(str(error).split())[:200]}") from None
+
+
+def _seal(record: Record, arrays: bytes | None) -> Record:
+    """The record with the hashes of its content and of its arrays in ``provenance.integrity``."""
+    bare = {name: value for name, value in record.provenance.items() if name != "integrity"}
+    record = dataclasses.replace(record, provenance=bare, arrays={})
+    integrity = {
+        "record": content_hash(record),
+        "arrays": hashlib.sha256(arrays).hexdigest() if arrays is not None else None,
+    }
+    return dataclasses.replace(record, provenance={**bare, "integrity": integrity})
+
+
+def content_hash(record: Record) -> str:
+    """SHA-256 of everything a record says, its own hashes left out."""
+    data = record.to_dict()
+    data["provenance"].pop("integrity", None)
+    return digest(data, length=64)

@@ -1,0 +1,165 @@
+"""Tasks and baselines that cost nothing, and some that misbehave, for tests of everything around a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from suite import seeding
+from suite.baseline import FitReport
+from suite.errors import DivergedError, UsageError
+from suite.registration import BaselineSpec, Registry, TaskSpec, baselines, tasks
+from suite.task import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyTask:
+    """Targets linear in four inputs, twenty samples."""
+
+    spec: TaskSpec
+    seed: int = 0
+    d: int = 4
+    noise: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.d, int) or isinstance(self.d, bool) or not 1 <= self.d <= 100:
+            raise UsageError(f"d must be an integer from 1 to 100, got {self.d!r}")
+
+    @property
+    def true_rank(self) -> int:
+        return 2
+
+    @property
+    def train(self) -> Split:
+        return self._split("train")
+
+    @property
+    def test(self) -> Split:
+        return self._split("test")
+
+    def _split(self, role: str) -> Split:
+        inputs = seeding.generator(self.spec.id, self.seed, role).standard_normal((20, self.d))
+        mixing = seeding.generator(self.spec.id, self.seed, "teacher").standard_normal((self.d, 2))
+        noise = seeding.generator(self.spec.id, self.seed, f"{role} noise").standard_normal((20, 2))
+        return Split(inputs.astype(np.float32), (inputs @ mixing + self.noise * noise).astype(np.float32))
+
+
+class TinyModel:
+    """Linear map with a report."""
+
+    def __init__(self, weights: np.ndarray, seed: int) -> None:
+        self._weights = weights
+        draws = seeding.generator("dummy", seed, "fit").standard_normal(8)
+        self.report = FitReport(values={"objective": float(draws[0]), "threads": 7}, arrays={"draws": draws})
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        return inputs @ self._weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiny:
+    """Least squares that can also sleep, hang, eat memory, die, raise, print or diverge.
+
+    ``once`` names a file: the misbehaviour happens only while it is absent, and it is made just before.
+    ``only_seed`` limits the misbehaviour to one seed.
+    """
+
+    mode: str = "fit"
+    seconds: float = 0.0
+    width: int = 8
+    steps: str = "uniform"
+    once: str = ""
+    only_seed: int | None = None
+    ledger: str = ""
+    spec: BaselineSpec | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise UsageError(f"width must be at least 1, got {self.width!r}")
+
+    def fit(self, train: Split, *, seed: int, preset: str) -> TinyModel:
+        if self.ledger:
+            # one line a started run, appended atomically, to count what is repeated
+            with open(self.ledger, "ab", buffering=0) as file:
+                file.write(f"{seed}\n".encode())
+        if self.seconds:
+            time.sleep(self.seconds)
+        if self.only_seed in (None, seed) and self._first_time():
+            getattr(self, f"_{self.mode}", lambda: None)()
+        weights, *_ = np.linalg.lstsq(train.inputs.astype(np.float64), train.targets.astype(np.float64), rcond=None)
+        return TinyModel(weights.astype(np.float32), seed)
+
+    def _first_time(self) -> bool:
+        if not self.once:
+            return True
+        try:
+            Path(self.once).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _hang(self) -> None:
+        for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_IGN)
+        while True:
+            time.sleep(60.0)
+
+    def _eat(self) -> None:
+        kept = []
+        while True:
+            kept.append(np.ones(2**20))
+            time.sleep(0.002)
+
+    def _die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def _leave(self) -> None:
+        sys.exit(5)
+
+    def _raise(self) -> None:
+        print("about to fail")
+        raise ValueError("no\nluck")
+
+    def _diverge(self) -> None:
+        raise DivergedError("the loss is not finite")
+
+    def _memory(self) -> None:
+        raise MemoryError
+
+    def _spin(self) -> None:
+        # a fixed amount of work, so that several processes can be compared with one
+        total = 0
+        for number in range(3_000_000):
+            total += number % 7
+
+
+PREFIX = "tests.helpers.dummies"
+
+
+def register() -> None:
+    """Register the dummies by hand in this process, as a notebook would; workers learn of them with each job."""
+    _register(tasks, "dummy/Tiny-v0", "TinyTask", true_rank=2)
+    _register(baselines, "dummy/Fit-v0", "Tiny", steps=True)
+    for mode in ("hang", "eat", "die", "leave", "raise", "diverge", "memory", "spin"):
+        _register(baselines, f"dummy/{mode.capitalize()}-v0", "Tiny", kwargs={"mode": mode})
+
+
+def _register(registry: Registry[Any], id: str, name: str, **fields: Any) -> None:
+    if id not in registry:
+        registry.register(id, f"{PREFIX}:{name}", **fields)
+
+
+if __name__ == "__main__":
+    # the command line with the dummies in it: python -m tests.helpers.dummies run --task ...
+    sys.modules.setdefault(PREFIX, sys.modules["__main__"])
+    register()
+    from suite.cli import main
+
+    sys.exit(main())
