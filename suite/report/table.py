@@ -115,19 +115,23 @@ def _layout(names: list[str], cells: list[list[str]], remarks: list[str], format
         headers = [f"{title} ({unit})" if unit else title for title, unit in (HEADERS[name] for name in names)]
         kind = {"github": "github", "latex": "latex_booktabs"}[format]
     if format == "github":
-        cells = [[_markdown(cell) for cell in row] for row in cells]
-        remarks = [_markdown(remark) for remark in remarks]
+        cells = [[markdown(cell) for cell in row] for row in cells]
     table = tabulate(cells, headers=headers, tablefmt=kind, colalign=align if cells else None, disable_numparse=True)
+    return table + layout_notes(remarks, format)
+
+
+def layout_notes(remarks: Sequence[str], format: str) -> str:
+    """What follows a table: each remark on a line, as a comment in LaTeX; empty without remarks."""
     if not remarks:
-        return table
+        return ""
     if format == "latex":
-        return table + "\n" + "\n".join(f"% {remark}" for remark in remarks)
+        return "\n" + "\n".join(f"% {remark}" for remark in remarks)
     if format == "github":
-        return table + "\n\n" + "\n".join(f"- {remark}" for remark in remarks)
-    return table + "\n\n" + "\n".join(f"note: {remark}" for remark in remarks)
+        return "\n\n" + "\n".join(f"- {markdown(remark)}" for remark in remarks)
+    return "\n\n" + "\n".join(f"note: {remark}" for remark in remarks)
 
 
-def _markdown(cell: str) -> str:
+def markdown(cell: str) -> str:
     """Text that Markdown and the HTML within it leave as it is."""
     for mark in "\\`*_{}[]<>|#":
         if mark == "*" and cell.endswith("*") and cell.count("*") == 1:

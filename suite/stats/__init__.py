@@ -6,5 +6,21 @@ more often, and inference is about these tasks, with the seed as the only source
 """
 
 from suite.stats.intervals import METHODS, STATISTICS, Interval, interval, proportion_interval
+from suite.stats.paired import Paired, holm, mcnemar, paired, probability_of_improvement
+from suite.stats.ranking import Ranks, performance_profile, rank_intervals
 
-__all__ = ["METHODS", "STATISTICS", "Interval", "interval", "proportion_interval"]
+__all__ = [
+    "METHODS",
+    "STATISTICS",
+    "Interval",
+    "Paired",
+    "Ranks",
+    "holm",
+    "interval",
+    "mcnemar",
+    "paired",
+    "performance_profile",
+    "probability_of_improvement",
+    "proportion_interval",
+    "rank_intervals",
+]
