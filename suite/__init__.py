@@ -1,7 +1,7 @@
 """leakybench: a benchmark suite of low-rank tasks for Leaky ResNets and whatever is to be compared with them.
 
-``suite.make`` builds a task, ``suite.make_baseline`` a baseline, ``suite.evaluate`` runs one on the other. Importing this
-package, and listing what is registered, does not import torch.
+``suite.make`` builds a task, ``suite.make_baseline`` a baseline, ``suite.evaluate`` runs one on the other. Importing
+this package, and listing what is registered, does not import torch.
 """
 
 from __future__ import annotations

@@ -60,7 +60,9 @@ class Model(Protocol):
 class TraceableModel(Model, Protocol):
     """A model that can show its path; the Hamiltonian measures need one."""
 
-    def representations(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> Representations: ...
+    def representations(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> Representations:
+        """The path of inputs (n, d_in); with targets (n, d_out) also the momenta."""
+        ...
 
 
 @runtime_checkable

@@ -39,7 +39,7 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     clock = Clock()
     with clock("setup"):
         train, test, true_rank = task.train, task.test, task.true_rank
-    common = {"run": run, "true_rank": true_rank}
+    common: dict[str, Any] = {"run": run, "true_rank": true_rank}
     try:
         with clock("fit"):
             model = baseline.fit(train, seed=seed, preset=preset)
@@ -99,7 +99,9 @@ def run_spec(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSp
 def _adhoc_spec(baseline: object) -> BaselineSpec:
     """A spec for an object that was never registered, so that a notebook can evaluate one."""
     kind = type(baseline)
-    settings = dataclasses.asdict(baseline) if dataclasses.is_dataclass(baseline) else {}  # type: ignore[call-overload]
+    settings = {}
+    if dataclasses.is_dataclass(baseline) and not isinstance(baseline, type):
+        settings = dataclasses.asdict(baseline)
     settings.pop("spec", None)
     name = "".join(char for char in kind.__name__ if char.isalnum()) or "Baseline"
     parse_id(id := f"adhoc/{name}-v0")
@@ -135,6 +137,7 @@ class Clock:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, phase: str) -> Clock:
+        """Name the phase that the next block measures."""
         self._phase = phase
         return self
 

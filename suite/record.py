@@ -71,6 +71,7 @@ class RunSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read a spec back; the errors name an unknown, missing or wrong field."""
         _check_fields(cls, data)
         return cls(**data)
 
@@ -140,6 +141,7 @@ class Record:
 
     @property
     def run_id(self) -> str:
+        """The hash of the spec."""
         return self.run.run_id
 
     def to_dict(self) -> dict[str, Any]:
@@ -149,7 +151,9 @@ class Record:
         return {"run_id": self.run_id, **_finite(data)}
 
     def to_json(self) -> str:
-        """JSON with one line a field: short lines for a reader and a diff, without a line for each number of a curve."""
+        """JSON with one line a field: short lines for a reader and a diff, without a line for each number of a
+        curve.
+        """
         fields = sorted(self.to_dict().items())
         lines = [f" {json.dumps(name)}: {json.dumps(item, sort_keys=True, allow_nan=False)}" for name, item in fields]
         return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -159,7 +163,8 @@ class Record:
         """Check and read a record.
 
         Raises:
-            UsageError: another schema, a missing or unknown field, a wrong type, or a run_id that is not the spec's hash.
+            UsageError: another schema, a missing or unknown field, a wrong type, or a run_id that is not the spec's
+                hash.
         """
         if not isinstance(data, Mapping):
             raise UsageError(f"a record must be an object, got {type(data).__name__}")

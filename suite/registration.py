@@ -60,7 +60,7 @@ def _plain(value: object, where: str) -> Any:
     try:
         return json.loads(canonical_json(value))
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{where} must be plain JSON values (numbers, text, lists, true/false/null): {error}") from None
+        raise UsageError(f"{where} must be plain JSON values (numbers, text, lists, booleans): {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +152,8 @@ class TaskSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSpec(Spec):
-    """Spec of a baseline. ``steps`` says whether it has layer step-sizes, so that sweeps can cross it with the rules."""
+    """Spec of a baseline. ``steps`` says whether it has layer step-sizes, so that sweeps can cross it with the
+    rules."""
 
     kind: ClassVar[str] = "baseline"
     steps: bool = False
@@ -201,7 +202,9 @@ class Registry(Generic[SpecT]):
         if self._loading is None:
             self._load_entry_points()
         if id in self._specs:
-            raise RegistrationError(f"{self.kind} id {id} is already registered: a change of meaning needs a new version")
+            raise RegistrationError(
+                f"{self.kind} id {id} is already registered: a change of meaning needs a new version"
+            )
         self._specs[id] = spec
         return spec
 
@@ -241,7 +244,8 @@ class Registry(Generic[SpecT]):
                 continue
             hits = [spec for spec in self if fnmatch.fnmatchcase(spec.id, pattern)]
             if not hits:
-                raise UnknownIdError(f"no {self.kind} id matches {pattern!r}; the ids are: {', '.join(s.id for s in self)}")
+                known = ", ".join(spec.id for spec in self)
+                raise UnknownIdError(f"no {self.kind} id matches {pattern!r}; the ids are: {known}")
             chosen.update((spec.id, spec) for spec in hits)
         return [spec for spec in self if spec.id in chosen]
 
@@ -318,8 +322,12 @@ def register(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None,
     return tasks.register(id, entry_point, kwargs, **fields)
 
 
-def register_baseline(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> BaselineSpec:
-    """Register a baseline; fields ``summary`` and ``steps`` (whether it takes layer step-sizes). Errors as :func:`register`."""
+def register_baseline(
+    id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any
+) -> BaselineSpec:
+    """Register a baseline; fields ``summary`` and ``steps`` (whether it takes layer step-sizes). Errors as
+    :func:`register`.
+    """
     return baselines.register(id, entry_point, kwargs, **fields)
 
 
@@ -342,24 +350,28 @@ def make(id: str, *, seed: int = 0, **overrides: Any) -> Task:
 
 
 def make_baseline(id: str, **overrides: Any) -> Baseline:
-    """Build a baseline: ``make_baseline("LeakyResNet-v0", steps="adaptive", effective_depth=7.0)``. Errors as :func:`make`."""
+    """Build a baseline: ``make_baseline("LeakyResNet-v0", steps="adaptive", depth=20)``. Errors as :func:`make`."""
     return build(baselines.spec(id), overrides)
 
 
 def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
-    """Build what a spec names with ``overrides`` merged in; ``spec`` (and ``seed``) reach it as arguments or as attributes.
+    """Build what a spec names with ``overrides`` merged in; ``spec`` (and ``seed``) reach it as arguments or as
+    attributes.
 
     Raises:
-        UsageError: an override that the class does not take, or a value that it refuses. PluginError: it cannot be loaded.
+        UsageError: an override that the class does not take, or a value that it refuses. PluginError: it cannot be
+            loaded.
     """
     merged = base.with_overrides(overrides)
     factory = merged.load()
     given = {"spec": merged, **given}
     parameters = inspect.signature(factory).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        if unknown := sorted(set(merged.kwargs) - parameters.keys() | merged.kwargs.keys() & given.keys()):
-            allowed = ", ".join(name for name in parameters if name not in given) or "none"
-            raise UsageError(f"{base.id} has no setting {unknown[0]!r}; its settings: {allowed}")
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = set() if open_ended else set(merged.kwargs) - parameters.keys()
+    unknown |= merged.kwargs.keys() & given.keys()
+    if unknown:
+        allowed = ", ".join(name for name in parameters if name not in given) or "none"
+        raise UsageError(f"{base.id} has no setting {min(unknown)!r}; its settings: {allowed}")
     built = factory(**merged.kwargs, **{name: value for name, value in given.items() if name in parameters})
     for name, value in given.items():
         if name not in parameters:

@@ -54,11 +54,19 @@ class Task(Protocol):
     seed: int
 
     @property
-    def train(self) -> Split: ...
+    def train(self) -> Split:
+        """What a baseline may see."""
+        ...
+
     @property
-    def test(self) -> Split: ...
+    def test(self) -> Split:
+        """What it is judged on."""
+        ...
+
     @property
-    def true_rank(self) -> int | None: ...
+    def true_rank(self) -> int | None:
+        """The bottleneck rank of the target function; None where nobody knows it."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +89,7 @@ class Normaliser:
         return cls(mean=mean, scale=scale)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Normalise rows (n, d)."""
         return (rows - self.mean) / self.scale
 
 
@@ -91,15 +100,17 @@ TargetFunction = Callable[[np.ndarray], np.ndarray]
 class SyntheticTask:
     """Base of the tasks whose target is a known random function of the inputs.
 
-    A subclass is a frozen keyword-only dataclass. It adds its settings as fields and supplies :meth:`target_function` and
-    :attr:`true_rank`; it may override :meth:`sample_inputs`. Everything else is here: independent
-    generators for teacher, training data, test data and noise; centring and scaling by training statistics; float32.
+    A subclass is a frozen keyword-only dataclass. It adds its settings as fields and supplies
+    :meth:`target_function` and :attr:`true_rank`; it may override :meth:`sample_inputs`. Everything else is here:
+    independent generators for teacher, training data, test data and noise; centring and scaling by training
+    statistics; float32.
 
     Settings of every task:
         d: dimension of the inputs.
         n_train, n_test: samples.
         noise: standard deviation of Gaussian noise on the targets, in units of the clean targets' root mean
-            square; added to training and test targets alike, so that ``noise_floor`` is the test error of the clean function.
+            square; added to training and test targets alike, so that ``noise_floor`` is the test error of the clean
+            function.
     """
 
     d: int = 30

@@ -1,0 +1,84 @@
+"""A Kronecker-factored model of the objective's curvature, as a preconditioner.
+
+The Gauss-Newton matrix of the squared error, restricted to V_l and with inputs and output gradients of a layer taken as
+independent, is a Kronecker product (Martens and Grosse 2015, arXiv 1503.05671): with F the mean over n samples and
+d_out outputs,
+
+    H_l = (2 / d_out) b_l^2  G_l (x) K_l + c0 rho_l I,    K_l = S_{l-1} S_{l-1}^T / n,   G_l = E[g g^T],
+
+where g = (df/dA_l)^T u for a random u of unit covariance, one a sample. The penalty's part is exact. In the
+eigenbases of G_l and K_l the inverse is a division, so the directions that the data do not see, which only the
+penalty shrinks, are solved for at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from baselines.network import layers
+from baselines.objective import Objective
+
+
+class KroneckerPreconditioner:
+    """H^{-1} at the parameters of the objective's last evaluation.
+
+    Args:
+        objective: just evaluated: its workspace holds the states.
+        parameters: what it was evaluated at, (R, P).
+        probe: generator of u; one probe a sample and refresh is enough at n >> d_out.
+    """
+
+    def __init__(self, objective: Objective, parameters: Tensor, *, probe: torch.Generator) -> None:
+        self._objective = objective
+        problem, space, coefficients = objective.problem, objective.workspace, objective.coefficients
+        runs, outputs, samples = problem.targets.shape
+        views = objective.views(parameters)
+        readout = views[2] if problem.learn_ends else problem.readout
+        draw = torch.randn(runs, outputs, samples, generator=probe).to(problem.targets)
+        weights = layers(views[0])
+        single = runs == 1
+        gradient, scratch = space.gradient, space.scratch
+        torch.matmul(readout[0].mT if single else readout.mT, draw[0] if single else draw, out=gradient)
+        product: Any = torch.addmm if single else torch.baddbmm
+        output_factors = []
+        for l in range(coefficients.depth - 1, -1, -1):
+            output_factors.append(gradient @ gradient.mT)
+            if l > 0 or problem.learn_ends:
+                state, branch = space.state_layers[l], coefficients.branch[l]
+                product(scratch, weights[l][..., : problem.width].mT, gradient, beta=0.0, alpha=branch, out=scratch)
+                torch.ops.aten.threshold_backward.grad_input(
+                    scratch, state[..., : problem.width, :], 0.0, grad_input=scratch
+                )
+                torch.add(scratch, gradient, alpha=coefficients.skip[l], out=gradient)
+        stack = torch.stack(output_factors[::-1], dim=-3).reshape(runs, coefficients.depth, problem.width, -1) / samples
+        branch_squared = torch.tensor(coefficients.branch).square().to(stack)
+        blocks = [(stack * branch_squared[:, None, None], space.states @ space.states.mT / samples)]
+        if problem.learn_ends:
+            covariance = problem.inputs @ problem.inputs.mT / samples
+            blocks.append(((gradient @ gradient.mT / samples).reshape(runs, problem.width, -1), covariance))
+            # the read-out sees A_L, whose second moment the running array held before the probe; S_L's is as good a
+            # model
+            final = space.running.reshape(runs, problem.width, samples)
+            identity = torch.eye(outputs).to(stack).expand(runs, outputs, outputs)
+            blocks.append((identity, final @ final.mT / samples))
+        self._blocks = []
+        for (output, inputs), rho in zip(blocks, objective.layer_steps, strict=True):
+            out_values, out_vectors = torch.linalg.eigh(output)
+            in_values, in_vectors = torch.linalg.eigh(inputs)
+            curvature = (2.0 / outputs) * out_values.clamp_min(0)[..., :, None] * in_values.clamp_min(0)[..., None, :]
+            decay = (problem.penalty * rho).to(curvature)
+            decay = decay[:, None, None] if curvature.ndim == 4 else decay
+            self._blocks.append((out_vectors, in_vectors, curvature + decay))
+
+    def __call__(self, vector: Tensor) -> Tensor:
+        """H^{-1} times a gradient, (R, P)."""
+        result = torch.empty_like(vector)
+        for (left, right, curvature), part, out in zip(
+            self._blocks, self._objective.views(vector), self._objective.views(result), strict=True
+        ):
+            rotated = (left.mT @ part @ right).div_(curvature)
+            out.copy_(left @ rotated @ right.mT)
+        return result

@@ -1,0 +1,25 @@
+"""Leaky ResNets: everything between a ResNet and a fully-connected network [JK24 section 1.1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from baselines.family import NetworkBaseline, check_leak
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakyResNet(NetworkBaseline):
+    """A_l = (1 - rho_l Lt) A_{l-1} + rho_l S_{l-1} W_l^T, with S = [relu(A), 1] and rows as samples.
+
+    Settings, beside those of :class:`~baselines.family.NetworkBaseline`:
+        effective_depth: Lt, the leak integrated over the depth. 0 is a ResNet.
+    """
+
+    effective_depth: float = 7.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_leak(self.effective_depth, self.depth, self.steps)
+
+    def _effective_depth(self) -> float:
+        return float(self.effective_depth)

@@ -1,0 +1,225 @@
+"""The recursion that the three families share, forward and backward, as one operation on stacked arrays [JK24
+section 1.1, 3].
+
+    A_l = c_l A_{l-1} + b_l V_l S_{l-1},   S = [relu(A); 1],   l = 1..L
+
+with V_l = W_l / max(Lt, 1), b_l = rho_l max(Lt, 1) and c_l = 1 - rho_l Lt (0 for a fully-connected network, where Lt
+= L).
+
+Here **columns are samples**, as in the paper and unlike the rest of the code: A is (w, n). The products then run along
+n, which is long, and the ones row of S lies behind a contiguous block; on the machines measured, that is worth a
+quarter of the time. Public functions take and give rows as samples.
+
+Each stacked array has an axis of runs in front, (R, L, ...), so that R networks of one configuration train together
+with batched products; R = 1 uses plain ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from suite.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coefficients:
+    """The numbers of the recursion for given step-sizes, as Python floats.
+
+    Attributes:
+        skip: c_l, of the skip connection; (L,).
+        branch: b_l, of the branch; (L,).
+        step_sizes: rho_l; (L,).
+        scale: W / V, which is max(Lt, 1).
+        effective_depth: Lt.
+    """
+
+    skip: tuple[float, ...]
+    branch: tuple[float, ...]
+    step_sizes: tuple[float, ...]
+    scale: float
+    effective_depth: float
+
+    @classmethod
+    def of(cls, step_sizes: Sequence[float] | np.ndarray, effective_depth: float | None) -> Coefficients:
+        """``effective_depth`` None means fully connected: no skip, and Lt = L."""
+        rho = tuple(float(value) for value in step_sizes)
+        depth = float(len(rho)) if effective_depth is None else float(effective_depth)
+        scale = max(depth, 1.0)
+        skip = tuple(0.0 if effective_depth is None else 1.0 - value * depth for value in rho)
+        return cls(
+            skip=skip,
+            branch=tuple(value * scale for value in rho),
+            step_sizes=rho,
+            scale=scale,
+            effective_depth=depth,
+        )
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return len(self.step_sizes)
+
+    def with_steps(self, step_sizes: Sequence[float] | np.ndarray) -> Coefficients:
+        """The same family at other step-sizes."""
+        skipless = all(skip == 0.0 for skip in self.skip)
+        return Coefficients.of(step_sizes, None if skipless else self.effective_depth)
+
+
+def layers(stacked: Tensor) -> list[Tensor]:
+    """Per-layer views of a (R, L, ...) array; the axis of runs is dropped where R = 1, so that plain products serve."""
+    return list(stacked[0].unbind(0) if stacked.shape[0] == 1 else stacked.unbind(1))
+
+
+def forward_pass(
+    weights: Sequence[Tensor], states: Sequence[Tensor], running: Tensor, coefficients: Coefficients
+) -> None:
+    """Run the recursion in place: ``running`` goes from A_0 to A_L, and ``states[l]`` becomes S_l = [relu(A_l); 1].
+
+    Args:
+        weights: V_1 .. V_L, each ([R,] w, w + 1).
+        states: S_0 .. S_{L-1}, each ([R,] w + 1, n), whose last row is one already.
+        running: A_0, ([R,] w, n).
+        coefficients: c and b.
+    """
+    width = running.shape[-2]
+    product = Tensor.addmm_ if running.ndim == 2 else Tensor.baddbmm_
+    for weight, state, skip, branch in zip(weights, states, coefficients.skip, coefficients.branch, strict=True):
+        torch.clamp_min(running, 0.0, out=state[..., :width, :])
+        product(running, weight, state, beta=skip, alpha=branch)
+
+
+def backward_pass(
+    weights: Sequence[Tensor],
+    states: Sequence[Tensor],
+    gradient: Tensor,
+    scratch: Tensor,
+    weight_gradients: Sequence[Tensor],
+    coefficients: Coefficients,
+    *,
+    decay: Sequence[float],
+    to_input: bool,
+) -> None:
+    """Back-propagate in place: ``gradient`` goes from dC/dA_L to dC/dA_0 (or stays at dC/dA_1).
+
+    Args:
+        weights, states, coefficients: as in :func:`forward_pass`, after it has run.
+        gradient: dC/dA_L, ([R,] w, n).
+        scratch: of the same shape.
+        weight_gradients: receive b_l (dC/dA_l) S_{l-1}^T + decay_l V_l, each ([R,] w, w + 1).
+        decay: the penalty's gradient per unit of V_l; it costs nothing, being the product's own start value.
+        to_input: whether dC/dA_0 is wanted.
+    """
+    width = gradient.shape[-2]
+    product: Any = torch.addmm if gradient.ndim == 2 else torch.baddbmm
+    for l in range(len(weights) - 1, -1, -1):
+        weight, state, branch = weights[l], states[l], coefficients.branch[l]
+        product(weight, gradient, state.mT, beta=decay[l], alpha=branch, out=weight_gradients[l])
+        if l > 0 or to_input:
+            product(scratch, weight[..., :width].mT, gradient, beta=0.0, alpha=branch, out=scratch)
+            torch.ops.aten.threshold_backward.grad_input(scratch, state[..., :width, :], 0.0, grad_input=scratch)
+            torch.add(scratch, gradient, alpha=coefficients.skip[l], out=gradient)
+
+
+class Workspace:
+    """The preallocated memory of R networks of one shape on one data set.
+
+    Attributes:
+        states: S_0 .. S_{L-1} with their ones, (R, L, w + 1, n): all that the backward pass needs, and nearly all
+        the memory. running, gradient, scratch: ([R,] w, n).
+    """
+
+    def __init__(
+        self, depth: int, runs: int, width: int, samples: int, *, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        def empty(*shape: int) -> Tensor:
+            return torch.empty(*shape, dtype=dtype, device=device)
+
+        self.states = empty(runs, depth, width + 1, samples)
+        self.states[:, :, width].fill_(1.0)
+        self.state_layers = layers(self.states)
+        shape = (width, samples) if runs == 1 else (runs, width, samples)
+        self.running, self.gradient, self.scratch = empty(*shape), empty(*shape), empty(*shape)
+
+
+class _Recursion(torch.autograd.Function):
+    """The recursion as one node of the autograd graph, on memory of its own (so that graphs may overlap)."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, coefficients: Coefficients) -> Tensor:
+        depth, width = weight.shape[0], weight.shape[1]
+        states = inputs.new_empty(depth, width + 1, inputs.shape[1])
+        states[:, width].fill_(1.0)
+        running = inputs.clone(memory_format=torch.contiguous_format)
+        forward_pass(weight.unbind(0), states.unbind(0), running, coefficients)
+        ctx.coefficients = coefficients
+        ctx.save_for_backward(weight, states)
+        return running
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        weight, states = ctx.saved_tensors
+        gradient = grad_output.clone(memory_format=torch.contiguous_format)
+        weight_gradient = torch.empty_like(weight)
+        backward_pass(
+            weight.unbind(0),
+            states.unbind(0),
+            gradient,
+            torch.empty_like(gradient),
+            weight_gradient.unbind(0),
+            ctx.coefficients,
+            decay=[0.0] * weight.shape[0],
+            to_input=ctx.needs_input_grad[0],
+        )
+        return gradient if ctx.needs_input_grad[0] else None, weight_gradient, None
+
+
+class LeakyRecursion(torch.nn.Module):
+    """The hidden layers of a leaky residual network as an ordinary module: (n, w) -> (n, w).
+
+    Args:
+        width: w.
+        step_sizes: rho, (L,); kept as a buffer, so that it is in the state_dict.
+        effective_depth: Lt; 0 gives a ResNet, None a fully-connected network.
+        generator: of the initial weights (see :func:`baselines.initial.signal_preserving`).
+        dtype, device: of the one parameter ``weight`` (L, w, w + 1), which is V = W / max(Lt, 1), bias last.
+    """
+
+    step_sizes: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        step_sizes: Sequence[float] | np.ndarray,
+        effective_depth: float | None,
+        *,
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        from baselines.initial import signal_preserving
+
+        self.effective_depth = effective_depth
+        rho = torch.as_tensor(np.asarray(step_sizes, dtype=np.float64))
+        self.register_buffer("step_sizes", rho)
+        initial = signal_preserving(self.coefficients, width, generator=generator)
+        self.weight = torch.nn.Parameter(initial.to(dtype=dtype, device=device))
+
+    @property
+    def coefficients(self) -> Coefficients:
+        """c, b and scale at the present step-sizes."""
+        return Coefficients.of(self.step_sizes.tolist(), self.effective_depth)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """A_L (n, w) for A_0 (n, w)."""
+        width = self.weight.shape[1]
+        if inputs.ndim != 2 or inputs.shape[1] != width:
+            raise UsageError(f"inputs must be (n, {width}), got {tuple(inputs.shape)}")
+        return _Recursion.apply(inputs.mT, self.weight, self.coefficients).mT

@@ -1,0 +1,222 @@
+"""L-BFGS with a Kronecker-factored starting metric, for R runs in step.
+
+The inverse Hessian's model is the usual two-loop recursion (Nocedal 1980) over the last m pairs, on top of a
+preconditioner that is refreshed every few iterations instead of a multiple of the identity. Steps are accepted by
+Armijo's rule, with quadratic interpolation on the way back.
+
+Every run has its own step length, history and end: a run that is done, or that waits while another searches, stays
+where it is. So a run in a batch takes the steps that it takes alone, up to round-off in the products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from baselines.curvature import KroneckerPreconditioner
+from baselines.objective import Objective
+
+SUFFICIENT_DECREASE = 1e-4
+MAX_BACKTRACKS = 8
+MAX_FAILURES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolishSettings:
+    """How long and how carefully to polish.
+
+    Attributes:
+        iterations: at most; one gradient each, and a few more for rejected steps.
+        memory: pairs kept.
+        refresh: iterations between two preconditioners; 0 for none (plain L-BFGS).
+        tolerance: a run ends when its criticality residual falls below this.
+        stall: a run ends when its objective has fallen by less than this share over 50 iterations.
+    """
+
+    iterations: int
+    memory: int = 10
+    refresh: int = 20
+    tolerance: float = 0.0
+    stall: float = 0.0
+
+
+@dataclass(kw_only=True)
+class PolishResult:
+    """Where polishing ended: per run the objective (R,), the residual (R,), iterations (R,) and why it stopped."""
+
+    objective: Tensor
+    residual: Tensor
+    iterations: Tensor
+    reason: list[str]
+    curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
+
+
+Progress = Callable[[int, Tensor, Tensor], None]
+
+
+class _History:
+    """The last m pairs (s, y) of every run, and 1 / <s, y>, which is 0 where a run has no such pair."""
+
+    def __init__(self, memory: int) -> None:
+        self.memory = memory
+        self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add(self, step: Tensor, change: Tensor, valid: Tensor) -> None:
+        curvature = dot(step, change)
+        good = valid & (curvature > 1e-12 * dot(change, change).clamp_min(1e-300) ** 0.5 * dot(step, step) ** 0.5)
+        if good.any():
+            inverse = torch.where(good, 1.0 / torch.where(good, curvature, torch.ones_like(curvature)), 0.0)
+            self.pairs.append((step, change, inverse))
+            del self.pairs[: -self.memory]
+
+    def forget(self, runs: Tensor) -> None:
+        self.pairs = [(s, y, torch.where(runs, 0.0, inverse)) for s, y, inverse in self.pairs]
+
+    def direction(self, gradient: Tensor, metric: Callable[[Tensor], Tensor]) -> Tensor:
+        """-H g by the two-loop recursion."""
+        q = gradient.clone()
+        coefficients = []
+        for step, change, inverse in reversed(self.pairs):
+            alpha = inverse * dot(step, q)
+            coefficients.append(alpha)
+            q.sub_(_column(alpha, q) * change)
+        q = metric(q)
+        for (step, change, inverse), alpha in zip(self.pairs, reversed(coefficients), strict=True):
+            beta = inverse * dot(change, q)
+            q.add_(_column(alpha - beta, q) * step)
+        return q.neg_()
+
+    def scale(self, metric: Callable[[Tensor], Tensor], otherwise: float) -> Tensor:
+        """<s, y> / <y, M y> of the newest pair, the usual size of the starting metric; (R,)."""
+        step, change, inverse = self.pairs[-1]
+        ratio = dot(step, change) / dot(change, metric(change)).clamp_min(1e-300)
+        return torch.where(inverse > 0, ratio, otherwise)
+
+
+def polish(
+    objective: Objective,
+    parameters: Tensor,
+    settings: PolishSettings,
+    *,
+    probe: torch.Generator,
+    progress: Progress | None = None,
+) -> PolishResult:
+    """Minimise the objective from ``parameters`` (R, P), which is updated in place.
+
+    Args:
+        objective: at fixed step-sizes.
+        parameters: where to start; where it ended afterwards.
+        settings: length, memory, tolerance.
+        probe: generator of the preconditioner's probes.
+        progress: called every 10 iterations with (iteration, objective (R,), residual (R,)).
+    """
+    runs = parameters.shape[0]
+    gradient, candidate_gradient = torch.empty_like(parameters), torch.empty_like(parameters)
+    objective.gradient(parameters, gradient)
+    value = objective.cost() + objective.penalty(parameters)
+    residual = objective.criticality_residual(parameters, gradient)
+    active = torch.isfinite(value)
+    ended = torch.zeros(runs, dtype=torch.long)
+    failures = torch.zeros(runs, dtype=torch.long)
+    reason = ["ran its length" if fine else "not finite" for fine in active.tolist()]
+    curve: list[tuple[int, list[float], list[float]]] = []
+    history = _History(settings.memory)
+    metric: Callable[[Tensor], Tensor] | None = None
+    marks: list[Tensor] = []
+    # a first step of 1/L of the preconditioned gradient: all layers move at once, and their effects add up
+    first = 1.0 / objective.coefficients.depth
+    stale = False
+
+    for iteration in range(settings.iterations):
+        if settings.refresh and iteration % settings.refresh == 0:
+            if stale:
+                objective.predict(parameters)  # the workspace must hold the states of the accepted point
+            metric = KroneckerPreconditioner(objective, parameters, probe=probe)
+        direction = _direction(history, gradient, metric, first, parameters)
+        slope = dot(gradient, direction)
+        if (uphill := active & ~(slope < 0)).any():
+            history.forget(uphill)
+            steepest = -(metric(gradient) * first if metric is not None else gradient)
+            direction = torch.where(_column(uphill, direction), steepest, direction)
+            slope = dot(gradient, direction)
+
+        length = torch.ones_like(value)
+        waiting = active & (slope < 0)
+        accepted = torch.zeros_like(active)
+        new_value = value.clone()
+        for _ in range(MAX_BACKTRACKS):
+            candidate = torch.addcmul(parameters, _column(torch.where(active, length, 0.0), direction), direction)
+            objective.gradient(candidate, candidate_gradient)
+            trial = objective.cost() + objective.penalty(candidate)
+            good = waiting & (trial <= value + SUFFICIENT_DECREASE * length * slope)
+            accepted |= good
+            new_value = torch.where(good, trial, new_value)
+            waiting &= ~good
+            if not waiting.any():
+                break
+            shrunk = -slope * length**2 / (2.0 * (trial - value - slope * length))
+            shrunk = torch.where(torch.isfinite(shrunk), shrunk, 0.1 * length)
+            length = torch.where(waiting, shrunk.clamp(0.1 * length, 0.5 * length), length)
+
+        stale = not bool(accepted.all())
+        moved = _column(accepted, parameters)
+        new_parameters = torch.where(moved, candidate, parameters)
+        new_gradient = torch.where(moved, candidate_gradient, gradient)
+        history.add(new_parameters - parameters, new_gradient - gradient, accepted)
+        parameters.copy_(new_parameters)
+        gradient.copy_(new_gradient)
+        value = new_value
+        failures = torch.where(accepted, 0, failures + 1)
+        if (stuck := active & ~accepted).any():
+            history.forget(stuck)
+        ended = torch.where(active, iteration + 1, ended)
+
+        if iteration % 10 == 9 or iteration + 1 == settings.iterations:
+            residual = objective.criticality_residual(parameters, gradient)
+            curve.append((objective.evaluations, value.tolist(), residual.tolist()))
+            if progress is not None:
+                progress(iteration + 1, value, residual)
+            active = _end(active, residual <= settings.tolerance, "critical", reason)
+        marks.append(value)
+        if settings.stall and len(marks) > 50:
+            active = _end(active, marks[-51] - value < settings.stall * value, "stalled", reason)
+        active = _end(active, failures > MAX_FAILURES, "no step improves it", reason)
+        if not active.any():
+            break
+    residual = objective.criticality_residual(parameters, gradient)
+    return PolishResult(objective=value, residual=residual, iterations=ended, reason=reason, curve=curve)
+
+
+def _direction(
+    history: _History, gradient: Tensor, metric: Callable[[Tensor], Tensor] | None, first: float, parameters: Tensor
+) -> Tensor:
+    def identity(vector: Tensor) -> Tensor:
+        return vector
+
+    base = metric or identity
+    if history.pairs:
+        # without a preconditioner, the first step is a hundredth of the weights' own length
+        scale = history.scale(base, first)
+    elif metric is not None:
+        scale = torch.full_like(dot(gradient, gradient), first)
+    else:
+        scale = 0.01 * (dot(parameters, parameters) / dot(gradient, gradient).clamp_min(1e-300)).sqrt()
+    return history.direction(gradient, lambda vector: base(vector) * _column(scale, vector))
+
+
+def _end(active: Tensor, condition: Tensor, why: str, reason: list[str]) -> Tensor:
+    for run in torch.nonzero(active & condition).flatten().tolist():
+        reason[run] = why
+    return active & ~condition
+
+
+def _column(values: Tensor, like: Tensor) -> Tensor:
+    return values.to(like.dtype if values.is_floating_point() else values.dtype).unsqueeze(1)
+
+
+def dot(left: Tensor, right: Tensor) -> Tensor:
+    """Inner product of each run's vectors; (R,) float64 for (R, P)."""
+    return torch.linalg.vecdot(left, right, dim=1).double()
