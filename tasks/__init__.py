@@ -1,17 +1,32 @@
-"""The built-in tasks. One file per family; this module only registers ids, so that listing them imports nothing heavy."""
+"""The built-in tasks, one file a family.
+
+This module only registers ids, so that listing them imports nothing heavy.
+"""
 
 from __future__ import annotations
+
+from typing import Any
+
+# id, entry point, settings, true rank, summary
+BUILTIN: list[tuple[str, str, dict[str, Any], int | None, str]] = [
+    *(
+        (f"LowRank-k{k}-v0", "tasks.low_rank:LowRank", {"k": k}, k, f"random fully-connected teacher 30-{k}-30")
+        for k in (1, 2, 3, 5, 10)
+    ),
+    ("NestedRank-6-3-v0", "tasks.nested_rank:NestedRank", {"k": 3, "k_outer": 6}, 3, "residual teachers 30-6-3-30"),
+    ("Linear-k3-v0", "tasks.linear:Linear", {"k": 3}, 3, "linear map of rank 3; closed-form optimum"),
+    ("Noisy-k3-v0", "tasks.noisy:Noisy", {"k": 3, "noise": 0.3}, 3, "LowRank-k3 with noise 0.3 on the targets"),
+    ("MultiIndex-k3-v0", "tasks.multi_index:MultiIndex", {"k": 3}, 3, "smooth link of 3 linear projections"),
+    ("Staircase-k3-v0", "tasks.staircase:Staircase", {"k": 3}, 3, "merged staircase z1, z1 z2, z1 z2 z3"),
+    ("FullRank-d8-v0", "tasks.full_rank:FullRank", {"d": 8}, 8, "control: an invertible network on 8 inputs"),
+    ("Symmetry-SO3-v0", "tasks.symmetry:Symmetry", {"k": 3, "block": 3}, 3, "invariant under rotations of 3 blocks"),
+    ("Curved-k2-v0", "tasks.curved:Curved", {"k": 2}, 2, "targets on a 2-sphere in 3 linear dimensions"),
+]
 
 
 def register() -> None:
     """Register every built-in task (the entry point ``leakybench.tasks``)."""
     from suite import register
 
-    for k in (1, 2, 3, 5, 10):
-        register(
-            f"LowRank-k{k}-v0",
-            entry_point="tasks.low_rank:LowRank",
-            kwargs={"k": k},
-            true_rank=k,
-            summary=f"random fully-connected teacher 30-{k}-30",
-        )
+    for id, entry_point, kwargs, true_rank, summary in BUILTIN:
+        register(id, entry_point=entry_point, kwargs=kwargs, true_rank=true_rank, summary=summary)

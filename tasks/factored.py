@@ -16,23 +16,11 @@ from tasks.teachers import Map
 class FactoredTask(SyntheticTask):
     """A target f = h o g with a code g: R^d -> R^k and a decoder h: R^k -> R^d_out.
 
-    The factorisation bounds the bottleneck rank by k from above; a point where the Jacobian of f has rank k bounds it by
-    k from below (see :mod:`tasks.certificate`). Both together certify ``true_rank`` = k.
+    The factorisation bounds the bottleneck rank of f by k from above, and a point where the Jacobian of f has rank k
+    bounds it by k from below (:mod:`tasks.certificate`): both together certify ``true_rank`` = k.
 
-    A subclass supplies :meth:`factors`. Setting:
-        k: dimension of the code, at most d.
+    A subclass supplies :meth:`factors` and ``true_rank``.
     """
-
-    k: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require_int("k", 1, self.d, why="a code has no more dimensions than the inputs, d")
-
-    @property
-    def true_rank(self) -> int | None:
-        """k."""
-        return self.k
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
         """Draw (g, h), functions of float64 rows: g (n, d) -> (n, k), h (n, k) -> (n, d_out)."""
@@ -54,3 +42,32 @@ class FactoredTask(SyntheticTask):
         """The composition of the two factors."""
         code, decode = self.factors(rng)
         return lambda x: decode(code(x))
+
+    def require_number(self, name: str, low: float, high: float = np.inf, *, open_low: bool = False) -> None:
+        """Raise :class:`UsageError` unless the setting ``name`` is a finite number in [low, high], or (low, high]."""
+        value = getattr(self, name)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+        if not number or not low <= value <= high or (open_low and value == low):
+            least = f"above {low:g}" if open_low else f"at least {low:g}"
+            most = f", at most {high:g}" if np.isfinite(high) else ""
+            raise UsageError(f"{name} must be a finite number {least}{most}, got {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodedTask(FactoredTask):
+    """A factored task whose code has a chosen dimension.
+
+    Setting:
+        k: dimension of the code and true rank, at most d.
+    """
+
+    k: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_int("k", 1, self.d, why="a code has no more dimensions than the inputs, d")
+
+    @property
+    def true_rank(self) -> int:
+        """k."""
+        return self.k

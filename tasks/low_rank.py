@@ -6,31 +6,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suite.errors import UsageError
-from tasks.factored import FactoredTask
+from tasks.factored import CodedTask
 from tasks.teachers import REFERENCE_SAMPLES, Map, fully_connected, whitened
 
 
 @dataclass(frozen=True, kw_only=True)
-class LowRank(FactoredTask):
+class LowRank(CodedTask):
     """The composition of two random ReLU networks, d -> k -> d [JK24 App. B: 30-3-30].
 
         z = C (U relu(W x + b) - m)        g: W (width, d), b ~ N(0, bias^2), U (k, width)
         f(x) = V relu(T z)                 h: T (width, k), V (d, width)
 
-    inputs (n, d) standard normal, targets (n, d); true rank k. ``W``, ``U``, ``T``, ``V`` are random orthonormal matrices,
-    scaled; ``C`` and ``m`` give the code mean 0 and covariance I over the inputs.
+    Inputs (n, d) standard normal, targets (n, d); true rank k. ``W``, ``U``, ``T``, ``V`` are scaled random orthonormal
+    matrices; ``C`` and ``m`` give the code mean 0 and covariance I over the inputs.
 
-    Balance: the code is white, and without an offset in h each unit of T z is active half of the time, so that
-    E[J_h^T J_h] is close to a multiple of I: each of the k directions carries close to 1/k of the function, and none may be dropped.
-    Difficulty: the offsets b make g smooth enough to be learnt from 1000 samples, while f stays far from linear (ridge
-    regression errs by 0.3 to 0.5).
+    Balance: the code is white, and without an offset in h each unit of T z is active about half of the time, so that
+    E[J_h^T J_h] is close to a multiple of I: each direction of the code carries close to 1/k of f, and none can be
+    dropped. Difficulty: the offsets b make g smooth enough to be learnt from 1000 samples, while f stays far from
+    linear.
 
     Settings:
         k: dimension of the code; the true rank.
-        width: hidden units of each layer of the teacher, at least 2 k so that the rectified layers keep rank k.
+        width: hidden units of each layer of the two maps, at least 2 k, so that the rectified layers keep rank k.
         depth: hidden layers of each of the two maps.
-        bias: standard deviation of the offsets in g, in units of the pre-activations' own.
+        bias: standard deviation of the offsets in g; the pre-activations have 1.
     """
 
     width: int = 30
@@ -41,8 +40,7 @@ class LowRank(FactoredTask):
         super().__post_init__()
         self.require_int("width", 2 * self.k, why="2 k, so that the rectified layers keep rank k")
         self.require_int("depth", 1)
-        if isinstance(self.bias, bool) or not isinstance(self.bias, int | float) or not 0.0 <= self.bias < np.inf:
-            raise UsageError(f"bias must be a finite number, at least 0, got {self.bias!r}")
+        self.require_number("bias", 0.0)
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
         """The two networks, the first one followed by its whitening."""

@@ -1,7 +1,7 @@
 """Random teacher networks in numpy float64; rows are samples.
 
-Every draw of a teacher comes from the generator that is passed in. Maps are plain functions on (n, d_in) arrays, and the
-number of samples or the order of calls changes nothing.
+Every draw of a teacher comes from the generator that is passed in, when the map is made; the map itself is then a plain
+function on (n, d_in) arrays.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 Map = Callable[[np.ndarray], np.ndarray]
 
 REFERENCE_SAMPLES = 4096
+"""Inputs over which a code is whitened: its covariance is then I within 2% on fresh inputs."""
 
 
 def orthonormal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
@@ -24,26 +25,33 @@ def orthonormal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray
     return q if rows >= columns else q.T
 
 
+def projection(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """:func:`orthonormal`, scaled so that a standard normal vector has an image with entries of mean square 1.
+
+    An orthonormal matrix keeps min(rows, columns) of the vector's ``columns`` units of energy and spreads them over
+    ``rows`` entries.
+    """
+    return np.sqrt(rows / min(rows, columns)) * orthonormal(rng, rows, columns)
+
+
 def fully_connected(
     rng: np.random.Generator, d_in: int, d_out: int, *, width: int, depth: int = 1, bias: float = 0.0
 ) -> Map:
     """A random fully-connected ReLU network with ``depth`` hidden layers of ``width`` units [JK24 App. B].
 
-        h_0 = x,   h_i = relu(h_{i-1} W_i^T + b_i)  (i = 1..depth),   f(x) = h_depth W_out^T
+        h_0 = x,   h_i = relu(c_i (W_i h_{i-1} + b_i))  (i = 1..depth),   f(x) = U h_depth
 
-    ``W_i`` has He's scale (entries of variance 2/fan-in; 1/fan-in for the first, whose inputs are not rectified) and
-    orthonormal columns or rows instead of independent entries, so that no direction of the inputs is favoured.
-    ``b_i`` are normal with standard deviation ``bias``.
+    ``W_i`` and ``U`` are random orthonormal matrices, scaled by :func:`projection`, instead of matrices of independent
+    entries, so that no direction is favoured; ``b_i`` are normal with standard deviation ``bias``. c_1 = 1; the later
+    c_i = sqrt(2) make up for the rectifier: without bias the pre-activations have mean square 1 in every layer.
     """
     layers = []
     fan_in = d_in
     for i in range(depth):
         gain = 1.0 if i == 0 else np.sqrt(2.0)
-        # an orthonormal (width, fan_in) matrix has entries of variance 1/max(width, fan_in)
-        scale = gain * np.sqrt(max(width, fan_in) / fan_in)
-        layers.append((scale * orthonormal(rng, width, fan_in), bias * rng.standard_normal(width)))
+        layers.append((gain * projection(rng, width, fan_in), gain * bias * rng.standard_normal(width)))
         fan_in = width
-    readout = np.sqrt(max(fan_in, d_out) / fan_in) * orthonormal(rng, d_out, fan_in)
+    readout = projection(rng, d_out, fan_in)
 
     def apply(x: np.ndarray) -> np.ndarray:
         for weight, offset in layers:
@@ -59,27 +67,24 @@ def residual(
     d_out: int,
     *,
     width: int,
-    depth: int = 2,
+    depth: int = 1,
     bias: float = 0.0,
     branch: float = 1.0,
 ) -> Map:
     """A random residual network with ``depth`` blocks of ``width`` units [JK24 App. B].
 
-        h_0 = x E^T,   h_i = h_{i-1} + (branch / sqrt(depth)) relu(h_{i-1} W_i^T + b_i) V_i^T,   f(x) = h_depth D^T
+        h_0 = E x,   h_i = h_{i-1} + (branch / sqrt(depth)) V_i relu(W_i h_{i-1} + b_i),   f(x) = D h_depth
 
-    ``E`` has orthonormal columns and ``D`` orthonormal rows (scaled so that an entry of h_0 has the variance of an entry
-    of x), ``W_i`` entries of variance 1/width, ``V_i`` of variance 2/width, ``b_i`` standard deviation ``bias``.
+    ``E`` and ``D`` are scaled by :func:`projection`; ``W_i`` and ``V_i`` / sqrt(2) are Haar-random orthogonal (width,
+    width), so that at ``branch`` 1 a branch without bias has the size of h_0; ``b_i`` have standard deviation ``bias``.
     """
-    embed = np.sqrt(max(width, d_in) / d_in) * orthonormal(rng, width, d_in)
+    embed = projection(rng, width, d_in)
+    size = branch * np.sqrt(2.0 / depth)
     blocks = [
-        (
-            rng.standard_normal((width, width)) / np.sqrt(width),
-            bias * rng.standard_normal(width),
-            branch * np.sqrt(2.0 / (width * depth)) * rng.standard_normal((width, width)),
-        )
+        (orthonormal(rng, width, width), bias * rng.standard_normal(width), size * orthonormal(rng, width, width))
         for _ in range(depth)
     ]
-    readout = np.sqrt(max(width, d_out) / width) * orthonormal(rng, d_out, width)
+    readout = projection(rng, d_out, width)
 
     def apply(x: np.ndarray) -> np.ndarray:
         hidden = x @ embed.T
@@ -93,7 +98,7 @@ def residual(
 def whitened(inner: Map, reference: np.ndarray) -> Map:
     """``inner`` followed by the affine map that gives it mean 0 and covariance I over ``reference`` (n, d_in).
 
-    In a code of k coordinates no direction is then larger than another: each of them carries 1/k of the code.
+    In a code of k coordinates no direction is then larger than another: each carries 1/k of the code's variance.
     """
     values = inner(reference)
     mean = values.mean(axis=0)

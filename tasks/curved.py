@@ -1,0 +1,47 @@
+"""Targets on a curved manifold: the linear rank of the targets exceeds their bottleneck rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.factored import CodedTask
+from tasks.teachers import Map, orthonormal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curved(CodedTask):
+    """A few projections, wrapped onto a sphere.
+
+        z = reach U x,   s(z) = (2 z, |z|^2 - 1) / (1 + |z|^2),   f(x) = V s(z)       U (k, d), V (d, k + 1)
+
+    Inputs (n, d) standard normal, targets (n, d). U and V are orthonormal; s is the inverse of the stereographic
+    projection, from R^k onto the unit sphere S^k less a pole. s is conformal, J_s^T J_s = 4 / (1 + |z|^2)^2 I, so the
+    Jacobian of f has k equal non-zero singular values at every point: true rank k, all directions alike. The targets
+    span k + 1 linear dimensions: an estimator that counts the linear dimensions of a curved representation reports one
+    too many.
+
+    Settings:
+        k: dimension of the sphere; the true rank, at most d - 1.
+        reach: standard deviation of each coordinate of z. The points with |z| = 1 lie on the equator: near 0
+            the targets stay on a flat cap, above 1 most of them crowd around the pole.
+    """
+
+    k: int = 2
+    reach: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_int("k", 1, self.d - 1, why="the sphere needs k + 1 of the d outputs")
+        self.require_number("reach", 0.0, open_low=True)
+
+    def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
+        """The projections, and the sphere."""
+        directions, frame = orthonormal(rng, self.k, self.d), orthonormal(rng, self.d, self.k + 1)
+
+        def decode(z: np.ndarray) -> np.ndarray:
+            square = np.sum(z**2, axis=1, keepdims=True)
+            return np.hstack([2.0 * z, square - 1.0]) / (1.0 + square) @ frame.T
+
+        return lambda x: self.reach * (x @ directions.T), decode

@@ -1,0 +1,48 @@
+"""A linear map of low rank: the task whose answer is known in closed form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from suite.task import Normaliser
+from tasks.factored import CodedTask
+from tasks.teachers import Map, orthonormal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(CodedTask):
+    """A random linear map of rank k.
+
+        z = U x,   f(x) = V z = M x,   M = V U       U (k, d), V (d, k)
+
+    Inputs (n, d) standard normal, targets (n, d); true rank k. U has orthonormal rows and V orthonormal columns, so
+    the k singular values of M are all 1 and every direction carries exactly 1/k. The bottleneck rank of a linear map is
+    its rank [Jacot 2023, arXiv 2209.15055]. Least squares solves this task; others can be held against its answer.
+
+    Setting:
+        k: the true rank.
+    """
+
+    def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
+        """The two orthonormal projections."""
+        encoder, decoder = orthonormal(rng, self.k, self.d), orthonormal(rng, self.d, self.k)
+        return lambda x: x @ encoder.T, lambda z: z @ decoder.T
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """M (d, d), on raw inputs: f(x) = M x."""
+        return self.teacher(np.eye(self.d)).T
+
+    @cached_property
+    def optimum(self) -> np.ndarray:
+        """The map (d, d) from scaled inputs to scaled targets: (s_x / s_y) M, with the training scales s_x and s_y.
+
+        Exact without noise, where ``train.targets = train.inputs @ optimum.T`` up to float32. With noise, s_y is that
+        of the clean targets times sqrt(1 + noise^2), which the drawn one meets within O((n_train d)^(-1/2)).
+        """
+        inputs = self.sample_inputs(self.n_train, self.rng("train inputs"))
+        clean = Normaliser.fit(self.teacher(inputs))
+        return Normaliser.fit(inputs).scale / (clean.scale * np.sqrt(1.0 + self.noise**2)) * self.matrix

@@ -1,0 +1,56 @@
+"""Random residual teachers with two nested bottlenecks: the task of the paper's comparison of step-size rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.factored import CodedTask
+from tasks.teachers import REFERENCE_SAMPLES, Map, residual, whitened
+
+
+@dataclass(frozen=True, kw_only=True)
+class NestedRank(CodedTask):
+    """The composition of three random residual networks, d -> k_outer -> k -> d [JK24 App. B: 30-6-3-30].
+
+        u = white(R_1(x)),   z = white(R_2(u)),   f(x) = R_3(z)
+        R(x) = D h_depth,    h_0 = E x,   h_i = h_{i-1} + (branch / sqrt(depth)) V_i relu(W_i h_{i-1} + b_i)
+
+    Inputs (n, d) standard normal, targets (n, d); true rank k: the wider bottleneck of dimension k_outer precedes it,
+    so that a network may shed the dimensions in two stages. ``white`` gives mean 0 and covariance I over the inputs;
+    b_i ~ N(0, bias^2) in R_1 and R_2, none in R_3.
+
+    Settings:
+        k: dimension of the inner code; the true rank.
+        k_outer: dimension of the outer code, from k to d.
+        width: hidden units of each residual network, at least d.
+        depth: blocks of each residual network.
+        bias: standard deviation of the offsets in the first two networks; the pre-activations have 1.
+        branch: size of the residual branches, relative to the skip connection.
+    """
+
+    k_outer: int = 6
+    width: int = 30
+    depth: int = 1
+    bias: float = 1.0
+    branch: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_int("k_outer", self.k, self.d, why="the outer code lies between k and d")
+        self.require_int("width", self.d, why="d, so that the residual stream holds the inputs")
+        self.require_int("depth", 1)
+        self.require_number("bias", 0.0)
+        self.require_number("branch", 0.0, open_low=True)
+
+    def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
+        """The first two networks with their whitening as the code, the third one as the decoder."""
+        shape = {"width": self.width, "depth": self.depth, "branch": self.branch}
+        first = residual(rng, self.d, self.k_outer, bias=self.bias, **shape)
+        second = residual(rng, self.k_outer, self.k, bias=self.bias, **shape)
+        decode = residual(rng, self.k, self.d, **shape)
+        reference = self.sample_inputs(REFERENCE_SAMPLES, rng)
+        outer_code = whitened(first, reference)
+        inner_code = whitened(second, outer_code(reference))
+        return lambda x: inner_code(outer_code(x)), decode

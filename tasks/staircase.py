@@ -1,0 +1,39 @@
+"""A merged-staircase polynomial: each step needs the coordinate that the step before has revealed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.factored import CodedTask
+from tasks.teachers import Map
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staircase(CodedTask):
+    """The monomials of a merged staircase in k hidden coordinates, one output per step.
+
+        z_i = x_{s_i},   f(x) = (z_1, z_1 z_2, ..., z_1 z_2 ... z_k)       s: k distinct random coordinates
+
+    Inputs (n, d) independent and uniform on [-sqrt(3), sqrt(3)] (mean 0, variance 1); targets (n, k), uncorrelated and
+    each of variance 1; true rank k: the Jacobian with respect to z is triangular with diagonal 1, z_1, z_1 z_2, ...,
+    so it has rank k unless one of z_1 ... z_{k-1} is 0.
+
+    Source: E. Abbe, E. Boix-Adsera, T. Misiakiewicz 2022, arXiv 2202.08658: sum_i z_1 ... z_i with inputs uniform on
+    the vertices {-1, 1}^d. Two changes, both for the rank: one output a step in place of their sum, since a scalar has
+    bottleneck rank 1; the solid cube in place of its vertices, where the targets take 2^k values that a curve can pass
+    through, so that the data would not show a rank above 1.
+
+    Setting:
+        k: steps; the true rank.
+    """
+
+    def sample_inputs(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Uniform on the cube, float64 (n, d)."""
+        return np.sqrt(3.0) * rng.uniform(-1.0, 1.0, (n, self.d))
+
+    def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
+        """The choice of coordinates, and the cumulative products."""
+        chosen = rng.permutation(self.d)[: self.k]
+        return lambda x: x[:, chosen], lambda z: np.cumprod(z, axis=1)
