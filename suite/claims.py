@@ -1,8 +1,8 @@
 """Who works on which run, so that two sweeps may share one folder and neither repeats the other's work.
 
 A claim is ``<run_id>.claim``, made with O_EXCL, so that one sweep wins. It names its owner; it is void when that
-process is gone from this machine, or, where the owner is on another machine, when its time stamp is old. Claims save work and
-nothing else: should two sweeps run the same thing after all, both write the same record, and a rename decides.
+process is gone from this machine, or, where the owner is on another machine, when its time stamp is old. Claims save
+work and nothing else: should two sweeps run the same thing after all, both write the same record, and a rename decides.
 """
 
 from __future__ import annotations

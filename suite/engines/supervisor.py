@@ -6,7 +6,6 @@ A limit that a run could ignore is none. The process group is killed with SIGKIL
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import select
 import signal
@@ -22,10 +21,8 @@ import psutil
 
 from suite.engines.base import MAX_ATTEMPTS, EngineError, Job, Outcome, failed
 from suite.engines.inline import THREAD_VARIABLES
-from suite.engines.wire import Reader, WireError, pack
+from suite.engines.wire import Reader, WireError, decode_outcome, pack
 from suite.limits import Limits
-from suite.record import Record
-from suite.store import decode_arrays
 
 START_SECONDS = 120.0
 """How long a worker may take to start: Python, the suite and the plugins' registrations."""
@@ -121,7 +118,9 @@ class Supervisor:
             wait = POLL_SECONDS if deadline is None else max(min(POLL_SECONDS, deadline - time.monotonic()), 0.0)
             message = worker.poll(wait)
             if message is not None:
-                return "", _outcome(*message, printed=worker.output)
+                outcome = decode_outcome(*message)
+                log = f"{worker.output()}{outcome.log}" if outcome.log else ""
+                return "", Outcome(record=outcome.record, log=log)
             if self._stop.is_set():
                 raise StoppedError
             if deadline is not None and time.monotonic() >= deadline:
@@ -267,15 +266,3 @@ class Worker:
             name = "unknown"
         hint = " (perhaps the machine ran out of memory)" if -code == signal.SIGKILL else ""
         return f"was ended by signal {-code}, {name}{hint},"
-
-
-def _outcome(header: dict[str, Any], body: bytes, *, printed: Any) -> Outcome:
-    record = Record.from_json(header["record"])
-    if body:
-        record = dataclasses.replace(record, arrays=decode_arrays(body))
-    if header["arrays_error"]:
-        record = dataclasses.replace(record, status="error", message=f"arrays: {header['arrays_error']}")
-    log = header["log"]
-    if log:
-        log = f"{printed()}{log}"
-    return Outcome(record=record, log=log)

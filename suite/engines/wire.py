@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from typing import Any
+
+from suite.engines.base import Outcome
+from suite.errors import UsageError
+from suite.record import Record
+from suite.store import decode_arrays, encode_arrays
 
 LENGTHS = struct.Struct("!IQ")
 MAX_HEADER = 2**30
@@ -50,3 +56,22 @@ class Reader:
             messages.append((header, bytes(self._buffer[split:end])))
             del self._buffer[:end]
         return messages
+
+
+def encode_outcome(outcome: Outcome) -> tuple[dict[str, Any], bytes]:
+    """An outcome as header and body: the record's JSON with the log, and its arrays as .npz."""
+    record, body = outcome.record, b""
+    if record.arrays:
+        try:
+            body = encode_arrays(record.arrays)
+        except UsageError as error:
+            record = dataclasses.replace(record, status="error", message=f"arrays of the run: {error}", arrays={})
+    return {"record": record.to_json(), "log": outcome.log}, body
+
+
+def decode_outcome(header: dict[str, Any], body: bytes) -> Outcome:
+    """Inverse of :func:`encode_outcome`."""
+    record = Record.from_json(header["record"])
+    if body:
+        record = dataclasses.replace(record, arrays=decode_arrays(body))
+    return Outcome(record=record, log=header["log"])

@@ -33,21 +33,14 @@ def main(arguments: list[str]) -> NoReturn:
 
     from suite.engines.base import Job
     from suite.engines.execute import execute
-    from suite.store import encode_arrays
+    from suite.engines.wire import encode_outcome
 
     connection.sendall(pack({"ready": os.getpid()}))
     while True:
         job = Job.from_json(inbox.get()["job"])
-        outcome = execute(job, threads=threads)
-        arrays, error = b"", ""
-        if outcome.record.arrays:
-            try:
-                arrays = encode_arrays(outcome.record.arrays)
-            except ValueError as problem:
-                error = f"{type(problem).__name__}: {problem}"
+        message = pack(*encode_outcome(execute(job, threads=threads)))
         _flush()
-        header = {"record": outcome.record.to_json(), "log": outcome.log, "arrays_error": error}
-        connection.sendall(pack(header, arrays))
+        connection.sendall(message)
 
 
 def _listen(connection: socket.socket, inbox: queue.SimpleQueue[dict[str, Any]]) -> None:

@@ -1,0 +1,152 @@
+"""The engine for more machines: a Dask cluster that exists, or an own one on this machine.
+
+Dask decides where a run goes; there it is computed by a supervised process, the same as in the local pool, so limits
+are as hard and records are the same. A Dask worker that dies gives its run back to the scheduler, which sends it
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+import secrets
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from suite.engines.base import EngineError, Job, Outcome, failed
+from suite.engines.supervisor import Supervisor
+from suite.engines.wire import decode_outcome, encode_outcome
+from suite.errors import UsageError
+from suite.limits import Limits
+
+CONNECT_SECONDS = 20.0
+ADDRESS = re.compile(r"(?:[a-z]+://)?(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5}")
+
+
+class DaskEngine:
+    """Computes jobs on a Dask cluster.
+
+    Args:
+        workers: of the own cluster; an existing one has those it has.
+        threads: of each run.
+        limits: of each run.
+        scheduler: address of an existing scheduler, as ``tcp://10.0.0.1:8786``. Whoever can reach a scheduler can have
+            code run by its workers, so it belongs in a trusted network; the own cluster listens on the loopback address.
+
+    Raises:
+        UsageError: Dask is not installed, or the address is malformed.
+    """
+
+    def __init__(self, *, workers: int, threads: int, limits: Limits, scheduler: str | None = None) -> None:
+        if importlib.util.find_spec("distributed") is None:
+            raise UsageError("the engine dask needs the packages of an extra: pip install 'leakybench[dask]'")
+        if scheduler is not None and not ADDRESS.fullmatch(scheduler):
+            raise UsageError(f"a scheduler address reads tcp://HOST:PORT, got {scheduler[:80]!r}")
+        if scheduler is None and workers < 1:
+            raise UsageError(f"the engine dask needs at least 1 worker, got {workers}")
+        self.workers = workers
+        self._threads = threads
+        self._limits = limits
+        self._scheduler = scheduler
+        self._cluster: Any = None
+        self._client: Any = None
+
+    def __enter__(self) -> Self:
+        from distributed import Client, LocalCluster
+
+        try:
+            if self._scheduler is None:
+                self._cluster = LocalCluster(
+                    n_workers=self.workers,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    worker_dashboard_address=None,
+                    memory_limit=0,  # the limit is that of the run, kept by its supervisor
+                    silence_logs=logging.CRITICAL,
+                )
+            self._client = Client(self._cluster or self._scheduler, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            self._close()
+            where = (
+                f"the scheduler {self._scheduler} cannot be reached" if self._scheduler else "no cluster can be started"
+            )
+            raise EngineError(f"{where}: {' '.join(str(error).split()) or type(error).__name__}") from None
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
+        """See :class:`suite.engines.base.Engine`."""
+        from distributed import wait
+
+        pending: dict[Any, Job] = {}
+        exhausted = False
+        while True:
+            slots = self._slots() if not exhausted else 0
+            while len(pending) < slots:
+                job = next(jobs, None)
+                if job is None:
+                    exhausted = True
+                    break
+                pending[self._submit(job)] = job
+            if not pending:
+                return
+            try:
+                done = wait(list(pending), return_when="FIRST_COMPLETED").done
+            except Exception as error:  # cancelled futures and lost connections have no common base class
+                raise EngineError(f"the Dask scheduler was lost: {type(error).__name__}") from error
+            for future in done:
+                yield self._collect(future, pending.pop(future))
+
+    def _slots(self) -> int:
+        """Runs to have in hand: one a Dask thread, so that a claim is made only for a run that starts."""
+        try:
+            self.workers = max(sum(self._client.nthreads().values()), 1)
+        except OSError:
+            raise EngineError("the Dask scheduler was lost") from None
+        return self.workers
+
+    def _submit(self, job: Job) -> Any:
+        limits = (self._threads, self._limits.timeout, self._limits.memory)
+        # a key of its own: Dask would give a result that it remembers from another sweep
+        key = f"leakybench-{job.run.run_id}-{secrets.token_hex(4)}"
+        return self._client.submit(run_supervised, job.to_json(), *limits, key=key, pure=False)
+
+    def _collect(self, future: Any, job: Job) -> Outcome:
+        error = future.exception()
+        if error is None:
+            header, body = future.result()
+            return decode_outcome(header, body)
+        text = " ".join(str(error).split())[:300]
+        message = f"on the Dask cluster: {type(error).__name__}: {text}"
+        return Outcome(record=failed(job, "error", message, seconds=0.0, threads=self._threads))
+
+    def _close(self) -> None:
+        for item in (self._client, self._cluster):
+            if item is not None:
+                item.close(timeout=CONNECT_SECONDS)
+        self._client = self._cluster = None
+
+
+_local = threading.local()
+
+
+def run_supervised(text: str, threads: int, timeout: float | None, memory: int | None) -> tuple[dict[str, Any], bytes]:
+    """On a Dask worker: the job ``text`` in a supervised process that is kept for the next job of this thread."""
+    limits = Limits(timeout=timeout, memory=memory)
+    if getattr(_local, "settings", None) != (threads, limits):
+        if (old := getattr(_local, "supervisor", None)) is not None:
+            old.close()
+        _local.supervisor = Supervisor(threads=threads, limits=limits, stop=threading.Event())
+        _local.settings = (threads, limits)
+    return encode_outcome(_local.supervisor.run(Job.from_json(text)))
