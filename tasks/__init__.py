@@ -21,6 +21,9 @@ BUILTIN: list[tuple[str, str, dict[str, Any], int | None, str]] = [
     ("FullRank-d8-v0", "tasks.full_rank:FullRank", {"d": 8}, 8, "control: an invertible network on 8 inputs"),
     ("Symmetry-SO3-v0", "tasks.symmetry:Symmetry", {"k": 3, "block": 3}, 3, "invariant under rotations of 3 blocks"),
     ("Curved-k2-v0", "tasks.curved:Curved", {"k": 2}, 2, "targets on a 2-sphere in 3 linear dimensions"),
+    ("Real-digits-v0", "tasks.real:Real", {"source": "digits"}, None, "lower half of a digit from its upper half"),
+    ("Real-diabetes-v0", "tasks.real:Real", {"source": "diabetes"}, None, "serum values and progression, 4 -> 7"),
+    ("Real-linnerud-v0", "tasks.real:Real", {"source": "linnerud"}, None, "body from exercises, 20 rows, 3 -> 3"),
 ]
 
 

@@ -19,8 +19,8 @@ class MultiIndex(CodedTask):
     Inputs (n, d) standard normal, targets (n, d); true rank k. U has orthonormal rows, so that z is standard normal;
     T is orthonormal and scaled so that its rows have length 1 in the mean square, V is orthonormal, b is evenly spaced
     on the circle from a random start. These are random Fourier features of the Gaussian kernel of length 1 / frequency
-    [Rahimi, Recht 2007], and all directions of z are alike. About a share w^2 exp(-w^2) / (1 - exp(-w^2)) of the variance, w = frequency, is
-    linear in x: 0.58 at the default.
+    [Rahimi, Recht 2007], and all directions of z are alike. With w = frequency, about a share
+    w^2 exp(-w^2) / (1 - exp(-w^2)) of the variance is linear in x: 0.58 at the default.
 
     Source of the setting: A. Damian, J. D. Lee, M. Soltanolkotabi 2022, arXiv 2206.15144; the linear part
     is what first shows gradient descent the space of the projections.

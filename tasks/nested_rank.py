@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -46,10 +47,10 @@ class NestedRank(CodedTask):
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
         """The first two networks with their whitening as the code, the third one as the decoder."""
-        shape = {"width": self.width, "depth": self.depth, "branch": self.branch}
-        first = residual(rng, self.d, self.k_outer, bias=self.bias, **shape)
-        second = residual(rng, self.k_outer, self.k, bias=self.bias, **shape)
-        decode = residual(rng, self.k, self.d, **shape)
+        network = partial(residual, rng, width=self.width, depth=self.depth, branch=self.branch)
+        first = network(self.d, self.k_outer, bias=self.bias)
+        second = network(self.k_outer, self.k, bias=self.bias)
+        decode = network(self.k, self.d)
         reference = self.sample_inputs(REFERENCE_SAMPLES, rng)
         outer_code = whitened(first, reference)
         inner_code = whitened(second, outer_code(reference))
