@@ -19,7 +19,7 @@ import numpy as np
 
 from suite.errors import UsageError
 from suite.measures.arrays import Array, as_float64, non_negative
-from suite.measures.norms import Components, Kernel, components, kernel, weighted
+from suite.measures.norms import Components, Kernel, kernel, product, project, weighted
 
 
 @dataclass(frozen=True)
@@ -73,18 +73,24 @@ class SplitLayer:
         return Energies(kinetic=kinetic, cross=cross, potential=potential, lagrangian=kinetic + cross - potential)
 
 
-def split_layer(activations: Array, velocity: Array | None = None) -> SplitLayer:
+def split_layer(activations: Array, velocity: Array | None = None, *, bias: bool = True) -> SplitLayer:
     """Split A (N, w) and, where given, dA (N, w) along the directions of ``K = S S^T``."""
-    layer = kernel(activations)
-    identity = components(layer, activations)
+    layer = kernel(activations, bias=bias)
+    place = project(layer, activations)
     if velocity is None:
-        return SplitLayer(layer=layer, identity=identity)
-    motion = components(layer, velocity)
-    return SplitLayer(layer, identity, motion, components(layer, velocity, activations))
+        return SplitLayer(layer=layer, identity=product(place, place))
+    move = project(layer, velocity)
+    return SplitLayer(layer, product(place, place), product(move, move), product(move, place))
 
 
 def energies(
-    activations: Any, velocity: Any, *, effective_depth: float, gamma: float, scale: float | None = None
+    activations: Any,
+    velocity: Any,
+    *,
+    effective_depth: float,
+    gamma: float,
+    scale: float | None = None,
+    bias: bool = True,
 ) -> Energies:
     """Kinetic energy, cross term, potential energy and Lagrangian of one layer; see the head of this file.
 
@@ -94,6 +100,7 @@ def energies(
         effective_depth: Lt, at least 0.
         gamma: absolute stabiliser, at least 0; at 0 a term is infinite where A or dA leaves the range of S.
         scale: divisor of the penalty, ``max(Lt, 1)`` unless given.
+        bias: whether S has the column of ones.
 
     Raises:
         UsageError: shapes that differ, values that are not finite, a negative depth or gamma.
@@ -103,7 +110,8 @@ def energies(
         raise UsageError(f"velocity needs the shape of the activations, {A.shape}, got {dA.shape}")
     depth = non_negative("effective_depth", effective_depth)
     divisor = penalty_scale(depth) if scale is None else non_negative("scale", scale, allow_zero=False)
-    return split_layer(A, dA).energies(non_negative("gamma", gamma), effective_depth=depth, scale=divisor)
+    layer = split_layer(A, dA, bias=bias)
+    return layer.energies(non_negative("gamma", gamma), effective_depth=depth, scale=divisor)
 
 
 def penalty_scale(effective_depth: float) -> float:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from suite.errors import UsageError
-from suite.measures.arrays import as_float64
+from suite.measures.arrays import Array, as_float64
+
+Counts = npt.NDArray[np.intp]
 
 FLOOR = 1e-2
 """Values below this share of the first count as noise: networks trained to a criticality residual of 1e-2 to 1e-1
@@ -47,13 +50,25 @@ def largest_gap(values: Any, *, floor: float = FLOOR) -> Gap:
         UsageError: negative, increasing or non-finite values, or a floor outside (0, 1).
     """
     array = as_float64("values", values, ndim=1)
+    ranks, ratios, above = largest_gaps(array[None], floor=floor)
+    if ranks[0] == 0:
+        return Gap(rank=None, ratio=None, above_floor=0, reason="the spectrum vanishes")
+    return Gap(rank=int(ranks[0]), ratio=float(ratios[0]), above_floor=int(above[0]))
+
+
+def largest_gaps(values: Any, *, floor: float = FLOOR) -> tuple[Counts, Array, Counts]:
+    """The same for each row of (n, m): ranks, ratios and counts above the floor, each (n,); rank 0 where a row
+    vanishes."""
+    array = as_float64("values", values)
     if not 0.0 < floor < 1.0:
         raise UsageError(f"floor must lie between 0 and 1, got {floor!r}")
-    if (array < 0.0).any() or (np.diff(array) > 1e-12 * abs(array[0])).any():
+    top = array[:, :1]
+    if (array < 0.0).any() or (np.diff(array, axis=1) > 1e-12 * top).any():
         raise UsageError("singular values must be at least 0 and decrease")
-    if array[0] == 0.0:
-        return Gap(rank=None, ratio=None, above_floor=0, reason="the spectrum vanishes")
-    raised = np.append(np.maximum(array / array[0], floor), floor)
-    ratios = raised[:-1] / raised[1:]
-    best = int(np.argmax(ratios))
-    return Gap(rank=best + 1, ratio=float(ratios[best]), above_floor=int(np.sum(array > floor * array[0])))
+    present = top[:, 0] > 0.0
+    relative = array / np.where(present[:, None], top, 1.0)
+    raised = np.maximum(np.hstack([relative, np.zeros((len(array), 1))]), floor)
+    ratios = raised[:, :-1] / raised[:, 1:]
+    best = np.argmax(ratios, axis=1)
+    above = np.sum(relative > floor, axis=1)
+    return np.where(present, best + 1, 0), np.take_along_axis(ratios, best[:, None], axis=1)[:, 0], above

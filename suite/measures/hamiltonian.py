@@ -18,7 +18,9 @@ from suite.measures.arrays import Array, as_float64, non_negative, same_rows
 from suite.measures.norms import features, kernel_norm
 
 
-def hamiltonian(activations: Any, momenta: Any, *, effective_depth: float, scale: float | None = None) -> float:
+def hamiltonian(
+    activations: Any, momenta: Any, *, effective_depth: float, scale: float | None = None, bias: bool = True
+) -> float:
     """``H = (Lt/2) |B^T S|_F^2 - Lt Tr(B^T A)`` of one layer, ``S = [relu(A), 1]`` [JK24 section 1.5].
 
     Constant along p for the continuous flow. ``-2H/Lt`` tends to the bottleneck rank from below as Lt grows.
@@ -28,6 +30,7 @@ def hamiltonian(activations: Any, momenta: Any, *, effective_depth: float, scale
         momenta: B_l = -(1/lambda) dC/dA_l, (N, w).
         effective_depth: Lt, at least 0.
         scale: the factor Lt of the first term where the penalty is divided by something else than Lt (by 1, if Lt < 1).
+        bias: whether S has the column of ones.
 
     Returns:
         The Hamiltonian, in units of squared weights.
@@ -38,7 +41,7 @@ def hamiltonian(activations: Any, momenta: Any, *, effective_depth: float, scale
     A, B = _pair(activations, momenta)
     depth = non_negative("effective_depth", effective_depth)
     factor = depth if scale is None else non_negative("scale", scale)
-    return 0.5 * factor * float(np.sum((B.T @ features(A)) ** 2)) - depth * float(np.vdot(B, A))
+    return 0.5 * factor * float(np.sum((B.T @ features(A, bias=bias)) ** 2)) - depth * float(np.vdot(B, A))
 
 
 def stabilised_hamiltonian(activations: Any, velocity: Any, *, effective_depth: float, gamma: float) -> float:

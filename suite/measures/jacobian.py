@@ -15,8 +15,9 @@ import numpy as np
 from suite.baseline import Representations
 from suite.errors import UsageError
 from suite.measures.arrays import Array, as_float64
-from suite.measures.gap import FLOOR, Gap, largest_gap
+from suite.measures.gap import FLOOR, largest_gaps
 from suite.measures.recursion import skips, tangents
+from suite.measures.spectra import gram_spectrum
 
 SAMPLES = 64
 """Samples at which a Jacobian is taken: a share of samples that agree then has a standard error of at most 0.06."""
@@ -54,7 +55,7 @@ def path_spectra(path: Representations, *, samples: int = SAMPLES) -> Array:
         raise UsageError("A_0 is the same for all samples: it has no directions to follow")
     activations = path.activations[:, :samples]
     moved = tangents(activations, start, path.weights, path.step_sizes, skips(path))
-    return _singular_values(moved)
+    return gram_spectrum(moved)
 
 
 def function_spectra(
@@ -86,7 +87,7 @@ def function_spectra(
     if len(values) != len(flat):
         raise UsageError(f"predictions need one row a sample: {len(values)} rows for {len(flat)} inputs")
     pairs = values.reshape(len(at), 2, len(directions), -1)
-    return _singular_values((pairs[:, 0] - pairs[:, 1]) / (2.0 * step))
+    return gram_spectrum((pairs[:, 0] - pairs[:, 1]) / (2.0 * step))
 
 
 def jacobian_rank(spectra: Any, *, floor: float = FLOOR) -> dict[str, Any]:
@@ -102,30 +103,13 @@ def jacobian_rank(spectra: Any, *, floor: float = FLOOR) -> dict[str, Any]:
         the first 12), ``samples``, ``reason``.
     """
     array = as_float64("spectra", spectra)
-    gaps = [largest_gap(row, floor=floor) for row in array]
-    found = [gap for gap in gaps if gap.rank is not None]
+    ranks, ratios, _ = largest_gaps(array, floor=floor)
+    found = np.sort(ranks[ranks > 0])
     mean_square = np.sqrt(np.mean(array**2, axis=0))
     evidence: dict[str, Any] = {"spectrum": mean_square[:12].tolist(), "samples": len(array)}
-    if 2 * len(found) <= len(gaps):
+    if 2 * len(found) <= len(ranks):
         return {"rank": None, "agreement": 0.0, "gap": None, "reason": "the map is constant", **evidence}
-    rank = median_rank(found)
-    agreeing = [float(gap.ratio) for gap in found if gap.rank == rank and gap.ratio is not None]
-    agreement = len(agreeing) / len(gaps)
-    return {"rank": rank, "agreement": agreement, "gap": float(np.median(agreeing)), "reason": "", **evidence}
-
-
-def median_rank(gaps: list[Gap]) -> int:
-    """The lower median of the ranks, an integer that occurs."""
-    ranks = sorted(gap.rank for gap in gaps if gap.rank is not None)
-    return ranks[(len(ranks) - 1) // 2]
-
-
-def _singular_values(jacobians: Array) -> Array:
-    """Singular values of (.., m, k) matrices, decreasing, by the Gram matrix of the shorter side.
-
-    Squaring costs the values below 1e-8 of the first, far below the floor of the gap, and is three times as fast.
-    """
-    if jacobians.shape[-2] > jacobians.shape[-1]:
-        jacobians = np.swapaxes(jacobians, -1, -2)
-    gram = jacobians @ np.swapaxes(jacobians, -1, -2)
-    return np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[..., ::-1], 0.0))
+    rank = int(found[(len(found) - 1) // 2])  # the lower median, an integer that occurs
+    agreeing = ranks == rank
+    gap = float(np.median(ratios[agreeing]))
+    return {"rank": rank, "agreement": float(np.mean(agreeing)), "gap": gap, "reason": "", **evidence}

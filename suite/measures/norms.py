@@ -78,20 +78,40 @@ class Components:
     scale: float
 
 
-def components(layer: Kernel, M: Array, N: Array | None = None) -> Components:
-    """Split ``Tr(M^T N)`` along a kernel's directions; M, N (n, m). N defaults to M."""
-    first = layer.left.T @ M
-    rest = M - layer.left @ first
-    if N is None:
-        second, other, N = first, rest, M
-    else:
-        second = layer.left.T @ N
-        other = N - layer.left @ second
+@dataclass(frozen=True)
+class Projection:
+    """A representation M (N, m) in and out of the range of S.
+
+    Attributes:
+        inside: U^T M, (r, m).
+        outside: M - U U^T M, (N, m).
+        size: |M|_F.
+    """
+
+    inside: Array
+    outside: Array
+    size: float
+
+
+def project(layer: Kernel, M: Array) -> Projection:
+    """Split M (N, m) into its coordinates in the range of S and what is outside."""
+    inside = layer.left.T @ M
+    return Projection(inside=inside, outside=M - layer.left @ inside, size=float(np.linalg.norm(M)))
+
+
+def product(first: Projection, second: Projection) -> Components:
+    """``Tr(M^T N)`` along the directions of the kernel on which both were projected."""
     return Components(
-        inside=np.einsum("jm,jm->j", first, second),
-        outside=float(np.vdot(rest, other)),
-        scale=float(np.linalg.norm(M) * np.linalg.norm(N)),
+        inside=np.einsum("jm,jm->j", first.inside, second.inside),
+        outside=float(np.vdot(first.outside, second.outside)),
+        scale=first.size * second.size,
     )
+
+
+def components(layer: Kernel, M: Array) -> Components:
+    """Split ``Tr(M^T M)`` along a kernel's directions; M (n, m)."""
+    projection = project(layer, M)
+    return product(projection, projection)
 
 
 def weighted(layer: Kernel, parts: Components, gamma: float) -> float:
@@ -105,7 +125,7 @@ def weighted(layer: Kernel, parts: Components, gamma: float) -> float:
     return float(np.copysign(np.inf, parts.outside))
 
 
-def kernel_norm(M: Any, activations: Any, *, gamma: float) -> float:
+def kernel_norm(M: Any, activations: Any, *, gamma: float, bias: bool = True) -> float:
     """``|M|^2_(K + gamma I) = Tr(M^T (K + gamma I)^{-1} M)`` with ``K = S S^T``, ``S = [relu(A), 1]`` [JK24 section
     1.4].
 
@@ -114,6 +134,7 @@ def kernel_norm(M: Any, activations: Any, *, gamma: float) -> float:
         activations: A of the layer, (N, w).
         gamma: absolute, at least 0, in units of K. The layer-wise choice is ``gamma_l = g0 |S_l|_op^2``. At 0 the
             pseudo-inverse is meant: the value is infinite unless M lies in the range of S.
+        bias: whether S has the column of ones.
 
     Returns:
         The squared norm, at least 0. Unit: squared weights.
@@ -124,7 +145,7 @@ def kernel_norm(M: Any, activations: Any, *, gamma: float) -> float:
     array = as_float64("M", M)
     same_rows("M", array, as_float64("activations", activations))
     stabiliser = non_negative("gamma", gamma)
-    layer = kernel(activations)
+    layer = kernel(activations, bias=bias)
     return weighted(layer, components(layer, array), stabiliser)
 
 

@@ -27,8 +27,9 @@ Indices = npt.NDArray[np.intp]
 BOTTLENECK = (0.35, 0.75)
 """The range of p that counts as inside the bottleneck: where -2H/Lt of a trained network is flat."""
 
-_CONSTANT = 1e-10
-"""A centred representation below this share of the plain one is round-off: the representation is constant."""
+_CONSTANT = 1e-6
+"""A centred representation below this share of the plain one is round-off of float32: the representation is
+constant."""
 
 
 def inside(positions: Any, window: tuple[float, float] = BOTTLENECK) -> Indices:
@@ -102,9 +103,8 @@ def path_rank(path: Representations, *, floor: float = FLOOR, samples: int = SAM
         spectra = path_spectra(path, samples=samples)
     except UsageError as error:
         return {"value": None, "rank": None, "reason": str(error)}
-    by_layer = [jacobian_rank(layer, floor=floor)["rank"] for layer in spectra]
-    last = jacobian_rank(spectra[-1], floor=floor)
-    return {"value": last["rank"], **last, "by_layer": by_layer}
+    found = [jacobian_rank(layer, floor=floor) for layer in spectra]
+    return {"value": found[-1]["rank"], **found[-1], "by_layer": [layer["rank"] for layer in found]}
 
 
 def spectral_estimators(centred: Array, plain: Array, weights: Array, positions: Array) -> dict[str, dict[str, Any]]:
