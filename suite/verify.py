@@ -31,7 +31,7 @@ class Verdict:
     Attributes:
         statuses: sound records, by status.
         damaged: records that cannot be trusted; a check fails if there are any.
-        remarks: what is odd and harms no number: claims, leftovers, foreign files, earlier quarantine, records unsealed.
+        remarks: what is odd and harms no number: claims, leftovers, foreign files, earlier quarantine, missing hashes.
     """
 
     statuses: Counter[str] = field(default_factory=Counter)

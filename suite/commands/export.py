@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,9 @@ def encode(frame: pd.DataFrame, form: str) -> bytes:
     if form == "csv":
         return bytes(frame.to_csv(index=False, lineterminator="\n").encode())
     if form == "json":
-        return bytes(frame.to_json(orient="records", indent=1).encode()) + b"\n"
+        # through plain values: pandas' own writer rounds numbers
+        plain = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+        return json.dumps(plain, indent=1, allow_nan=False).encode() + b"\n"
     buffer = io.BytesIO()
     mixed = [name for name in frame.columns if frame[name].map(type).nunique() > 1 and frame[name].dtype == object]
     # a column that holds text in one run and a number in another has no Parquet type

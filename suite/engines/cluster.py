@@ -34,7 +34,7 @@ class DaskEngine:
         threads: of each run.
         limits: of each run.
         scheduler: address of an existing scheduler, as ``tcp://10.0.0.1:8786``. Whoever can reach a scheduler can have
-            code run by its workers, so it belongs in a trusted network; the own cluster listens on the loopback address.
+            code run by its workers, so it belongs in a trusted network; the own cluster listens on loopback only.
 
     Raises:
         UsageError: Dask is not installed, or the address is malformed.

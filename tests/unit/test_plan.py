@@ -1,0 +1,83 @@
+"""What is still to do, in which order, and how long it will take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from suite.errors import UsageError
+from suite.grid import Setting
+from suite.plan import GUESS_REFERENCE_SECONDS, GUESS_SECONDS, make_plan
+from suite.store import Store
+from tests.helpers import dummies
+from tests.helpers.records import jobs, record
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    dummies.register()
+    store = Store(tmp_path)
+    return store
+
+
+def _stored(store: Store, job: object, status: str = "ok", total: float = 2.0) -> None:
+    fields = {"wall_clock": {"total": total}} | ({} if status == "ok" else {"test_error": None})
+    store.write(record(run=job.run, status=status, **fields))  # type: ignore[attr-defined]
+
+
+def test_what_is_finished_is_kept_and_the_rest_is_to_do(store: Store) -> None:
+    planned = jobs(7)
+    for job, status in zip(planned, ["ok", "collapsed", "diverged", "timeout", "oom", "error"], strict=False):
+        _stored(store, job, status)
+    plan = make_plan(planned, store)
+    assert plan.size == 7
+    assert sorted(plan.kept.values()) == ["collapsed", "diverged", "ok"]
+    assert {p.job.run.seed for p in plan.todo} == {3, 4, 5, 6}
+    assert {p.job.run.seed for p in plan.todo if p.replaces is None} == {6}
+    assert {p.job.run.seed for p in make_plan(planned, store, retry="none").todo} == {6}
+    assert len(make_plan(planned, store, retry="all").todo) == 7
+    with pytest.raises(UsageError, match="retry must be"):
+        make_plan(planned, store, retry="some")
+
+
+def test_a_damaged_record_is_set_aside_and_its_run_is_to_do(store: Store) -> None:
+    planned = jobs(2)
+    _stored(store, planned[0])
+    store.path(planned[1].run.run_id).write_text("{ half")
+    plan = make_plan(planned, store)
+    assert [p.job.run.seed for p in plan.todo] == [1]
+    assert plan.todo[0].replaces is None
+    assert len(store.problems) == 1
+
+
+def test_estimates_come_from_the_closest_measurement(store: Store) -> None:
+    narrow, wide = ([Setting("width", width)] for width in (4, 9))
+    for seed, total in enumerate((3.0, 5.0, 100.0)):
+        _stored(store, jobs([seed], baseline_settings=narrow)[0], total=total)
+    _stored(store, jobs([0], baseline_settings=wide)[0], total=40.0)
+    _stored(store, jobs([1], baseline_settings=wide)[0], "timeout", total=9999.0)
+    new = [
+        *jobs([8], baseline_settings=narrow),
+        *jobs([8], baseline_settings=wide),
+        *jobs([8]),
+        *jobs([8], "dummy/Raise-v0"),
+    ]
+    plan = make_plan(new, store)
+    assert plan.measured == 3
+    # the same settings; then the same baseline with any (3, 5, 40, 100); then a guess, the median being exact
+    by_label = {p.job.run.baseline_label: p.seconds for p in plan.todo}
+    assert list(by_label.values()) == [40.0, 22.5, 5.0, GUESS_REFERENCE_SECONDS]
+    assert GUESS_SECONDS.keys() >= {"smoke", "standard", "converged", "paper"}
+
+
+def test_the_longest_run_goes_first_and_the_makespan_follows(store: Store) -> None:
+    for seed, total in enumerate((1.0, 2.0, 6.0, 3.0)):
+        variant = [Setting("width", 10 + seed)]
+        _stored(store, jobs([0], baseline_settings=variant)[0], total=total)
+    new = [job for seed in range(4) for job in jobs([1], baseline_settings=[Setting("width", 10 + seed)])]
+    plan = make_plan(new, store)
+    assert [p.seconds for p in plan.todo] == [6.0, 3.0, 2.0, 1.0]
+    assert plan.seconds == 12.0
+    assert [plan.makespan(n) for n in (1, 2, 3, 50)] == [12.0, 6.0, 6.0, 6.0]
+    assert make_plan([], store).makespan(4) == 0.0
