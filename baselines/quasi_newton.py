@@ -129,6 +129,8 @@ def polish(
     # a first step of 1/L of the preconditioned gradient: all layers move at once, and their effects add up
     first = 1.0 / objective.coefficients.depth
     stale = False
+    # near a minimum the true decrease drowns in the round-off of the objective: a step may appear to gain nothing
+    slack = torch.finfo(parameters.dtype).eps
 
     for iteration in range(settings.iterations):
         if settings.refresh and iteration % settings.refresh == 0:
@@ -151,7 +153,7 @@ def polish(
             candidate = torch.addcmul(parameters, _column(torch.where(active, length, 0.0), direction), direction)
             objective.gradient(candidate, candidate_gradient)
             trial = objective.cost() + objective.penalty(candidate)
-            good = waiting & (trial <= value + SUFFICIENT_DECREASE * length * slope)
+            good = waiting & (trial <= value + SUFFICIENT_DECREASE * length * slope + slack * value)
             accepted |= good
             new_value = torch.where(good, trial, new_value)
             waiting &= ~good

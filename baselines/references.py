@@ -62,8 +62,8 @@ class KernelRidge:
     """Kernel ridge regression with a Gaussian kernel; width and penalty by leave-one-out error on the training data.
 
     The inverse squared width is sought around the scale of the data, 1/(d_in variance), times 2^-4 .. 2^1. The left-out
-    residual of sample i is alpha_i / (G^{-1})_ii with G = K + penalty I and alpha = G^{-1} Y (Rifkin and Lippert 2007), so one
-    eigendecomposition a width serves every penalty.
+    residual of sample i is alpha_i / (G^{-1})_ii with G = K + penalty I and alpha = G^{-1} Y (Rifkin and Lippert 2007),
+    so one eigendecomposition a width serves every penalty.
     """
 
     spec: BaselineSpec | None = None

@@ -1,0 +1,187 @@
+"""The training code's objective against float64 autograd, and its minimiser against a closed form."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baselines import steps
+from baselines.curvature import KroneckerPreconditioner
+from baselines.descent import AdamSettings, adam
+from baselines.initial import orthonormal
+from baselines.network import Coefficients
+from baselines.objective import Objective, Problem
+from baselines.quasi_newton import PolishSettings, polish
+
+
+def problem(runs=1, samples=7, width=6, d_in=4, d_out=3, penalty=0.1, learn_ends=False, seed=0, dtype=torch.float64):
+    draw = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, generator=draw, dtype=torch.float64).to(dtype)
+
+    return Problem(
+        inputs=normal(runs, d_in, samples),
+        targets=normal(runs, d_out, samples),
+        embedding=torch.stack([orthonormal(width, d_in, generator=draw) for _ in range(runs)]).to(dtype),
+        readout=torch.stack([orthonormal(d_out, width, generator=draw) for _ in range(runs)]).to(dtype),
+        penalty=penalty,
+        learn_ends=learn_ends,
+    )
+
+
+def reference(data, objective, parameters, penalty_scale):
+    """F per run, written with autograd alone; rows are samples."""
+    coefficients, views, total = objective.coefficients, objective.views(parameters), []
+    for run in range(data.runs):
+        embedding = views[1][run] if data.learn_ends else data.embedding[run]
+        readout = views[2][run] if data.learn_ends else data.readout[run]
+        running = data.inputs[run].T @ embedding.T
+        for matrix, skip, branch in zip(views[0][run], coefficients.skip, coefficients.branch, strict=True):
+            states = torch.cat([torch.relu(running), running.new_ones(len(running), 1)], dim=1)
+            running = skip * running + branch * states @ matrix.T
+        cost = (running @ readout.T - data.targets[run].T).square().mean()
+        rho = torch.tensor(coefficients.step_sizes, dtype=torch.float64)
+        penalty = (rho * views[0][run].square().sum((1, 2))).sum()
+        if data.learn_ends:
+            penalty = penalty + (embedding.square().sum() + readout.square().sum()) / coefficients.depth
+        total.append(cost + penalty_scale * data.penalty / 2 * penalty)
+    return torch.stack(total)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    runs=st.integers(1, 3),
+    samples=st.integers(1, 8),
+    width=st.integers(1, 7),
+    depth=st.integers(1, 5),
+    leak=st.one_of(st.none(), st.floats(0.0, 0.95)),
+    learn_ends=st.booleans(),
+    scale=st.sampled_from([0.0, 0.3, 1.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_value_and_gradient_equal_float64_autograd(runs, samples, width, depth, leak, learn_ends, scale, seed):
+    rho = np.random.default_rng(seed).dirichlet(np.ones(depth)) * 0.9 + 0.1 / depth
+    coefficients = Coefficients.of(rho, None if leak is None else leak * depth)
+    size = min(width, 3)
+    data = problem(runs, samples, width, size, min(width, 2), 0.2, learn_ends, seed)
+    objective = Objective(data, coefficients)
+    draw = torch.Generator().manual_seed(seed)
+    parameters = torch.randn(runs, objective.size, generator=draw, dtype=torch.float64, requires_grad=True)
+    wanted = reference(data, objective, parameters, scale)
+    expected = torch.autograd.grad(wanted.sum(), parameters)[0]
+    found = torch.empty_like(expected)
+    objective.gradient(parameters.detach(), found, penalty_scale=scale)
+    # float64 sums in another order; 1e-9 leaves six digits for cancellation
+    assert (found - expected).abs().max() <= 1e-9 * (expected.abs().max() + 1e-30)
+    value = objective.cost() + scale * objective.penalty(parameters.detach())
+    torch.testing.assert_close(value, wanted.detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_criticality_residual_is_the_papers_violation():
+    data = problem()
+    objective = Objective(data, Coefficients.of(steps.irregular(4), 2.0))
+    draw = torch.Generator().manual_seed(1)
+    parameters = torch.randn(1, objective.size, generator=draw, dtype=torch.float64)
+    full, fit = torch.empty_like(parameters), torch.empty_like(parameters)
+    objective.gradient(parameters, full)
+    objective.gradient(parameters, fit, penalty_scale=0.0)
+    # W_l - Lt B_l^T S_{l-1} = Lt (V_l + dC/dV_l / (c0 rho_l)); the sum over layers weighs each by rho_l
+    rho = torch.tensor(objective.coefficients.step_sizes, dtype=torch.float64)[None, :, None, None]
+    weights = objective.views(parameters)[0]
+    violation = weights + objective.views(fit)[0] / (data.penalty * rho)
+    wanted = ((rho * violation).norm() / (rho * weights).norm()).item()
+    assert objective.criticality_residual(parameters, full).item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_movement_is_that_of_the_path():
+    data = problem(runs=2)
+    objective = Objective(data, Coefficients.of(steps.uniform(3), 1.5))
+    draw = torch.Generator().manual_seed(2)
+    parameters = torch.randn(2, objective.size, generator=draw, dtype=torch.float64)
+    moved, sizes = objective.movement(parameters)
+    c = objective.coefficients
+    for run in range(2):
+        running = data.embedding[run] @ data.inputs[run]
+        for layer, matrix in enumerate(objective.views(parameters)[0][run]):
+            states = torch.cat([running.clamp_min(0), torch.ones(1, running.shape[1], dtype=torch.float64)])
+            after = c.skip[layer] * running + c.branch[layer] * matrix @ states
+            assert moved[layer, run].item() == pytest.approx((after - running).norm().item(), rel=1e-10)
+            assert sizes[layer, run].item() == pytest.approx(after.norm().item(), rel=1e-10)
+            running = after
+
+
+def closed_form(data):
+    """One layer without skip is a ridge problem: min |D V S - Y|^2 / (n d) + (c0/2)|V|^2."""
+    running = data.embedding[0] @ data.inputs[0]
+    states = torch.cat([running.clamp_min(0), torch.ones(1, running.shape[1], dtype=torch.float64)])
+    entries = data.targets[0].numel()
+    gram = 2.0 / entries * states @ states.T + data.penalty * torch.eye(len(states), dtype=torch.float64)
+    # the rows of V outside the read-out's range are zero, and D has orthonormal rows
+    return data.readout[0].T @ torch.linalg.solve(gram, 2.0 / entries * states @ data.targets[0].T).T
+
+
+@pytest.mark.parametrize("refresh", [0, 10])
+def test_polish_finds_the_closed_form_of_a_ridge_problem(refresh):
+    data = problem(samples=40, penalty=0.05)
+    objective = Objective(data, Coefficients.of(steps.uniform(1), None))
+    parameters = torch.randn(1, objective.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    settings = PolishSettings(iterations=200, refresh=refresh, tolerance=1e-9)
+    result = polish(objective, parameters, settings, probe=torch.Generator().manual_seed(1))
+    assert result.reason == ["critical"]
+    torch.testing.assert_close(objective.views(parameters)[0][0, 0], closed_form(data), rtol=0, atol=1e-7)
+
+
+def test_preconditioner_inverts_the_gauss_newton_matrix_of_one_layer():
+    data = problem(samples=4000, penalty=0.03)
+    objective = Objective(data, Coefficients.of(steps.uniform(1), None))
+    parameters = torch.zeros(1, objective.size, dtype=torch.float64)
+    gradient = torch.empty_like(parameters)
+    objective.gradient(parameters, gradient)
+    metric = KroneckerPreconditioner(objective, parameters, probe=torch.Generator().manual_seed(0))
+    step = -metric(gradient)  # one Newton step from zero is the minimum of a quadratic
+    wanted = closed_form(data)
+    # 4000 probes estimate D^T D to about 1/sqrt(4000) = 1.6%
+    assert (objective.views(step)[0][0, 0] - wanted).norm() < 0.1 * wanted.norm()
+
+
+def test_a_batch_takes_the_steps_that_each_run_takes_alone():
+    data = problem(runs=3, samples=30, width=8)
+    coefficients = Coefficients.of(steps.uniform(4), 2.0)
+    together = Objective(data, coefficients)
+    start = 0.5 * torch.randn(3, together.size, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    settings = AdamSettings(steps=30, rate=0.01, penalty_ramp=0.5)
+    batch = start.clone()
+    adam(together, batch, settings)
+    result = polish(together, batch, PolishSettings(iterations=40, refresh=0), probe=torch.Generator().manual_seed(0))
+    for run in range(3):
+        one = Problem(
+            inputs=data.inputs[run : run + 1],
+            targets=data.targets[run : run + 1],
+            embedding=data.embedding[run : run + 1],
+            readout=data.readout[run : run + 1],
+            penalty=data.penalty,
+        )
+        alone, objective = start[run : run + 1].clone(), Objective(one, coefficients)
+        adam(objective, alone, settings)
+        single = polish(
+            objective, alone, PolishSettings(iterations=40, refresh=0), probe=torch.Generator().manual_seed(0)
+        )
+        # the same float64 arithmetic up to the order of sums; 70 steps of a contracting iteration keep it small
+        torch.testing.assert_close(batch[run], alone[0], rtol=1e-6, atol=1e-8)
+        assert result.objective[run].item() == pytest.approx(single.objective[0].item(), rel=1e-9)
+
+
+def test_a_run_that_is_not_finite_ends_and_the_others_go_on():
+    data = problem(runs=2, samples=20)
+    objective = Objective(data, Coefficients.of(steps.uniform(3), 1.0))
+    parameters = 0.3 * torch.randn(2, objective.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    parameters[0, 0] = float("nan")
+    before = reference(data, objective, parameters, 1.0)[1].item()
+    result = polish(
+        objective, parameters, PolishSettings(iterations=30, refresh=0), probe=torch.Generator().manual_seed(0)
+    )
+    assert result.reason[0] == "not finite"
+    assert result.objective[1].item() < before
+    assert torch.isfinite(parameters[1]).all()

@@ -1,0 +1,86 @@
+"""Step-size rules against their formulas, and the adaptive one against its fixed point."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baselines import steps
+from suite.errors import UsageError
+
+
+@settings(max_examples=50, deadline=None)
+@given(depth=st.integers(1, 60), amount=st.floats(0.0, 0.99))
+def test_rules_are_positive_and_sum_to_one(depth, amount):
+    for rho in (steps.uniform(depth), steps.irregular(depth, amount)):
+        assert rho.shape == (depth,)
+        assert (rho > 0).all()
+        assert rho.sum() == pytest.approx(1.0, abs=1e-12)  # depth roundings of 1e-16
+
+
+def test_irregular_follows_the_papers_formula():
+    depth, amount = 8, 0.6
+    layer = np.arange(1, depth + 1)
+    rho = 1 / depth + amount / depth * (0.25 - np.abs(layer / depth - 0.5))
+    np.testing.assert_allclose(steps.irregular(depth, amount), rho / rho.sum(), rtol=1e-12)
+    ends, middle = steps.irregular(depth)[[0, -1]], steps.irregular(depth)[depth // 2 - 1]
+    assert ends.max() < middle  # smaller steps, so more layers, near both ends
+
+
+def test_positions_run_from_zero_to_one():
+    places = steps.positions(steps.irregular(7))
+    assert places[0] == 0.0
+    assert places[-1] == pytest.approx(1.0)
+    assert (np.diff(places) > 0).all()
+
+
+def test_adaptive_steps_reach_equal_relative_distances():
+    # a path whose speed depends on the place alone: the fixed point spends depth where the path is fast
+    adaptive = steps.AdaptiveSteps(steps.uniform(30), reach=50.0)
+
+    def distance(p):
+        return np.cumsum(np.concatenate([[0.0], 1.0 + 4.0 * np.exp(-12.0 * p)]))[-1]
+
+    def travelled(p):  # integral of the speed 1 + 4 exp(-12 p)
+        return p + (1.0 - np.exp(-12.0 * p)) / 3.0
+
+    for evaluation in range(60):
+        places = steps.positions(adaptive.step_sizes)
+        adaptive.update(np.diff(travelled(places)), np.ones(30), evaluation)
+    moved = np.diff(travelled(steps.positions(adaptive.step_sizes)))
+    assert moved.max() / moved.min() < 1.01  # the tolerance of the freeze criterion
+    assert adaptive.frozen_at is not None
+    assert adaptive.step_sizes[0] < adaptive.step_sizes[-1]
+
+
+def test_a_layer_that_does_not_move_takes_no_more_than_its_reach():
+    adaptive = steps.AdaptiveSteps(steps.uniform(10))
+    moved = np.ones(10)
+    moved[4] = 0.0
+    for evaluation in range(40):
+        adaptive.update(moved * adaptive.step_sizes, np.ones(10), evaluation)
+    # the bound is applied before the last normalisation, which may take it a little further
+    assert adaptive.step_sizes.max() <= 1.6 * adaptive.reach / 10
+    assert (adaptive.step_sizes > 0).all()
+    assert adaptive.step_sizes.sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("moved", [np.zeros(5), np.full(5, np.nan), np.full(5, np.inf)])
+def test_a_path_that_stands_still_or_is_not_finite_changes_nothing(moved):
+    adaptive = steps.AdaptiveSteps(steps.uniform(5))
+    assert not adaptive.update(moved, np.ones(5), 0)
+    np.testing.assert_array_equal(adaptive.step_sizes, steps.uniform(5))
+
+
+def test_frozen_steps_stay():
+    adaptive = steps.AdaptiveSteps(steps.uniform(5))
+    adaptive.freeze(7)
+    assert not adaptive.update(np.arange(1.0, 6.0), np.ones(5), 8)
+    assert adaptive.frozen_at == 7
+
+
+def test_bad_rules_are_named():
+    with pytest.raises(UsageError, match=r"steps must be one of uniform, irregular, adaptive, got 'fast'"):
+        steps.initial("fast", 3)
+    with pytest.raises(UsageError, match=r"\[0, 1\), got 1.0"):
+        steps.irregular(3, 1.0)
