@@ -25,7 +25,7 @@ class NestedRank(CodedTask):
     Settings:
         k: dimension of the inner code; the true rank.
         k_outer: dimension of the outer code, from k to d.
-        width: hidden units of each residual network, at least d.
+        width: hidden units of each residual network, at least k_outer.
         depth: blocks of each residual network.
         bias: standard deviation of the offsets in the first two networks; the pre-activations have 1.
         branch: size of the residual branches, relative to the skip connection.
@@ -40,7 +40,7 @@ class NestedRank(CodedTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_int("k_outer", self.k, self.d, why="the outer code lies between k and d")
-        self.require_int("width", self.d, why="d, so that the residual stream holds the inputs")
+        self.require_int("width", self.k_outer, why="k_outer, so that the residual stream holds the outer code")
         self.require_int("depth", 1)
         self.require_number("bias", 0.0)
         self.require_number("branch", 0.0, open_low=True)

@@ -39,7 +39,7 @@ class Symmetry(CodedTask):
         depth: hidden layers of the decoder.
     """
 
-    d: int = 9
+    d: int = 12
     block: int = 3
     width: int = 30
     depth: int = 1
