@@ -12,11 +12,11 @@ import numpy as np
 from tasks.teachers import Map
 
 
-def jacobian(function: Map, points: np.ndarray, *, step: float = 1e-5) -> np.ndarray:
+def jacobian(function: Map, points: np.ndarray, *, step: float = 1e-7) -> np.ndarray:
     """Jacobians (n, d_out, d_in) of ``function`` at ``points`` (n, d_in), by central differences of the given step.
 
-    Exact up to round-off (1e-16 / step) for piecewise linear functions, unless the step straddles a kink; up to
-    O(step^2) for smooth ones. Both are near 1e-10 for functions and inputs of order 1.
+    For functions and inputs of order 1 the error is round-off, 1e-16 / step, plus O(step^2) for smooth functions and,
+    for piecewise linear ones, nothing unless the step straddles a kink: hence a step so small.
     """
     columns = []
     for direction in np.eye(points.shape[1]):
@@ -26,12 +26,12 @@ def jacobian(function: Map, points: np.ndarray, *, step: float = 1e-5) -> np.nda
 
 
 def jacobian_ranks(function: Map, points: np.ndarray, *, tolerance: float = 1e-6) -> np.ndarray:
-    """Numerical rank of the Jacobian at each point, int (n,): singular values above ``tolerance`` times the largest.
+    """Numerical rank of the Jacobian at each point, int (n,): singular values above ``tolerance`` times the largest of all.
 
-    The tolerance lies between the error of :func:`jacobian` (1e-10) and the singular values that a task means to have.
+    The tolerance lies between the error of :func:`jacobian` (1e-9) and the singular values that a task means to have.
     """
     values = np.linalg.svd(jacobian(function, points), compute_uv=False)
-    return np.sum(values > tolerance * values.max(axis=1, keepdims=True), axis=1)
+    return np.sum(values > tolerance * values.max(), axis=1)
 
 
 def direction_shares(decode: Map, codes: np.ndarray) -> np.ndarray:

@@ -176,7 +176,7 @@ def test_training_data_are_centred_and_scaled(id, built):
         data = array.astype(np.float64)
         # float32 rounds each entry, of size up to 10, by at most 1e-6
         assert np.abs(data.mean(axis=0)).max() < 1e-6
-        assert np.sqrt(np.mean(data**2)) == pytest.approx(1.0, abs=0.02 if id == "Real-digits-v0" else 1e-6)
+        assert np.sqrt(np.mean(data**2)) == pytest.approx(1.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("id", SYNTHETIC)
