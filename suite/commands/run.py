@@ -200,7 +200,6 @@ def _sweep(plan: Plan, store: Store, engine: Any, argv: list[str]) -> tuple[int,
     from suite.commands._progress import Display, counted
     from suite.sweep import sweep
 
-    latest: list[Progress] = []
     command = shlex.join(["leakybench", *argv])
     try:
         with (
@@ -208,16 +207,13 @@ def _sweep(plan: Plan, store: Store, engine: Any, argv: list[str]) -> tuple[int,
             engine,
             Display(total=len(plan.todo), seconds=plan.seconds, workers=engine.workers) as show,
         ):
-
-            def notify(progress: Progress) -> None:
-                latest[:] = [progress]
-                show(progress)
-
-            progress = sweep(plan, store, engine, notify=notify)
+            progress = sweep(plan, store, engine, notify=show)
     except (KeyboardInterrupt, OSError, LeakybenchError) as error:
         if isinstance(error, UsageError):
             raise
-        done = latest[0].done if latest else 0
+        # counted in the folder: the signal may have come between a record and its count
+        versions = ((store.version(planned.job.run.run_id), planned.replaces) for planned in plan.todo)
+        done = sum(now is not None and now != before for now, before in versions)
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         if isinstance(error, OSError):
             reason = f"{error.strerror or error} ({store.folder})"

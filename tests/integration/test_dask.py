@@ -1,0 +1,76 @@
+"""The Dask engine on a real cluster over loopback, with a worker killed in the middle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from suite.engines import make_engine
+from suite.grid import Setting
+from suite.limits import Limits
+from suite.plan import make_plan
+from suite.store import Store
+from suite.sweep import sweep
+from tests.helpers import dummies
+from tests.helpers.records import jobs
+
+pytest.importorskip("distributed")
+# sockets and event loops of Dask's own are left for the collector at shutdown
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.mark.slow
+def test_a_killed_dask_worker_loses_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    dummies.register()
+    planned = jobs(20, baseline_settings=[Setting("seconds", 0.25)])
+    store = Store(tmp_path / "dask")
+    store.prepare()
+    killed: list[int] = []
+
+    def kill_one(cluster_pids: set[int]) -> None:
+        deadline = time.monotonic() + 30.0
+        while len(store.ids()) < 5 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        victim = next(pid for pid in sorted(cluster_pids) if psutil.Process(pid).children())
+        os.kill(victim, signal.SIGKILL)
+        killed.append(victim)
+
+    before = {child.pid for child in psutil.Process().children()}
+    with make_engine("dask", workers=2) as engine:
+        pids = {child.pid for child in psutil.Process().children()} - before
+        thread = threading.Thread(target=kill_one, args=(pids,))
+        thread.start()
+        progress = sweep(make_plan(planned, store), store, engine)
+        thread.join()
+    assert killed
+    assert progress.counts == {"ok": 20}
+    assert len(store.ids()) == 20
+    with make_engine("local", workers=0) as engine:
+        for outcome in engine.map(iter(planned)):
+            run_id = outcome.record.run_id
+            assert store.read(run_id).comparable() == outcome.record.comparable()
+            np.testing.assert_array_equal(store.arrays(run_id)["draws"], outcome.record.arrays["draws"])
+
+
+def test_limits_hold_on_dask_workers_and_an_existing_scheduler_is_used() -> None:
+    from distributed import LocalCluster
+
+    dummies.register()
+    settings = {"n_workers": 1, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    with LocalCluster(**settings, worker_dashboard_address=None) as cluster:
+        engine = make_engine("dask", workers=1, limits=Limits(timeout=1.0), scheduler=cluster.scheduler_address)
+        with engine:
+            found = list(engine.map(iter([*jobs(1, "dummy/Hang-v0"), *jobs(2), *jobs(1, "dummy/Raise-v0")])))
+    assert sorted(outcome.record.status for outcome in found) == ["error", "ok", "ok", "timeout"]
+    assert sum("Traceback" in outcome.log for outcome in found) == 1
