@@ -13,6 +13,7 @@ penalty shrinks, are solved for at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,16 +29,19 @@ class KroneckerPreconditioner:
     Args:
         objective: just evaluated: its workspace holds the states.
         parameters: what it was evaluated at, (R, P).
-        probe: generator of u; one probe a sample and refresh is enough at n >> d_out.
+        probes: a generator of u for each run; one probe a sample and refresh is enough at n >> d_out.
+        damping: added to the model's curvature, in units of the penalty's own c0 rho_l.
     """
 
-    def __init__(self, objective: Objective, parameters: Tensor, *, probe: torch.Generator) -> None:
+    def __init__(
+        self, objective: Objective, parameters: Tensor, *, probes: Sequence[torch.Generator], damping: float = 0.0
+    ) -> None:
         self._objective = objective
         problem, space, coefficients = objective.problem, objective.workspace, objective.coefficients
         runs, outputs, samples = problem.targets.shape
         views = objective.views(parameters)
         readout = views[2] if problem.learn_ends else problem.readout
-        draw = torch.randn(runs, outputs, samples, generator=probe).to(problem.targets)
+        draw = torch.stack([torch.randn(outputs, samples, generator=probe) for probe in probes]).to(problem.targets)
         weights = layers(views[0])
         single = runs == 1
         gradient, scratch = space.gradient, space.scratch
@@ -69,7 +73,7 @@ class KroneckerPreconditioner:
             out_values, out_vectors = torch.linalg.eigh(output)
             in_values, in_vectors = torch.linalg.eigh(inputs)
             curvature = (2.0 / outputs) * out_values.clamp_min(0)[..., :, None] * in_values.clamp_min(0)[..., None, :]
-            decay = (problem.penalty * rho).to(curvature)
+            decay = (problem.penalty * (1.0 + damping) * rho).to(curvature)
             decay = decay[:, None, None] if curvature.ndim == 4 else decay
             self._blocks.append((out_vectors, in_vectors, curvature + decay))
 

@@ -10,7 +10,7 @@ where it is. So a run in a batch takes the steps that it takes alone, up to roun
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -32,6 +32,7 @@ class PolishSettings:
         iterations: at most; one gradient each, and a few more for rejected steps.
         memory: pairs kept.
         refresh: iterations between two preconditioners; 0 for none (plain L-BFGS).
+        damping: of the preconditioner, in units of the penalty's curvature.
         tolerance: a run ends when its criticality residual falls below this.
         stall: a run ends when its objective has fallen by less than this share over 50 iterations.
     """
@@ -39,6 +40,7 @@ class PolishSettings:
     iterations: int
     memory: int = 10
     refresh: int = 20
+    damping: float = 0.0
     tolerance: float = 0.0
     stall: float = 0.0
 
@@ -101,7 +103,7 @@ def polish(
     parameters: Tensor,
     settings: PolishSettings,
     *,
-    probe: torch.Generator,
+    probes: Sequence[torch.Generator],
     progress: Progress | None = None,
 ) -> PolishResult:
     """Minimise the objective from ``parameters`` (R, P), which is updated in place.
@@ -110,7 +112,7 @@ def polish(
         objective: at fixed step-sizes.
         parameters: where to start; where it ended afterwards.
         settings: length, memory, tolerance.
-        probe: generator of the preconditioner's probes.
+        probes: a generator of the preconditioner's probes for each run.
         progress: called every 10 iterations with (iteration, objective (R,), residual (R,)).
     """
     runs = parameters.shape[0]
@@ -136,7 +138,7 @@ def polish(
         if settings.refresh and iteration % settings.refresh == 0:
             if stale:
                 objective.predict(parameters)  # the workspace must hold the states of the accepted point
-            metric = KroneckerPreconditioner(objective, parameters, probe=probe)
+            metric = KroneckerPreconditioner(objective, parameters, probes=probes, damping=settings.damping)
         direction = _direction(history, gradient, metric, first, parameters)
         slope = dot(gradient, direction)
         if (uphill := active & ~(slope < 0)).any():

@@ -163,7 +163,7 @@ def _fit(
     adaptive = None
     if settings.rule == "adaptive":
         adaptive = steps.AdaptiveSteps(np.asarray(coefficients.step_sizes))
-    probe = seeding.torch_generator(name, seeds[0], "curvature probe")
+    probes = [seeding.torch_generator(name, seed, "curvature probe") for seed in seeds]
     curve = descent.adam(objective, parameters, recipe.adam, adaptive=adaptive).curve
     if recipe.sgd_steps:
         curve += descent.sgd(
@@ -176,7 +176,7 @@ def _fit(
         for number in range(rounds):
             if adaptive is not None and (number == rounds - 1 or not descent.adapt(objective, parameters, adaptive)):
                 adaptive.freeze(objective.evaluations)
-            result = quasi_newton.polish(objective, parameters, share, probe=probe)
+            result = quasi_newton.polish(objective, parameters, share, probes=probes)
             curve += result.curve
             reasons = result.reason
     return _models(settings, objective, parameters, seeds, curve, reasons, adaptive, warmup_seconds, backend)

@@ -128,7 +128,7 @@ def test_polish_finds_the_closed_form_of_a_ridge_problem(refresh):
     objective = Objective(data, Coefficients.of(steps.uniform(1), None))
     parameters = torch.randn(1, objective.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     settings = PolishSettings(iterations=200, refresh=refresh, tolerance=1e-9)
-    result = polish(objective, parameters, settings, probe=torch.Generator().manual_seed(1))
+    result = polish(objective, parameters, settings, probes=[torch.Generator().manual_seed(1)])
     assert result.reason == ["critical"]
     torch.testing.assert_close(objective.views(parameters)[0][0, 0], closed_form(data), rtol=0, atol=1e-7)
 
@@ -139,7 +139,7 @@ def test_preconditioner_inverts_the_gauss_newton_matrix_of_one_layer():
     parameters = torch.zeros(1, objective.size, dtype=torch.float64)
     gradient = torch.empty_like(parameters)
     objective.gradient(parameters, gradient)
-    metric = KroneckerPreconditioner(objective, parameters, probe=torch.Generator().manual_seed(0))
+    metric = KroneckerPreconditioner(objective, parameters, probes=[torch.Generator().manual_seed(0)])
     step = -metric(gradient)  # one Newton step from zero is the minimum of a quadratic
     wanted = closed_form(data)
     # 4000 probes estimate D^T D to about 1/sqrt(4000) = 1.6%
@@ -154,7 +154,8 @@ def test_a_batch_takes_the_steps_that_each_run_takes_alone():
     settings = AdamSettings(steps=30, rate=0.01, penalty_ramp=0.5)
     batch = start.clone()
     adam(together, batch, settings)
-    result = polish(together, batch, PolishSettings(iterations=40, refresh=0), probe=torch.Generator().manual_seed(0))
+    probes = [torch.Generator().manual_seed(run) for run in range(3)]
+    result = polish(together, batch, PolishSettings(iterations=40, refresh=10), probes=probes)
     for run in range(3):
         one = Problem(
             inputs=data.inputs[run : run + 1],
@@ -165,9 +166,8 @@ def test_a_batch_takes_the_steps_that_each_run_takes_alone():
         )
         alone, objective = start[run : run + 1].clone(), Objective(one, coefficients)
         adam(objective, alone, settings)
-        single = polish(
-            objective, alone, PolishSettings(iterations=40, refresh=0), probe=torch.Generator().manual_seed(0)
-        )
+        settings_alone = PolishSettings(iterations=40, refresh=10)
+        single = polish(objective, alone, settings_alone, probes=[torch.Generator().manual_seed(run)])
         # the same float64 arithmetic up to the order of sums; 70 steps of a contracting iteration keep it small
         torch.testing.assert_close(batch[run], alone[0], rtol=1e-6, atol=1e-8)
         assert result.objective[run].item() == pytest.approx(single.objective[0].item(), rel=1e-9)
@@ -180,7 +180,7 @@ def test_a_run_that_is_not_finite_ends_and_the_others_go_on():
     parameters[0, 0] = float("nan")
     before = reference(data, objective, parameters, 1.0)[1].item()
     result = polish(
-        objective, parameters, PolishSettings(iterations=30, refresh=0), probe=torch.Generator().manual_seed(0)
+        objective, parameters, PolishSettings(iterations=30, refresh=0), probes=[torch.Generator().manual_seed(0)]
     )
     assert result.reason[0] == "not finite"
     assert result.objective[1].item() < before
