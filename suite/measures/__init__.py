@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from suite.measures.energies import Energies, energies, path_length, velocities
 from suite.measures.gap import Gap, largest_gap
+from suite.measures.geodesic import Geodesic, solve_geodesic
 from suite.measures.hamiltonian import (
     balancedness,
     criticality_residual,
@@ -22,6 +23,7 @@ __all__ = [
     "Decomposition",
     "Energies",
     "Gap",
+    "Geodesic",
     "Measured",
     "balancedness",
     "bottleneck_rank",
@@ -38,6 +40,7 @@ __all__ = [
     "nuclear_rank",
     "path_length",
     "path_spectra",
+    "solve_geodesic",
     "spectrum",
     "stabilised_hamiltonian",
     "stable_decomposition",

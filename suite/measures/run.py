@@ -72,7 +72,12 @@ def measure_model(model: Model, train: Any, test: Any) -> Measured:
     estimators["test_function_jacobian"] = _function_rank(model, test.inputs)
     chosen = estimators["function_jacobian"]
     evidence = {"estimator": "function_jacobian", "reason": chosen["reason"], "estimators": estimators}
-    return Measured(bottleneck_rank=chosen["rank"], rank_evidence=evidence, values=values, arrays=arrays)
+    return Measured(bottleneck_rank=chosen["rank"], rank_evidence=evidence, values=_plain(values), arrays=arrays)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same numbers; one that is not finite, such as the residual of weights that vanish, becomes None."""
+    return {name: None if isinstance(v, float) and not np.isfinite(v) else v for name, v in values.items()}
 
 
 def _function_rank(model: Model, inputs: np.ndarray) -> dict[str, Any]:

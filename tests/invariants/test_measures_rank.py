@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from suite.baseline import Representations
 from suite.measures import bottleneck_rank, function_spectra, jacobian_rank, largest_gap, path_spectra, spectrum
+from suite.measures.gap import CLOSING, FLOOR
 from suite.measures.rank import layer_spectra, spectral_gap
 from suite.measures.recursion import propagate
 
@@ -54,20 +55,22 @@ def bottleneck_network(seed: int, rank: int, d: int = 12, layers: int = 6) -> Re
 @given(seeds, st.integers(1, 20), st.integers(0, 40), st.floats(1e-12, 1e-3))
 def test_a_tail_below_the_floor_never_opens_a_gap(seed: int, rank: int, tail: int, noise: float) -> None:
     rng = np.random.default_rng(seed)
-    # neighbours differ by a factor 1.5 at most, and the last is at least 0.1: the gap to the floor of 0.01 is 10
+    # neighbours differ by a factor 1.5 at most; the gap to the floor of 0.02 is 35
     large = np.sort(rng.uniform(0.7, 1.0, rank))[::-1]
     small = np.sort(noise * rng.random(tail))[::-1]
     gap = largest_gap(np.concatenate([large, small]))
     assert gap.rank == gap.above_floor == rank
-    assert gap.ratio == pytest.approx(large[-1] / large[0] / 1e-2)
+    # where there is no tail, the end counts as a fall to a quarter of the floor
+    assert gap.ratio == pytest.approx(large[-1] / large[0] / (FLOOR if tail else CLOSING * FLOOR))
 
 
 @cases
-@given(st.integers(1, 30), st.floats(0.1, 0.99))
+@given(st.integers(2, 30), st.floats(0.04, 0.99))
 def test_a_full_rank_spectrum_counts_whole(size: int, last: float) -> None:
-    """A control task: geometric decay to 0.1 at most, without any gap."""
-    values = np.geomspace(1.0, last, size) if size > 1 else np.ones(1)
-    assert largest_gap(values).rank == size
+    """A control task: geometric decay to 0.04 at most, without any gap; two values must not be 8 times apart."""
+    last = max(last, 8.0 ** -(size - 1))
+    assert largest_gap(np.geomspace(1.0, last, size)).rank == size
+    assert largest_gap([1.0]).rank == 1
 
 
 def test_a_tail_above_the_floor_is_cut_at_the_largest_ratio() -> None:
@@ -77,7 +80,8 @@ def test_a_tail_above_the_floor_is_cut_at_the_largest_ratio() -> None:
 
 
 def test_of_equal_ratios_the_first_counts() -> None:
-    assert largest_gap([1.0, 0.1], floor=0.01).rank == 1
+    assert largest_gap([1.0, 0.1, 0.0], floor=0.01).rank == 1
+    assert largest_gap([1.0, 0.1, 0.01, 0.001], floor=1e-3).rank == 1
 
 
 @pytest.mark.parametrize("values", [[0.0], [0.0, 0.0, 0.0]])
