@@ -67,6 +67,13 @@ class Plan:
         return Counter(self.kept.values())
 
 
+def check_retry(retry: str) -> str:
+    """Return ``retry``, or raise :class:`UsageError` naming what is allowed."""
+    if retry not in RETRY:
+        raise UsageError(f"retry must be one of {', '.join(RETRY)}, got {retry!r}")
+    return retry
+
+
 def make_plan(jobs: Iterable[Job], store: Store, *, retry: str = "failed") -> Plan:
     """Compare a grid with what is stored.
 
@@ -79,8 +86,7 @@ def make_plan(jobs: Iterable[Job], store: Store, *, retry: str = "failed") -> Pl
     Raises:
         UsageError: an unknown ``retry``, or a record that a newer version wrote.
     """
-    if retry not in RETRY:
-        raise UsageError(f"retry must be one of {', '.join(RETRY)}, got {retry!r}")
+    check_retry(retry)
     present = set(store.ids())
     costs = Costs()
     kept: dict[str, str] = {}

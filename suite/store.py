@@ -264,7 +264,7 @@ def decode(text: bytes) -> Record:
         if isinstance(data, dict):
             data = migrate(data)
         record = Record.from_dict(data)
-        _check_clock(record.wall_clock)
+        _check_fields(record)
         return record
     except NewerSchemaError:
         raise
@@ -292,13 +292,24 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _check_clock(clock: Mapping[str, Any]) -> None:
-    for name, value in clock.items():
+def _check_fields(record: Record) -> None:
+    """What tables and frames compute with has its type, also in a file that somebody edited."""
+    for name, value in record.wall_clock.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
             raise DamagedError(f"wall_clock.{name} must be a number, at least 0, got {str(value)[:60]!r}")
-    threads = clock.get("threads")
-    if threads is not None and not (isinstance(threads, int) and threads < 2**31):
-        raise DamagedError(f"wall_clock.threads must be a small integer, got {str(threads)[:60]!r}")
+    counts = {
+        "true_rank": record.true_rank,
+        "bottleneck_rank": record.bottleneck_rank,
+        "wall_clock.threads": record.wall_clock.get("threads"),
+        "provenance.cores": record.provenance.get("cores"),
+    }
+    for name, value in counts.items():
+        if value is not None and not (isinstance(value, int) and -1 < value < 2**31):
+            raise DamagedError(f"{name} must be a count below 2^31 or null, got {str(value)[:60]!r}")
+    for name in ("processor", "created", "commit"):
+        value = record.provenance.get(name)
+        if value is not None and not isinstance(value, str):
+            raise DamagedError(f"provenance.{name} must be text or null, got {str(value)[:60]!r}")
 
 
 def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:

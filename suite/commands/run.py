@@ -125,10 +125,11 @@ def run(args: argparse.Namespace) -> int:
     """Plan, check, compute, print; the exit code says whether every run ended by itself."""
     from suite.engines import make_engine
     from suite.limits import Limits, check_workers, parse_bytes, parse_seconds
-    from suite.plan import make_plan
+    from suite.plan import check_retry, make_plan
     from suite.store import Store
 
     options, jobs = _read(args)
+    check_retry(options["retry"])
     limits = Limits(
         timeout=None if options["timeout"] is None else parse_seconds(options["timeout"]),
         memory=None if options["memory"] is None else parse_bytes(options["memory"]),
