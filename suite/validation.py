@@ -277,7 +277,8 @@ def disagreements(claimed: Record, found: Record) -> list[str]:
     """What a rerun shows otherwise than a record claims: status, rank, or test error beyond the tolerance."""
     said = []
     if claimed.status != found.status:
-        return [f"claims status {claimed.status}, rerun gives {found.status}"]
+        why = f": {found.message}" if found.message else ""
+        return [f"claims status {claimed.status}, rerun gives {found.status}{why}"]
     if claimed.bottleneck_rank != found.bottleneck_rank:
         said.append(f"claims rank {claimed.bottleneck_rank}, rerun gives {found.bottleneck_rank}")
     a, b = claimed.test_error, found.test_error
