@@ -34,7 +34,7 @@ class Curved(CodedTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_int("k", 1, self.d - 1, why="the sphere needs k + 1 of the d outputs")
-        self.require_number("reach", 0.0, open_low=True)
+        self.require_number("reach", 0.0, 1e3, open_low=True)
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
         """The projections, and the sphere."""

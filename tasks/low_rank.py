@@ -40,7 +40,7 @@ class LowRank(CodedTask):
         super().__post_init__()
         self.require_int("width", 2 * self.k, why="2 k, so that the rectified layers keep rank k")
         self.require_int("depth", 1)
-        self.require_number("bias", 0.0)
+        self.require_number("bias", 0.0, 1e3)
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
         """The two networks, the first one followed by its whitening."""

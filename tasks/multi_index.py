@@ -37,7 +37,7 @@ class MultiIndex(CodedTask):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_int("width", 2 * self.k, why="2 k, so that the waves tell the projections apart")
-        self.require_number("frequency", 0.0, open_low=True)
+        self.require_number("frequency", 0.0, 1e3, open_low=True)
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
         """The projections and the link."""

@@ -42,8 +42,8 @@ class NestedRank(CodedTask):
         self.require_int("k_outer", self.k, self.d, why="the outer code lies between k and d")
         self.require_int("width", self.k_outer, why="k_outer, so that the residual stream holds the outer code")
         self.require_int("depth", 1)
-        self.require_number("bias", 0.0)
-        self.require_number("branch", 0.0, open_low=True)
+        self.require_number("bias", 0.0, 1e3)
+        self.require_number("branch", 0.0, 1e3, open_low=True)
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
         """The first two networks with their whitening as the code, the third one as the decoder."""

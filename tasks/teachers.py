@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from suite.errors import UsageError
+
 Map = Callable[[np.ndarray], np.ndarray]
 
 REFERENCE_SAMPLES = 4096
@@ -99,11 +101,21 @@ def whitened(inner: Map, reference: np.ndarray) -> Map:
     """``inner`` followed by the affine map that gives it mean 0 and covariance I over ``reference`` (n, d_in).
 
     In a code of k coordinates no direction is then larger than another: each carries 1/k of the code's variance.
+
+    Raises:
+        UsageError: the image of ``inner`` has fewer dimensions than coordinates.
     """
     values = inner(reference)
     mean = values.mean(axis=0)
-    factor = np.linalg.cholesky(np.atleast_2d(np.cov(values.T)))
-    unmix = np.linalg.inv(factor).T
+    covariance = np.atleast_2d(np.cov(values.T))
+    spectrum = np.linalg.eigvalsh(covariance)
+    # below this the directions would be made of round-off
+    if not spectrum[0] > 1e-10 * spectrum[-1]:
+        raise UsageError(
+            f"the teacher's code spans fewer than its {len(covariance)} dimensions: "
+            "give it more width, or less bias or depth"
+        )
+    unmix = np.linalg.inv(np.linalg.cholesky(covariance)).T
 
     def apply(x: np.ndarray) -> np.ndarray:
         return (inner(x) - mean) @ unmix

@@ -13,7 +13,7 @@ import pytest
 import suite
 from suite import seeding
 from suite.registration import build, tasks
-from tasks.certificate import direction_shares, jacobian_ranks
+from tasks.certificate import active_subspace, jacobian_ranks, loss_without_weakest
 from tasks.factored import FactoredTask
 
 SPECS = {spec.id: spec for spec in tasks if spec.entry_point.startswith("tasks.")}
@@ -47,6 +47,8 @@ BAD_SETTINGS = [
     ("depth", True),
     ("bias", -1.0),
     ("bias", None),
+    ("bias", 1e300),
+    ("reach", 1e9),
     ("branch", 0),
     ("branch", float("nan")),
     ("k_outer", 2),
@@ -233,8 +235,9 @@ def test_every_direction_of_the_code_matters(id, seed):
     # a white code: the eigenvalues of 4000 samples lie within (1 -+ sqrt(10 / 4000))^2 for k = 10 [Marchenko, Pastur
     # 1967], a ratio of 0.82, and the reference samples of the whitening leave an error of the same size
     assert spectrum[0] > 0.7 * spectrum[-1]
-    # a third of its fair share is far above any noise that a run could confuse it with
-    assert direction_shares(task.decode, codes)[-1] > 1 / (3 * task.true_rank)
+    # a network of rank k - 1 must lose more than any noise of training could hide: at least half of the fair share 1/k
+    assert loss_without_weakest(task.decode, codes, np.random.default_rng(0)) > 1 / (2 * task.true_rank)
+    assert active_subspace(task.decode, codes)[0][-1] > 1 / (3 * task.true_rank)
 
 
 @pytest.mark.parametrize("id", SYNTHETIC)

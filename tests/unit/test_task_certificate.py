@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import suite
-from tasks.certificate import direction_shares, jacobian, jacobian_ranks
+from tasks.certificate import active_subspace, jacobian, jacobian_ranks, loss_without_weakest
 
 
 def rng(seed=0):
@@ -52,10 +52,26 @@ def test_a_code_that_is_declared_too_small_is_found_out():
 
 def test_shares_of_a_linear_decoder():
     # E[J^T J] = diag(9, 4, 1) exactly
-    shares = direction_shares(lambda z: z * [1.0, 3.0, 2.0], rng().standard_normal((20, 3)))
+    shares, directions = active_subspace(lambda z: z * [1.0, 3.0, 2.0], rng().standard_normal((20, 3)))
     np.testing.assert_allclose(shares, np.array([9, 4, 1]) / 14, atol=1e-7)
+    np.testing.assert_allclose(np.abs(directions), np.eye(3)[:, [1, 2, 0]], atol=1e-6)
 
 
 def test_shares_see_a_direction_that_no_output_uses():
     mixing = rng(1).standard_normal((2, 3))
-    assert direction_shares(lambda z: np.tanh(z @ mixing.T), rng().standard_normal((50, 3)))[-1] < 1e-9
+    codes = rng().standard_normal((50, 3))
+    assert active_subspace(lambda z: np.tanh(z @ mixing.T), codes)[0][-1] < 1e-9
+    assert loss_without_weakest(lambda z: np.tanh(z @ mixing.T), codes, rng(2)) < 1e-9
+
+
+def test_loss_without_the_weakest_direction_of_a_linear_decoder():
+    # the weakest coordinate holds 1 of 14 units of variance; 20000 samples leave 2%
+    codes = rng().standard_normal((20000, 3))
+    assert loss_without_weakest(lambda z: z * [1.0, 3.0, 2.0], codes, rng(1)) == pytest.approx(1 / 14, rel=0.05)
+
+
+def test_loss_sees_what_a_product_needs():
+    # (2 z1, z1 z2), of variances 4 and 1: without z2 the second output is lost as a whole
+    codes = rng().standard_normal((20000, 2))
+    lost = loss_without_weakest(lambda z: z[:, :1] * np.hstack([np.full_like(z[:, :1], 2.0), z[:, 1:]]), codes, rng(1))
+    assert lost == pytest.approx(1 / 5, rel=0.05)

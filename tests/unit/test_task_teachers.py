@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import suite
 from tasks.teachers import REFERENCE_SAMPLES, fully_connected, orthonormal, projection, residual, whitened
 
 SIZES = st.integers(min_value=1, max_value=12)
@@ -95,6 +96,13 @@ def test_whitened_takes_one_coordinate():
     inner = fully_connected(rng(), 4, 1, width=8)
     code = whitened(inner, rng(1).standard_normal((100, 4)))
     assert code(np.ones((5, 4))).shape == (5, 1)
+
+
+def test_a_code_of_too_few_dimensions_is_refused():
+    with pytest.raises(suite.UsageError, match="fewer than its 2 dimensions"):
+        whitened(lambda x: x[:, [0, 0]], rng().standard_normal((100, 3)))
+    with pytest.raises(suite.UsageError, match="fewer than its 1 dimensions"):
+        whitened(lambda x: 0 * x, np.ones((100, 1)))
 
 
 def test_maps_do_not_depend_on_the_rows_beside():
