@@ -1,18 +1,20 @@
-"""Pure functions on float64 arrays that measure a trained network. Rows are samples."""
+"""Pure functions on float64 arrays that measure a trained network. Rows are samples.
+
+The solver of geodesics is in :mod:`suite.measures.geodesic`, apart from the rest because it alone needs scipy.
+"""
 
 from __future__ import annotations
 
-from suite.measures.energies import Energies, energies, path_length, velocities
+from suite.measures.energies import Energies, layer_energies, path_length, velocities
 from suite.measures.gap import Gap, largest_gap
-from suite.measures.geodesic import Geodesic, solve_geodesic
-from suite.measures.hamiltonian import (
+from suite.measures.jacobian import function_spectra, jacobian_rank, path_spectra
+from suite.measures.momenta import (
     balancedness,
     criticality_residual,
     exact_identity,
     hamiltonian,
     stabilised_hamiltonian,
 )
-from suite.measures.jacobian import function_spectra, jacobian_rank, path_spectra
 from suite.measures.norms import cost_of_identity, kernel_norm
 from suite.measures.rank import bottleneck_rank
 from suite.measures.run import Measured, measure_model
@@ -23,24 +25,22 @@ __all__ = [
     "Decomposition",
     "Energies",
     "Gap",
-    "Geodesic",
     "Measured",
     "balancedness",
     "bottleneck_rank",
     "cost_of_identity",
     "criticality_residual",
-    "energies",
     "exact_identity",
     "function_spectra",
     "hamiltonian",
     "jacobian_rank",
     "kernel_norm",
     "largest_gap",
+    "layer_energies",
     "measure_model",
     "nuclear_rank",
     "path_length",
     "path_spectra",
-    "solve_geodesic",
     "spectrum",
     "stabilised_hamiltonian",
     "stable_decomposition",

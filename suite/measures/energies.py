@@ -83,7 +83,7 @@ def split_layer(activations: Array, velocity: Array | None = None, *, bias: bool
     return SplitLayer(layer, product(place, place), product(move, move), product(move, place))
 
 
-def energies(
+def layer_energies(
     activations: Any,
     velocity: Any,
     *,

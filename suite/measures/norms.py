@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from suite.errors import UsageError
 from suite.measures.arrays import Array, as_float64, non_negative, same_rows
 
 _IN_RANGE = 1e-9
@@ -176,22 +175,9 @@ def cost_of_identity(activations: Any, *, g0: float, bias: bool = True) -> float
     return weighted(layer, parts, relative * layer.operator_norm)
 
 
-def relative_gamma(layer: Kernel, g0: float) -> float:
-    """``gamma_l = g0 |S_l|_op^2``, in units of K."""
-    return non_negative("g0", g0) * layer.operator_norm
-
-
 def require_samples(activations: Array) -> str | None:
     """A warning where there are fewer samples than features: every M is then in the range of S and K has full rank."""
     samples, width = activations.shape[-2:]
     if samples < width + 1:
         return f"{samples} samples for {width + 1} features: norms at small g0 measure the sample, not the layer"
     return None
-
-
-def require_gamma_grid(values: Any) -> tuple[float, ...]:
-    """The relative stabilisers of a profile, each above 0."""
-    grid = tuple(non_negative("g0", value, allow_zero=False) for value in values)
-    if not grid:
-        raise UsageError("at least one g0 is needed")
-    return grid

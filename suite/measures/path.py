@@ -9,7 +9,7 @@ import numpy as np
 from suite.baseline import Representations
 from suite.measures.arrays import Array
 from suite.measures.energies import SplitLayer, penalty_scale, split_layer, velocities
-from suite.measures.hamiltonian import relative_violation
+from suite.measures.momenta import relative_violation
 from suite.measures.norms import features
 
 G0 = (1e-1, 1e-2, 1e-3, 1e-4)

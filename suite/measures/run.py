@@ -11,8 +11,9 @@ import numpy as np
 from suite.baseline import Model, Representations, TraceableModel
 from suite.errors import UsageError
 from suite.measures.arrays import Array, check_path
-from suite.measures.hamiltonian import balancedness
+from suite.measures.energies import penalty_scale
 from suite.measures.jacobian import function_spectra, jacobian_rank
+from suite.measures.momenta import balancedness
 from suite.measures.norms import require_samples
 from suite.measures.path import (
     G0,
@@ -47,10 +48,21 @@ def measure_model(model: Model, train: Any, test: Any) -> Measured:
     The bottleneck rank is the Jacobian rank of ``model.predict`` at 64 training inputs. A model with
     ``representations`` gets the Hamiltonian picture too, and every other estimator of the rank.
 
-    Names in ``values``: a suffix such as ``_1e-2`` is the g0 of the norm; a prefix ``test_`` says held-out inputs.
-    ``coi_min`` is the smallest cost of identity along the path, ``hamiltonian_rank`` the median of -2H/Lt over p in
-    0.35-0.75 and ``hamiltonian_cv`` its coefficient of variation there, ``criticality`` the violation of ``W = Lt B^T
-    S`` over all layers, ``theorem_*`` the two sides of the stable decomposition theorem.
+    Names in ``values``: a suffix such as ``_1e-2`` is the g0 of the norm, on which the value depends; a prefix
+    ``test_`` says held-out inputs; ``_inside`` says p in 0.35-0.75 instead of the whole path.
+
+    - ``coi_min``: the smallest cost of identity along the path.
+    - ``hamiltonian_rank``, ``_cv``: median and coefficient of variation of -2H/Lt inside, from the momenta. Those are
+    the
+      gradient over lambda, so the value means something only where ``criticality`` is a few hundredths.
+    - ``stable_hamiltonian_rank``, ``_cv``: the same from kinetic and potential energy, which need no momenta.
+    - ``criticality``, ``criticality_median``: violation of ``W = Lt B^T S``, over all layers and of the median layer.
+    - ``kinetic_share``, ``cross_share``: of the Lagrangian; the rest is potential. ``path_length``: int |dA| dp.
+    - ``weight_excess``: penalty of the weights over the Lagrangian, the least that the same path can cost; at least 1.
+    - ``theorem_*``: both sides of the stable decomposition theorem; ``time_scale_ratio``: slope of |dA| on
+      ``Lt sqrt(COI - min COI)``.
+    - ``balancedness``: largest violation of the law for |W_p|^2, over the largest |W_p|^2.
+    - ``warning``: why the norms say little here; empty otherwise.
 
     Args:
         model: fitted; ``predict`` must be finite.
@@ -140,19 +152,24 @@ def _energy_values(
     """Smallest cost of identity, path length, size of the cross term and stabilised -2H/Lt, at each g0."""
     steps, depth = path.step_sizes, path.effective_depth
     middle = inside(0.5 * (path.positions[1:] + path.positions[:-1]))
+    price = float(steps @ np.sum(path.weights**2, axis=(1, 2))) / (2.0 * penalty_scale(depth))
     for i, g0 in enumerate(G0):
-        kinetic, cross, potential = (steps @ term[i] for term in (energy.kinetic, energy.cross, energy.potential))
-        lagrangian = kinetic + cross - potential
         name = suffix(g0)
+        lagrangian = energy.kinetic[i] + energy.cross[i] - energy.potential[i]
         values[f"coi_min{name}"] = float(energy.coi[i].min())
         values[f"path_length{name}"] = float(steps @ energy.speed[i])
-        values[f"lagrangian{name}"] = float(lagrangian)
-        if lagrangian > 0.0:
-            values[f"kinetic_share{name}"] = float(kinetic / lagrangian)
-            values[f"cross_share{name}"] = float(cross / lagrangian)
+        values[f"lagrangian{name}"] = float(steps @ lagrangian)
+        for where, layers in (("", slice(None)), ("_inside", middle)):
+            total = float(steps[layers] @ lagrangian[layers])
+            if total > 0.0:
+                values[f"kinetic_share{where}{name}"] = float(steps[layers] @ energy.kinetic[i, layers]) / total
+                values[f"cross_share{where}{name}"] = float(steps[layers] @ energy.cross[i, layers]) / total
+        if values[f"lagrangian{name}"] > 0.0:
+            values[f"weight_excess{name}"] = price / values[f"lagrangian{name}"]
         if depth > 0.0:
             stable = -2.0 * (energy.kinetic + energy.potential)[i, middle] / depth
-            values[f"stable_hamiltonian_rank{name}"] = float(np.median(stable))
+            values |= _median_and_cv(f"stable_hamiltonian_rank{name}", f"stable_hamiltonian_cv{name}", stable)
+            estimators[f"stable_hamiltonian{name}"] = rounded(values[f"stable_hamiltonian_rank{name}"])
         estimators[f"coi{name}"] = rounded(float(energy.coi[i].min()))
 
 
@@ -169,10 +186,15 @@ def _momentum_values(
     if path.effective_depth > 0.0:
         middle = inside(0.5 * (path.positions[1:] + path.positions[:-1]))
         ranks = -2.0 * momentum.hamiltonian[middle] / path.effective_depth
-        values["hamiltonian_rank"] = float(np.median(ranks))
-        if ranks.mean() != 0.0:
-            values["hamiltonian_cv"] = float(ranks.std() / abs(ranks.mean()))
+        values |= _median_and_cv("hamiltonian_rank", "hamiltonian_cv", ranks)
         estimators["hamiltonian"] = rounded(values["hamiltonian_rank"])
+
+
+def _median_and_cv(median: str, cv: str, numbers: Array) -> dict[str, float]:
+    """The median, and the standard deviation over the mean where that is not 0; numbers (m,)."""
+    found = {median: float(np.median(numbers))}
+    mean = float(numbers.mean())
+    return found | {cv: float(numbers.std()) / abs(mean)} if mean != 0.0 else found
 
 
 def _theorem_values(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from suite.measures import cost_of_identity, energies, hamiltonian, velocities
+from suite.measures import cost_of_identity, hamiltonian, layer_energies, velocities
 from suite.measures.norms import features
 from suite.measures.recursion import propagate
 
@@ -73,8 +73,8 @@ def test_a_longer_range_is_a_stronger_leak(leak: float, bias: bool) -> None:
     # and so do the prices: |W|^2/2 over [0, c] is |c W|^2/(2 c) over [0, 1], up to the divisor of a leak below 1
     gamma = 1e-3
     for a, v, w in zip(first[:-1:13], velocities(first, long)[::13], velocities(second, short)[::13], strict=True):
-        one = energies(a, v, effective_depth=1.0, gamma=gamma)
-        other = energies(a, w, effective_depth=leak, gamma=gamma, scale=leak)
+        one = layer_energies(a, v, effective_depth=1.0, gamma=gamma)
+        other = layer_energies(a, w, effective_depth=leak, gamma=gamma, scale=leak)
         assert other.lagrangian == pytest.approx(leak * one.lagrangian, rel=1e-9)
         assert other.hamiltonian == pytest.approx(leak * one.hamiltonian, rel=1e-9, abs=1e-9 * one.lagrangian)
 
@@ -94,7 +94,7 @@ def test_a_linear_network_against_its_closed_form() -> None:
         # the difference quotient of an exponential is exact: L (exp(w/L) - 1) in place of w
         quotient = layers * np.expm1(rate / layers)
         for index in (0, layers // 2, layers - 1):
-            terms = energies(path[index], moves[index], effective_depth=depth, gamma=0.0, bias=False)
+            terms = layer_energies(path[index], moves[index], effective_depth=depth, gamma=0.0, bias=False)
             assert terms.kinetic == pytest.approx(np.sum(quotient**2) / (2.0 * depth), rel=1e-9)
             assert terms.cross == pytest.approx(np.sum(quotient), rel=1e-9)
             assert terms.potential == pytest.approx(-0.5 * depth * 3, rel=1e-12)

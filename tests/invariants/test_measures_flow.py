@@ -16,10 +16,10 @@ from scipy.integrate import solve_ivp
 
 from suite.measures import (
     balancedness,
-    energies,
     exact_identity,
     hamiltonian,
     kernel_norm,
+    layer_energies,
     path_length,
     stable_decomposition,
     time_scales,
@@ -143,7 +143,7 @@ def test_the_inequalities_can_fail() -> None:
 
 def test_the_lagrangian_of_the_flow_is_the_size_of_its_weights(flow: Flow) -> None:
     for index in (0, POINTS // 2, POINTS - 1):
-        terms = energies(flow.A[index], flow.velocity[index], effective_depth=flow.depth, gamma=1e-9)
+        terms = layer_energies(flow.A[index], flow.velocity[index], effective_depth=flow.depth, gamma=1e-9)
         price = np.sum(flow.weights[index] ** 2) / (2.0 * flow.depth)
         # W = Lt B^T S lies in the row space of S, so it is the smallest; gamma = 1e-9 costs 1e-9 |B|^2 K-inverse
         assert terms.lagrangian == pytest.approx(price, rel=1e-4)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from suite.errors import UsageError
 from suite.measures import kernel_norm, spectrum
 from suite.measures.geodesic import Geodesic, _objective, _problem, layer_price, solve_geodesic
-from suite.measures.hamiltonian import hamiltonian
+from suite.measures.momenta import hamiltonian
 from suite.measures.norms import features, kernel
 from suite.measures.recursion import propagate
 

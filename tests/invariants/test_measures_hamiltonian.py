@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from suite.measures import (
     balancedness,
     criticality_residual,
-    energies,
     exact_identity,
     hamiltonian,
     kernel_norm,
+    layer_energies,
     path_length,
     stabilised_hamiltonian,
 )
@@ -49,7 +49,7 @@ def test_energies_add_up_to_the_price_of_the_layer(
     seed: int, samples: int, width: int, depth: float, gamma: float
 ) -> None:
     A, velocity = draw(seed, samples, width), draw(seed + 1, samples, width)
-    terms = energies(A, velocity, effective_depth=depth, gamma=gamma)
+    terms = layer_energies(A, velocity, effective_depth=depth, gamma=gamma)
     price = kernel_norm(velocity + depth * A, A, gamma=gamma) / (2.0 * max(depth, 1.0))
     size = terms.kinetic - terms.potential  # both terms of the sum are positive
     assert terms.lagrangian == pytest.approx(price, abs=1e-11 * size)
@@ -65,7 +65,7 @@ def test_stabilised_hamiltonian_is_kinetic_plus_potential(
     seed: int, samples: int, width: int, depth: float, gamma: float
 ) -> None:
     A, velocity = draw(seed, samples, width), draw(seed + 1, samples, width)
-    terms = energies(A, velocity, effective_depth=depth, gamma=gamma)
+    terms = layer_energies(A, velocity, effective_depth=depth, gamma=gamma)
     value = stabilised_hamiltonian(A, velocity, effective_depth=depth, gamma=gamma)
     assert value == pytest.approx(terms.hamiltonian, abs=1e-11 * (terms.kinetic - terms.potential))
 

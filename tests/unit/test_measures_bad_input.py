@@ -15,13 +15,13 @@ from suite.measures import (
     bottleneck_rank,
     cost_of_identity,
     criticality_residual,
-    energies,
     exact_identity,
     function_spectra,
     hamiltonian,
     jacobian_rank,
     kernel_norm,
     largest_gap,
+    layer_energies,
     nuclear_rank,
     path_length,
     spectrum,
@@ -31,7 +31,7 @@ from suite.measures import (
     time_scales,
     weight_spectra,
 )
-from suite.measures.norms import require_gamma_grid, require_samples
+from suite.measures.norms import require_samples
 from suite.measures.recursion import propagate
 
 A = np.random.default_rng(0).standard_normal((6, 3))
@@ -64,7 +64,7 @@ def test_a_zero_representation() -> None:
     assert hamiltonian(zero, A, effective_depth=7.0) == pytest.approx(3.5 * np.sum(A.sum(axis=0) ** 2))
     assert (spectrum(zero, centred=True) == 0.0).all()
     assert nuclear_rank(spectrum(zero, centred=True)) == stable_rank(np.zeros(3)) == 0.0
-    terms = energies(zero, zero, effective_depth=7.0, gamma=1e-3)
+    terms = layer_energies(zero, zero, effective_depth=7.0, gamma=1e-3)
     assert (terms.kinetic, terms.cross, terms.potential, terms.lagrangian) == (0.0, 0.0, 0.0, 0.0)
 
 
@@ -145,7 +145,7 @@ NAN = np.where(np.eye(6, 3) > 0, np.nan, A)
         lambda bad: hamiltonian(A, bad, effective_depth=1.0),
         lambda bad: stabilised_hamiltonian(A, bad, effective_depth=1.0, gamma=1.0),
         lambda bad: exact_identity(A, A, bad, effective_depth=1.0, gamma=1.0),
-        lambda bad: energies(A, bad, effective_depth=1.0, gamma=1.0),
+        lambda bad: layer_energies(A, bad, effective_depth=1.0, gamma=1.0),
         lambda bad: criticality_residual(bad, A, A, scale=1.0),
         lambda bad: function_spectra(lambda rows: rows, bad),
         lambda bad: jacobian_rank(bad),
@@ -190,7 +190,7 @@ def test_rows_that_do_not_match_are_refused() -> None:
     with pytest.raises(UsageError, match="momenta need the shape"):
         hamiltonian(A, A[:, :2], effective_depth=1.0)
     with pytest.raises(UsageError, match="velocity needs the shape"):
-        energies(A, A[:, :2], effective_depth=1.0, gamma=1.0)
+        layer_energies(A, A[:, :2], effective_depth=1.0, gamma=1.0)
     with pytest.raises(UsageError, match=r"weights must be \(3, 4\)"):
         criticality_residual(np.ones((3, 3)), A, A, scale=1.0)
     with pytest.raises(UsageError, match="one step-size a layer"):
@@ -215,14 +215,6 @@ def test_wrong_spectra_are_refused(values) -> None:
 def test_a_wrong_floor_is_refused(floor: float) -> None:
     with pytest.raises(UsageError, match="floor must lie between 0 and 1"):
         largest_gap([1.0, 0.5], floor=floor)
-
-
-def test_a_grid_of_stabilisers_must_be_positive_and_not_empty() -> None:
-    assert require_gamma_grid([1e-1, 1e-2]) == (1e-1, 1e-2)
-    with pytest.raises(UsageError, match="above 0"):
-        require_gamma_grid([0.0])
-    with pytest.raises(UsageError, match="at least one"):
-        require_gamma_grid([])
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,7 @@ def test_the_minimal_price_is_at_most_that_of_the_weights(measured) -> None:
     sizes = np.sum(Network().weights ** 2, axis=(1, 2)) / (2.0 * LAYERS)
     total = measured.arrays["kinetic"] + measured.arrays["cross"] - measured.arrays["potential"]
     assert (total <= sizes * (1.0 + 1e-9)).all()
+    assert measured.values["weight_excess_1e-4"] == pytest.approx(sizes.mean() / total[3].mean(), rel=1e-9)
 
 
 def test_shapes_of_the_profiles(measured) -> None:
