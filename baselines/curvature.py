@@ -73,7 +73,7 @@ class KroneckerPreconditioner:
             out_values, out_vectors = torch.linalg.eigh(output)
             in_values, in_vectors = torch.linalg.eigh(inputs)
             curvature = (2.0 / outputs) * out_values.clamp_min(0)[..., :, None] * in_values.clamp_min(0)[..., None, :]
-            decay = (problem.penalty * (1.0 + damping) * rho).to(curvature)
+            decay = (objective.strength * (1.0 + damping) * rho).to(curvature)
             decay = decay[:, None, None] if curvature.ndim == 4 else decay
             self._blocks.append((out_vectors, in_vectors, curvature + decay))
 

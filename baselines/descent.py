@@ -1,4 +1,4 @@
-"""First-order training: Adam on the stacked parameters with penalty warm-up and adaptive step-sizes, and plain SGD."""
+"""First-order training: Adam on the stacked parameters with adaptive step-sizes, and plain SGD."""
 
 from __future__ import annotations
 
@@ -24,9 +24,6 @@ class AdamSettings:
         rate: peak learning rate on V = W / max(Lt, 1).
         final: last rate over the peak.
         warmup: steps of linear warm-up of the rate.
-        penalty_start: share of the penalty at the first step; it rises linearly to 1 over ``penalty_ramp`` of the
-            steps. A penalty at full strength from the start ends at too low a rank, since shrinking pays before the
-            fit has begun.
         adapt_every: gradients between two updates of adaptive step-sizes.
     """
 
@@ -34,8 +31,6 @@ class AdamSettings:
     rate: float
     final: float = 0.0
     warmup: int = 20
-    penalty_start: float = 0.0
-    penalty_ramp: float = 0.0
     adapt_every: int = 20
 
     def rate_at(self, step: int) -> float:
@@ -44,16 +39,10 @@ class AdamSettings:
         rise = min(1.0, (step + 1) / max(self.warmup, 1))
         return self.rate * rise * (self.final + (1.0 - self.final) * cosine)
 
-    def penalty_at(self, step: int) -> float:
-        """The share of the penalty that counts at a step."""
-        ramp = self.penalty_ramp * self.steps
-        risen = 1.0 if ramp <= 0 else min(1.0, step / ramp)
-        return self.penalty_start + (1.0 - self.penalty_start) * risen
-
 
 @dataclass(kw_only=True)
 class DescentResult:
-    """The curve: (evaluations, objective (R,), criticality residual (R,)) every 50 steps, full penalty."""
+    """The curve: (evaluations, objective (R,), criticality residual (R,)) every 50 steps."""
 
     curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
 
@@ -76,7 +65,7 @@ def adam(
     for step in range(settings.steps):
         if adaptive is not None and step % settings.adapt_every == 0 and step >= settings.warmup:
             adapt(objective, parameters, adaptive)
-        objective.gradient(parameters, gradient, penalty_scale=settings.penalty_at(step))
+        objective.gradient(parameters, gradient)
         if (step + 1) % 50 == 0:
             note(objective, parameters, gradient, result.curve, progress, step + 1)
         count += 1
@@ -130,7 +119,7 @@ def note(
     progress: Progress | None,
     step: int,
 ) -> None:
-    """Add a point to a training curve, at the full penalty, and report it."""
+    """Add a point to a training curve and report it."""
     value = objective.cost() + objective.penalty(parameters)
     residual = objective.criticality_residual(parameters, gradient)
     curve.append((objective.evaluations, value.tolist(), residual.tolist()))

@@ -28,7 +28,7 @@ class NetworkBaseline:
         width: w, of every layer.
         steps: the layer step-sizes, ``uniform``, ``irregular`` or ``adaptive``.
         ends: embedding and read-out, ``fixed`` (orthonormal) or ``learned``.
-        penalty: lambda; None for the rule lambda = 0.03/(max(Lt, 1) + 10).
+        penalty: lambda; None for the rule lambda = 0.05 s/(s^2 + 25), s = max(Lt, 1).
     """
 
     depth: int = 20

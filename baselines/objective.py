@@ -71,6 +71,7 @@ class Objective:
 
     def __init__(self, problem: Problem, coefficients: Coefficients) -> None:
         self.problem = problem
+        self.penalty_scale = 1.0
         self.evaluations = 0
         depth, runs, width = coefficients.depth, problem.runs, problem.width
         like = problem.inputs
@@ -126,15 +127,20 @@ class Objective:
         self.workspace.running.copy_(self._embedded)
         return layers(views[0]), self._readout
 
-    def gradient(self, parameters: Tensor, out: Tensor, *, penalty_scale: float = 1.0) -> None:
-        """Write dF/dparameters (R, P) into ``out``; the penalty counts ``penalty_scale`` times (for its warm-up)."""
+    @property
+    def strength(self) -> float:
+        """The c0 that counts now: the problem's, times ``penalty_scale``, which raises the penalty in stages."""
+        return self.problem.penalty * self.penalty_scale
+
+    def gradient(self, parameters: Tensor, out: Tensor) -> None:
+        """Write dF/dparameters (R, P) into ``out``."""
         self.evaluations += 1
         space, coefficients = self.workspace, self.coefficients
         weights, readout = self._embed(parameters)
         forward_pass(weights, space.state_layers, space.running, coefficients)
         residual = torch.matmul(readout, space.running, out=self._residual).sub_(self._targets)
         per_entry = 2.0 / (residual.shape[-1] * residual.shape[-2])
-        c0 = self.problem.penalty * penalty_scale
+        c0 = self.strength
         end_decay = c0 / coefficients.depth
         views = self.views(out)
         learn = self.problem.learn_ends
@@ -168,15 +174,15 @@ class Objective:
         """(c0/2) sum_l rho_l |V_l|^2, with |E|^2/L and |D|^2/L where they are learned; float64 (R,)."""
         parts = zip(self.layer_steps, self.views(parameters), strict=True)
         norms = torch.stack([(squared_norms(part) * rho).sum(1) for rho, part in parts]).sum(0)
-        return 0.5 * self.problem.penalty * norms
+        return 0.5 * self.strength * norms
 
     def criticality_residual(self, parameters: Tensor, gradients: Tensor) -> Tensor:
         """sqrt(sum_l |dF/dV_l|^2) / sqrt(sum_l |c0 rho_l V_l|^2): how far the weights are from critical; float64 (R,).
 
         For one layer |dF/dV_l| / |c0 rho_l V_l| is |W_l - Lt B_l^T S_{l-1}| / |W_l| [JK24 section 1.3].
-        ``gradients`` must be those of the full penalty.
+        ``gradients`` must be those of the present penalty.
         """
-        decay = (self.problem.penalty * self.layer_steps[0]) ** 2 * squared_norms(self.views(parameters)[0])
+        decay = (self.strength * self.layer_steps[0]) ** 2 * squared_norms(self.views(parameters)[0])
         return (squared_norms(self.views(gradients)[0]).sum(1) / decay.sum(1)).sqrt()
 
     def movement(self, parameters: Tensor) -> tuple[Tensor, Tensor]:

@@ -38,9 +38,9 @@ class PolishSettings:
     """
 
     iterations: int
-    memory: int = 10
-    refresh: int = 20
-    damping: float = 0.0
+    memory: int = 20
+    refresh: int = 50
+    damping: float = 30.0
     tolerance: float = 0.0
     stall: float = 0.0
 

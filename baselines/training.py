@@ -24,6 +24,9 @@ from suite.baseline import FitReport, check_preset
 from suite.errors import UsageError
 from suite.task import Split
 
+Curve = list[tuple[int, list[float], list[float]]]
+"""(evaluations, objective (R,), criticality residual (R,)) along a training, at the full penalty."""
+
 COLLAPSED_SPREAD = 0.02
 """A network whose outputs vary by less than this share of the targets' variance is a constant function: collapsed."""
 
@@ -33,37 +36,44 @@ class Recipe:
     """How a preset trains.
 
     Attributes:
-        adam: the first phase, which finds the bottleneck.
-        polish: the second, which goes to the critical point; None for none.
-        rounds: the polish is cut into so many; adaptive step-sizes move once between two of them.
-        sgd_steps, sgd_rate: a phase of plain gradient descent instead of the polish (the paper's protocol).
+        adam: a first phase of Adam; None for none.
+        sgd_steps, sgd_rate: a phase of plain gradient descent behind it (the paper's protocol).
+        continuation: (share of the penalty, iterations) of quasi-Newton stages that raise the penalty to its full
+            strength. At full strength from the start, shrinking the weights pays before the fit has begun, and the rank
+            ends too low.
+        polish: the main phase, at the full penalty; None for none.
+        rounds: parts of the main phase; adaptive step-sizes move between them, and rest in the last.
         initial: ``looks-linear`` or ``gaussian``.
         noise: of looks-linear weights.
     """
 
-    adam: AdamSettings
-    polish: PolishSettings | None = None
-    rounds: int = 1
+    adam: AdamSettings | None = None
     sgd_steps: int = 0
     sgd_rate: float = 0.0
+    continuation: tuple[tuple[float, int], ...] = ()
+    polish: PolishSettings | None = None
+    rounds: int = 1
     initial: str = "looks-linear"
-    noise: float = 0.3
+    noise: float = 0.2
 
+
+CONTINUATION = ((0.02, 30), (0.06, 30), (0.2, 30), (0.5, 30))
 
 RECIPES: dict[str, Recipe] = {
     "smoke": Recipe(
-        adam=AdamSettings(steps=40, rate=0.01, penalty_ramp=0.7),
-        polish=PolishSettings(iterations=20, memory=10),
+        continuation=((0.05, 12), (0.3, 12)),
+        polish=PolishSettings(iterations=24),
+        rounds=2,
     ),
     "standard": Recipe(
-        adam=AdamSettings(steps=150, rate=0.01, penalty_ramp=0.7),
-        polish=PolishSettings(iterations=400, tolerance=0.02),
+        continuation=CONTINUATION,
+        polish=PolishSettings(iterations=280, tolerance=0.02),
         rounds=4,
     ),
     "converged": Recipe(
-        adam=AdamSettings(steps=150, rate=0.01, penalty_ramp=0.7),
-        polish=PolishSettings(iterations=3000, tolerance=0.01),
-        rounds=10,
+        continuation=CONTINUATION,
+        polish=PolishSettings(iterations=3000, tolerance=0.02, stall=1e-4),
+        rounds=6,
     ),
 }
 
@@ -106,14 +116,20 @@ class NetworkSettings:
         return Coefficients.of(steps.initial(self.rule, self.depth), self.effective_depth)
 
 
-def penalty_rule(effective_depth: float, strength: float = 0.03, offset: float = 10.0) -> float:
-    """lambda = strength / (max(Lt, 1) + offset): the one rule for every effective depth.
+PENALTY_STRENGTH = 0.05
+PENALTY_KNEE = 5.0
 
-    A bottleneck of rank k costs lambda Lt k / 2, so a constant lambda underestimates the rank at a large effective
-    depth, where lambda has to fall like 1/Lt; at a small one the kinetic energy dominates, which falls with lambda
-    alone, and 1/Lt would drown the fit in it. ``offset`` is where the one regime gives way to the other.
+
+def penalty_rule(effective_depth: float) -> float:
+    """lambda = 0.05 s / (s^2 + 25) with s = max(Lt, 1): the one rule for every effective depth.
+
+    A path through a bottleneck of rank k pays lambda Lt (COI/2 + kinetic/(2 Lt^2)), with the COI near k inside. The
+    rule keeps lambda Lt (1 + (5/Lt)^2), the sum of both up to constants, at 0.05: at a large effective depth lambda
+    falls like 1/Lt, as it must if the price lambda Lt k / 2 of a rank is not to outgrow what the rank explains; at a
+    small one it falls like Lt, since moving within a short depth is what costs there.
     """
-    return strength / (max(effective_depth, 1.0) + offset)
+    scale = max(effective_depth, 1.0)
+    return PENALTY_STRENGTH * scale / (scale**2 + PENALTY_KNEE**2)
 
 
 def fit_many(
@@ -164,22 +180,62 @@ def _fit(
     if settings.rule == "adaptive":
         adaptive = steps.AdaptiveSteps(np.asarray(coefficients.step_sizes))
     probes = [seeding.torch_generator(name, seed, "curvature probe") for seed in seeds]
-    curve = descent.adam(objective, parameters, recipe.adam, adaptive=adaptive).curve
+    curve: Curve = []
+    if recipe.adam is not None:
+        curve += descent.adam(objective, parameters, recipe.adam, adaptive=adaptive).curve
     if recipe.sgd_steps:
-        curve += descent.sgd(
-            objective, parameters, steps=recipe.sgd_steps, rate=recipe.sgd_rate, adaptive=adaptive
-        ).curve
+        sgd = descent.sgd(objective, parameters, steps=recipe.sgd_steps, rate=recipe.sgd_rate, adaptive=adaptive)
+        curve += sgd.curve
     reasons = ["ran its length"] * len(seeds)
     if recipe.polish is not None:
-        rounds = recipe.rounds if adaptive is not None else 1
-        share = dataclasses.replace(recipe.polish, iterations=recipe.polish.iterations // rounds)
-        for number in range(rounds):
-            if adaptive is not None and (number == rounds - 1 or not descent.adapt(objective, parameters, adaptive)):
-                adaptive.freeze(objective.evaluations)
-            result = quasi_newton.polish(objective, parameters, share, probes=probes)
-            curve += result.curve
-            reasons = result.reason
+        reasons = polish(recipe, objective, parameters, probes, adaptive=adaptive, curve=curve)
     return _models(settings, objective, parameters, seeds, curve, reasons, adaptive, warmup_seconds, backend)
+
+
+def polish(
+    recipe: Recipe,
+    objective: Objective,
+    parameters: Tensor,
+    probes: Sequence[torch.Generator],
+    *,
+    adaptive: steps.AdaptiveSteps | None = None,
+    curve: Curve | None = None,
+    progress: quasi_newton.Progress | None = None,
+) -> list[str]:
+    """The continuation in the penalty and then the main phase, from ``parameters`` (R, P), in place.
+
+    Args:
+        recipe: with a ``polish``.
+        objective, parameters, probes: as for :func:`baselines.quasi_newton.polish`.
+        adaptive: step-sizes that move between two stages, and rest in the last.
+        curve: receives the curve at the full penalty.
+        progress: called along the main phase.
+
+    Returns:
+        Why each run ended.
+    """
+    assert recipe.polish is not None
+    # fixed steps have nothing to do between two rounds, and a pause would cost the history of the curvature
+    rounds = recipe.rounds if adaptive is not None else 1
+    main = dataclasses.replace(recipe.polish, iterations=recipe.polish.iterations // rounds)
+    stages = [(share, dataclasses.replace(main, iterations=n, tolerance=0.0)) for share, n in recipe.continuation]
+    stages += [(1.0, main)] * rounds
+    reasons: list[str] = []
+    for number, (share, settings) in enumerate(stages):
+        if adaptive is not None and number > 0:
+            descent.adapt(objective, parameters, adaptive)
+            if number == len(stages) - 1:
+                adaptive.freeze(objective.evaluations)
+        objective.penalty_scale = share
+        whole = share == 1.0
+        result = quasi_newton.polish(
+            objective, parameters, settings, probes=probes, progress=progress if whole else None
+        )
+        if curve is not None and whole:
+            curve += result.curve
+        reasons = result.reason
+    objective.penalty_scale = 1.0
+    return reasons
 
 
 def build(
@@ -233,7 +289,7 @@ def _models(
     objective: Objective,
     parameters: Tensor,
     seeds: Sequence[int],
-    curve: list[tuple[int, list[float], list[float]]],
+    curve: Curve,
     reasons: list[str],
     adaptive: steps.AdaptiveSteps | None,
     warmup_seconds: float,

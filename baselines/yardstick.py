@@ -71,20 +71,23 @@ def plain_step(width: int, samples: int, depth: int, *, compiled: bool = False) 
     return step
 
 
-def engine_step(width: int, samples: int, depth: int) -> Step:
-    """The same work by this package: one gradient of the penalised objective and one Adam update."""
+def engine_step(width: int, samples: int, depth: int, *, runs: int = 1) -> Step:
+    """The same work by this package: one gradient of the penalised objective and one Adam update, for ``runs``
+    networks.
+    """
     draw = torch.Generator().manual_seed(0)
     ends = ends_for(width)
     problem = Problem(
-        inputs=torch.randn(1, ends, samples, generator=draw),
-        targets=torch.randn(1, ends, samples, generator=draw),
-        embedding=initial.orthonormal(width, ends, generator=draw).float().unsqueeze(0),
-        readout=initial.orthonormal(ends, width, generator=draw).float().unsqueeze(0),
+        inputs=torch.randn(runs, ends, samples, generator=draw),
+        targets=torch.randn(runs, ends, samples, generator=draw),
+        embedding=initial.orthonormal(width, ends, generator=draw).float().repeat(runs, 1, 1),
+        readout=initial.orthonormal(ends, width, generator=draw).float().repeat(runs, 1, 1),
         penalty=0.01,
     )
     coefficients = Coefficients.of(steps.uniform(depth), LEAK * depth)
     objective = Objective(problem, coefficients)
-    parameters = objective.initial(initial.signal_preserving(coefficients, width, generator=draw).unsqueeze(0))
+    weights = [initial.signal_preserving(coefficients, width, generator=draw) for _ in range(runs)]
+    parameters = objective.initial(torch.stack(weights))
     gradient, first, second = (torch.zeros_like(parameters) for _ in range(3))
     count, settings = torch.zeros(()), AdamSettings(steps=1, rate=1e-4)
 

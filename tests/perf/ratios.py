@@ -1,0 +1,265 @@
+"""``make perf``: step times as ratios, memory, growth, adaptive overhead and time to target, each in one run.
+
+    python -m tests.perf.ratios [grid] [scaling] [memory] [adaptive] [batch] [target] [compilers]
+
+Milliseconds belong to the machine; the ratios are what the project promises (see ``baselines/yardstick.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import psutil
+import torch
+from tabulate import tabulate
+
+import suite
+from baselines import descent, steps, yardstick
+from baselines.backend import choose, matmul_scope, measure
+from baselines.objective import Objective
+from baselines.training import RECIPES, build, paper_recipe, polish
+
+GRID = [
+    (100, 1000, 20),
+    (20, 100, 5),
+    (20, 1000, 20),
+    (20, 5000, 100),
+    (50, 100, 100),
+    (50, 1000, 20),
+    (100, 100, 5),
+    (100, 100, 100),
+    (100, 5000, 20),
+    (200, 1000, 20),
+    (400, 1000, 5),
+    (400, 5000, 5),
+]
+
+
+def show(title: str, rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
+    print(f"\n{title}\n\n{tabulate(rows, headers=headers, floatfmt='.3g')}", flush=True)
+
+
+def grid() -> None:
+    """Engine against plain network and floor over shapes and threads."""
+    rows = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for width, samples, depth in GRID:
+            got = yardstick.compare(width, samples, depth, rounds=9)
+            rows.append(
+                [threads, width, samples, depth]
+                + [1e3 * got[name] for name in ("plain", "engine", "floor")]
+                + [got["plain"] / got["engine"], got["engine"] / got["floor"]]
+            )
+    headers = ["threads", "w", "N", "L", "plain, ms", "engine, ms", "floor, ms", "plain/engine", "engine/floor"]
+    show("one step, medians of 9 in turn", rows, headers)
+
+
+def compilers() -> None:
+    """torch.compile and JAX beside the others, where they are installed."""
+    shape, rows = (100, 1000, 20), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        engine = yardstick.engine_step(*shape)
+
+        def scoped(step: Callable[[], None] = engine) -> None:
+            with matmul_scope():
+                step()
+
+        candidates = {"engine": scoped, "plain": yardstick.plain_step(*shape)}
+        candidates["torch.compile"] = yardstick.plain_step(*shape, compiled=True)
+        got = yardstick.side_by_side(candidates, rounds=9, warmup=4)
+        rows.append([threads, *(1e3 * got[name] for name in candidates), got["torch.compile"] / got["engine"]])
+    show("compilers, one step, ms", rows, ["threads", "engine", "plain", "torch.compile", "torch.compile/engine"])
+    if importlib.util.find_spec("jax") is None:
+        print("JAX is not installed: not measured")
+
+
+def exponent(values: Sequence[float], seconds: Sequence[float]) -> float:
+    return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
+
+
+def scaling() -> None:
+    """How the engine's step grows with N, L and w where products dominate."""
+    torch.set_num_threads(1)
+    axes = {
+        "N": [(200, n, 10) for n in (500, 1000, 2000, 4000)],
+        "L": [(100, 1000, depth) for depth in (5, 10, 20, 40, 80)],
+        "w": [(w, 1000, 10) for w in (160, 256, 400, 640)],
+    }
+    rows = []
+    for axis, shapes in axes.items():
+        with matmul_scope():
+            got = yardstick.side_by_side({str(shape): yardstick.engine_step(*shape) for shape in shapes}, rounds=7)
+        sizes = [dict(zip("wNL", shape, strict=True))[axis] for shape in shapes]
+        rows.append([axis, str(sizes), exponent(sizes, list(got.values()))])
+    show("growth of a step, fitted exponents (linear in N and L, square in w)", rows, ["axis", "sizes", "exponent"])
+
+
+def memory() -> None:
+    """Resident memory of a large engine over the activations that its backward pass needs."""
+    width, samples, depth = 200, 20_000, 40
+    process = psutil.Process()
+    warm = yardstick.engine_step(20, 100, 5)
+    warm()
+    before = process.memory_info().rss
+    step = yardstick.engine_step(width, samples, depth)
+    with matmul_scope():
+        step()
+    used = process.memory_info().rss - before
+    stored = 4 * depth * (width + 1) * samples
+    show("memory", [[used / 2**20, stored / 2**20, used / stored]], ["resident, MiB", "activations, MiB", "ratio"])
+
+
+def adaptive() -> None:
+    """What adaptive step-sizes cost: one update every 20 steps."""
+    torch.set_num_threads(1)
+    rows = []
+    with matmul_scope():
+        for name, rule in (("uniform", False), ("adaptive", True)):
+            objective, parameters = problem("standard", 7.0)
+            gradient = torch.empty_like(parameters)
+            rows.append((name, rule, objective, parameters, gradient))
+
+        def block(rule: bool, objective: Objective, parameters: torch.Tensor, gradient: torch.Tensor) -> float:
+            mover = steps.AdaptiveSteps(np.asarray(objective.coefficients.step_sizes), patience=10**9)
+            begun = time.perf_counter()
+            for _ in range(20):
+                objective.gradient(parameters, gradient)
+            if rule:
+                descent.adapt(objective, parameters, mover)
+            return time.perf_counter() - begun
+
+        seconds: dict[str, list[float]] = {name: [] for name, *_ in rows}
+        for _ in range(15):
+            for name, *arguments in rows:
+                seconds[name].append(block(*arguments))
+    median = {name: float(np.median(values)) for name, values in seconds.items()}
+    show(
+        "adaptive step-sizes, 20 steps and one update",
+        [[median["uniform"], median["adaptive"], 100 * (median["adaptive"] / median["uniform"] - 1)]],
+        ["without, s", "with, s", "overhead, %"],
+    )
+
+
+def problem(preset: str, effective_depth: float, seed: int = 0) -> tuple[Objective, torch.Tensor]:
+    task = suite.make("LowRank-k3-v0", seed=seed)
+    baseline = suite.make_baseline("LeakyResNet-v0", effective_depth=effective_depth)
+    settings = baseline.network  # type: ignore[attr-defined]
+    recipe = paper_recipe(settings.coefficients.scale) if preset == "paper" else RECIPES[preset]
+    data, weights = build(settings, recipe, [task.train], [seed], "LeakyResNet")
+    objective = Objective(data, settings.coefficients)
+    return objective, objective.initial(weights)
+
+
+def batch() -> None:
+    """Seconds a run and step: one process with a batch of 8, against one run at a time."""
+    rows = []
+    for width, samples, depth in ((100, 1000, 20), (20, 100, 10)):
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            with matmul_scope():
+                got = yardstick.side_by_side(
+                    {
+                        "one": yardstick.engine_step(width, samples, depth),
+                        "eight": yardstick.engine_step(width, samples, depth, runs=8),
+                    },
+                    rounds=7,
+                )
+            rows.append([width, samples, depth, threads, 1e3 * got["one"], 1e3 * got["eight"] / 8])
+    show("a batch of 8 seeds, ms a run and step", rows, ["w", "N", "L", "threads", "alone", "in a batch of 8"])
+
+
+def target() -> None:
+    """Wall-clock until the objective is within 1% of the best known: the recipe against the paper's protocol."""
+    torch.set_num_threads(1)
+    rows = []
+    for effective_depth in (3.0, 7.0):
+        best, curves = math.inf, {}
+        with matmul_scope():
+            objective, parameters = problem("converged", effective_depth)
+            recipe = RECIPES["converged"]
+            begun, curve = time.perf_counter(), []
+
+            def note(step: int, value: torch.Tensor, residual: torch.Tensor) -> None:
+                curve.append((time.perf_counter() - begun, float(value[0])))  # noqa: B023
+
+            polish(recipe, objective, parameters, [torch.Generator().manual_seed(0)], progress=note)
+            curves["recipe"] = curve
+        best = min(best, min(value for _, value in curve))
+        protocol = paper_protocol(effective_depth)
+        curves["paper's protocol"] = protocol
+        best = min(best, min(value for _, value in protocol))
+        reached = {
+            name: next((at for at, value in points if value <= 1.01 * best), math.inf)
+            for name, points in curves.items()
+        }
+        ended = {name: min(value for _, value in points) / best for name, points in curves.items()}
+        total = {name: points[-1][0] for name, points in curves.items()}
+        for name in curves:
+            rows.append([effective_depth, name, reached[name], total[name], ended[name]])
+    show(
+        "time to within 1% of the best known objective, LowRank-k3-v0, seed 0, one thread",
+        rows,
+        ["Lt", "training", "reached after, s", "whole, s", "final objective / best"],
+    )
+
+
+def paper_protocol(effective_depth: float) -> list[tuple[float, float]]:
+    """The paper's protocol as plain PyTorch: autograd and torch.optim, on the same objective; (seconds, objective)."""
+    objective, parameters = problem("paper", effective_depth)
+    data, c = objective.problem, objective.coefficients
+    weights = torch.nn.Parameter(objective.views(parameters)[0][0].clone())
+    rho = torch.tensor(c.step_sizes)
+    inputs = (data.embedding[0] @ data.inputs[0]).T.contiguous()
+    targets, readout = data.targets[0].T.contiguous(), data.readout[0].T.contiguous()
+
+    def loss() -> torch.Tensor:
+        running = inputs
+        for layer, (skip, branch) in enumerate(zip(c.skip, c.branch, strict=True)):
+            running = skip * running + branch * torch.nn.functional.linear(
+                torch.relu(running), weights[layer, :, :-1], weights[layer, :, -1]
+            )
+        penalty = 0.5 * data.penalty * (rho * weights.square().sum((1, 2))).sum()
+        return (running @ readout - targets).square().mean() + penalty
+
+    recipe = paper_recipe(c.scale)
+    assert recipe.adam is not None
+    points, begun = [], time.perf_counter()
+    for optimiser, count in (
+        (torch.optim.Adam([weights], lr=recipe.adam.rate), recipe.adam.steps),
+        (torch.optim.SGD([weights], lr=recipe.sgd_rate), recipe.sgd_steps),
+    ):
+        for step in range(count):
+            optimiser.zero_grad()
+            value = loss()
+            value.backward()
+            optimiser.step()
+            if step % 50 == 49:
+                points.append((time.perf_counter() - begun, float(value.detach())))
+    return points
+
+
+PARTS: dict[str, Callable[[], None]] = {
+    part.__name__: part for part in (grid, scaling, memory, adaptive, batch, compilers, target)
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
+    chosen = parser.parse_args(arguments).parts or list(PARTS)
+    print(f"backend: {choose()} of { ({name: f'{1e3 * s:.2f} ms' for name, s in measure().items()}) }")
+    for name in chosen:
+        PARTS[name]()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
