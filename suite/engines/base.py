@@ -33,9 +33,8 @@ class Job:
 
     def to_json(self) -> str:
         """Plain JSON: what travels to a worker."""
-        run = {name: getattr(self.run, name) for name in self.run.__dataclass_fields__}
         specs = {"task_spec": self.task_spec.to_json(), "baseline_spec": self.baseline_spec.to_json()}
-        return canonical_json({"run": run, **specs})
+        return canonical_json({"run": self.run.to_dict(), **specs})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
