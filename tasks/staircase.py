@@ -25,6 +25,9 @@ class Staircase(CodedTask):
     bottleneck rank 1; the solid cube in place of its vertices, where the targets take 2^k values that a curve can pass
     through, so that the data would not show a rank above 1.
 
+    Test errors at 1000 samples, seeds 0 and 1: ridge regression 0.68 (it learns the first step alone), a Leaky ResNet
+    (effective depth 7, 20 layers) 0.014.
+
     Setting:
         k: steps; the true rank.
     """

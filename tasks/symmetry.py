@@ -31,6 +31,7 @@ class Symmetry(CodedTask):
     Inputs (n, d) standard normal, targets (n, width). mu and sigma are the mean and deviation of a chi variable of
     ``block`` degrees, so that the code is white. Rotating any y_i, or moving x in the kernel of U, leaves f unchanged;
     the quotient is (0, inf)^k, of dimension k: true rank k. No part of f is linear in x: a linear method scores 1.
+    A Leaky ResNet (effective depth 7, 20 layers) has test error 0.016 at 1000 samples, seeds 0 and 1.
 
     Settings:
         k: number of blocks; the true rank.
