@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +67,9 @@ def sweep(
         while pending:
             turn = _Turn(pending, store, claims, progress, notify)
             for outcome in engine.map(turn.draw()):
-                store.write(outcome.record, outcome.log)
+                # times depend on what else the machine does, so the record says how many ran side by side
+                origin = {**outcome.record.provenance, "workers": engine.workers}
+                store.write(dataclasses.replace(outcome.record, provenance=origin), outcome.log)
                 turn.finish(outcome.record)
             pending = turn.deferred
             progress.waiting = len(pending)

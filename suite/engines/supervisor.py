@@ -246,9 +246,15 @@ class Worker:
         return data.decode("utf-8", "replace")
 
     def kill(self) -> None:
-        """End the process group at once and wait for the process to be gone."""
+        """End the process, its group and its descendants at once; wait for the process to be gone."""
+        descendants: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):  # those in groups of their own have to be looked up before
+            descendants = psutil.Process(self._process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError, PermissionError):  # gone already
             os.killpg(self._process.pid, signal.SIGKILL)
+        for process in descendants:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
         self._process.wait()
         self._line.close()
         self._output.close()

@@ -233,3 +233,26 @@ def test_a_failing_notification_does_not_lose_the_record(tmp_path: Path) -> None
     assert len(store.ids()) == 1
     assert not list(tmp_path.glob("*.claim"))
     assert sweep(make_plan(jobs(3), store), store, FakeEngine()).counts == {"ok": 2}
+
+
+def test_runs_that_another_sweep_finished_since_the_plan_are_not_repeated(tmp_path: Path) -> None:
+    dummies.register()
+    store, planned = Store(tmp_path), jobs(3)
+    store.write(record(run=planned[0].run, status="error", test_error=None))
+    plan = make_plan(planned, store)
+    assert len(plan.todo) == 3
+    # meanwhile another sweep tries the failed run again, in vain, and does a missing one
+    store.write(record(run=planned[0].run, status="timeout", test_error=None))
+    store.write(record(run=planned[1].run))
+    progress = sweep(plan, store, FakeEngine())
+    assert progress.counts == {"ok": 1}
+    assert progress.elsewhere == {"ok": 1, "timeout": 1}
+    assert (progress.done, progress.failures) == (3, 1)
+    assert progress.seconds_left == pytest.approx(0.0)
+
+
+def test_a_record_says_how_many_workers_ran_side_by_side(tmp_path: Path) -> None:
+    dummies.register()
+    store = Store(tmp_path)
+    sweep(make_plan(jobs(1), store), store, FakeEngine())
+    assert next(iter(store)).provenance["workers"] == 1
