@@ -1,0 +1,88 @@
+"""``leakybench leaderboard``: who is ahead, and how surely."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from suite.commands import _frames, _shared
+
+FORMATS = ("terminal", "github", "json", "html")
+EPILOG = """\
+Ranks come with intervals that hold all of them at once; methods that nothing separates are tied. Costs are fit times in
+units of a yardstick baseline that was timed on the same machine, or seconds where all runs come from one.
+
+examples:
+  leakybench leaderboard
+  leakybench leaderboard --format html --out leaderboard.html
+  leakybench leaderboard --task 'LowRank-*' --format github
+"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the command."""
+    parser = subparsers.add_parser(
+        "leaderboard", help="rank the baselines", description="Rank the baselines over the tasks.", epilog=EPILOG
+    )
+    _shared.add_results(parser)
+    _frames.add_selection(parser)
+    parser.add_argument("--yardstick", metavar="ID", help="baseline whose fit is the unit of cost")
+    parser.add_argument("--format", choices=FORMATS, default="terminal", help="how to write it")
+    parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
+    parser.add_argument(
+        "--out", metavar="FILE", help="write it there instead of printing it; .html, .md and .json say how"
+    )
+    parser.add_argument("--title", metavar="TEXT", default="", help="of the page")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print or write the leaderboard; 0, or 3 where there is no run."""
+    from suite.atomic import write_atomic
+    from suite.leaderboard import leaderboard
+    from suite.scores import score_frame, select
+
+    records = _frames.read_records(args.results)
+    frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
+    if frame.empty:
+        return _frames.nothing(args.results)
+    if args.preset is None and frame["preset"].nunique() > 1:
+        counts = frame["preset"].value_counts()
+        chosen = str(counts.index[0])
+        _shared.note(
+            f"several presets: shown is {chosen}, with {counts.iloc[0]} of {len(frame)} runs; --preset chooses"
+        )
+        frame = frame[frame["preset"] == chosen]
+    board = leaderboard(frame, yardstick=args.yardstick)
+    content = _write(args, board, records)
+    if args.out:
+        path = Path(args.out)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, (content + "\n").encode())
+        _shared.note(f"{path}: {len(board.runs)} runs of {len(board.overall)} methods")
+    else:
+        print(content)
+    return 0
+
+
+def _write(args: argparse.Namespace, board: Any, records: Any) -> str:
+    from suite.report.board import render
+    from suite.report.page import render_page
+    from suite.store import DamagedError, Store
+
+    suffixes = {".html": "html", ".md": "github", ".json": "json"}
+    format = suffixes.get(Path(args.out).suffix, args.format) if args.out and args.format == "terminal" else args.format
+    if format != "html":
+        return render(board, format)
+    store = Store(Path(args.results), set_aside=False)
+
+    def arrays(run_id: str) -> Any:
+        try:
+            return store.arrays(run_id)
+        except DamagedError as error:
+            _shared.note(f"{run_id}: its curves are left out: {error}")
+            return {}
+
+    wanted = set(board.runs["run_id"])
+    chosen = {record.run_id: record for record in records if record.run_id in wanted}
+    return render_page(board, chosen, arrays, title=args.title)
