@@ -32,7 +32,7 @@ class Display:
             from tqdm import tqdm
 
             form = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} runs [{elapsed}, {rate_fmt}{postfix}]"
-            self._bar = tqdm(total=self._total, unit="run", file=sys.stderr, bar_format=form, dynamic_ncols=True)
+            self._bar = tqdm(total=self._total, unit=" runs", file=sys.stderr, bar_format=form, dynamic_ncols=True)
         return self
 
     def __exit__(

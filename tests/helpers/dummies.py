@@ -133,6 +133,11 @@ class Tiny:
     def _memory(self) -> None:
         raise MemoryError
 
+    def _count(self) -> None:
+        import torch
+
+        Path(f"{self.ledger}.threads").write_text(str(torch.get_num_threads()))
+
     def _spin(self) -> None:
         # a fixed amount of work, so that several processes can be compared with one
         total = 0
@@ -147,7 +152,7 @@ def register() -> None:
     """Register the dummies by hand in this process, as a notebook would; workers learn of them with each job."""
     _register(tasks, "dummy/Tiny-v0", "TinyTask", true_rank=2)
     _register(baselines, "dummy/Fit-v0", "Tiny", steps=True)
-    for mode in ("hang", "eat", "die", "leave", "raise", "diverge", "memory", "spin"):
+    for mode in ("hang", "eat", "die", "leave", "raise", "diverge", "memory", "spin", "count"):
         _register(baselines, f"dummy/{mode.capitalize()}-v0", "Tiny", kwargs={"mode": mode})
 
 

@@ -57,6 +57,15 @@ def test_the_threads_of_a_worker_are_recorded() -> None:
         assert outcome.record.wall_clock["threads"] == 2
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_torch_computes_with_the_threads_of_its_worker(tmp_path: Path, threads: int) -> None:
+    pytest.importorskip("torch")
+    ledger = [Setting("ledger", str(tmp_path / "ledger"))]
+    (outcome,) = compute(jobs(1, "dummy/Count-v0", baseline_settings=ledger), workers=1, threads=threads).values()
+    assert outcome.record.status == "ok", outcome.record.message
+    assert (tmp_path / "ledger.threads").read_text() == str(threads)
+
+
 def test_the_in_process_engine_puts_thread_settings_back() -> None:
     before = dict(os.environ)
     with make_engine("local", workers=0, threads=3):
