@@ -1,8 +1,21 @@
 """The bottleneck rank of a trained network by several estimators, and the default among them.
 
-The default is the **Jacobian rank of the learned function**: in how many directions the output moves. It is taken in
-the same way for every model, and it counts neither the constant direction of a bottleneck nor the spare one that a
-non-negative code of R^k needs. The linear estimators look at one layer inside the bottleneck and are reported apart.
+The default is the **Jacobian rank of the learned function**: in how many directions the output moves when the input
+does. It is taken in the same way for every model. Why this one: on trained networks of true rank 1, 2, 3, 5 and 10
+and of 20, 30 and 50 dimensions it was right in every case that had learned its task, where the linear rank of the
+code in the bottleneck was mostly one too high. That code needs a spare direction, to stay in the positive orthant,
+which fades along the bottleneck and barely moves the output. The linear estimators are reported beside the default;
+with one direction taken off, the plain spectrum and that of the weights are right at rank 5 and below.
+
+Failure modes of the default:
+
+- It is a lower bound where the rank of the Jacobian is below the bottleneck rank at most points.
+- A direction that moves the output by less than 2% of the first one is not counted.
+- A model that fits badly has the rank of what it has learned: a ridge regression of a curved target of rank 3 has
+rank 3, a
+  kernel regression a spectrum without a clear gap. ``gap`` and ``agreement`` in the evidence say how clear the answer
+  is.
+- A function that is constant by pieces, such as a tree, has none.
 
 Each estimator returns a dict: ``value`` (float or None), ``rank`` (int or None) and its evidence.
 """

@@ -6,7 +6,12 @@ With ``|B_p|^2 <= c`` and the path length ``ell = int |dA|_(K + gamma I) dp``, f
     -(ell/Lt + sqrt(gamma c))^2 <= -2H/Lt - min_p |A_p|^2_(K + gamma I) <= gamma c,
     -Lt sqrt(gamma c) <= |dA|_(K + gamma I) - Lt sqrt(|A|^2_(K + gamma I) + 2H/Lt) <= 2 Lt sqrt(gamma c).
 
-On a network H varies from layer to layer, and the weights are critical up to a residual: a violation measures both.
+The proof is local, so the first holds on a part of the path too, with c, min and ell of that part and ell divided by
+its extent. There it says more: the momenta are largest at the entry, and c = max |B_p|^2 of the whole path makes the
+bounds wide.
+
+gamma trades one side against the other: ``gamma c`` falls with it, ell grows. On a network H varies from layer to
+layer, and the weights are critical up to a residual: a violation measures both.
 """
 
 from __future__ import annotations
@@ -62,7 +67,7 @@ def stable_decomposition(
     effective_depth: float,
     gamma: float,
 ) -> Decomposition:
-    """Both sides of the theorem on a path.
+    """Both sides of the theorem on a path, or on consecutive layers of one.
 
     Args:
         hamiltonian: H, one number for the path.
@@ -89,7 +94,7 @@ def stable_decomposition(
         c=c,
         length=length,
         gap=-2.0 * hamiltonian / depth - float(identity.min()),
-        gap_low=-((length / depth + root) ** 2),
+        gap_low=-((length / (float(rho.sum()) * depth) + root) ** 2),
         gap_high=stabiliser * c,
         excess=speed - depth * np.sqrt(np.maximum(identity + 2.0 * hamiltonian / depth, 0.0)),
         excess_low=-depth * root,

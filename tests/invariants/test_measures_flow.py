@@ -123,6 +123,21 @@ def test_both_inequalities_of_the_stable_decomposition_hold(flow: Flow, gamma: f
     assert sides.c == momenta.max()
 
 
+@pytest.mark.parametrize("gamma", [1e-4, 1e-2, 1.0])
+def test_the_decomposition_holds_on_a_part_of_the_path(flow: Flow, gamma: float) -> None:
+    """With the length of the part over its extent; the whole path is the part of extent 1."""
+    part = slice(POINTS // 3, POINTS // 2)
+    A, velocity = flow.A[part], flow.velocity[part]
+    coi = np.array([kernel_norm(a, a, gamma=gamma) for a in A])
+    speed = np.sqrt([kernel_norm(v, a, gamma=gamma) for a, v in zip(A, velocity, strict=True)])
+    steps = np.full(len(A), 1.0 / (POINTS - 1))
+    H = float(np.mean(hamiltonians(flow)))
+    momenta = np.sum(flow.B[part] ** 2, axis=(1, 2))
+    sides = stable_decomposition(H, coi, speed, momenta, steps, effective_depth=flow.depth, gamma=gamma)
+    assert sides.gap_low < sides.gap <= sides.gap_high + 1e-9
+    assert sides.gap_low == pytest.approx(-((np.mean(speed) / flow.depth + np.sqrt(gamma * sides.c)) ** 2))
+
+
 def test_the_inequalities_can_fail() -> None:
     """A path that is not a solution violates them, so the test above is not empty."""
     flow = solve(0, 1.0)
