@@ -10,11 +10,10 @@ with one direction taken off, the plain spectrum and that of the weights are rig
 Failure modes of the default:
 
 - It is a lower bound where the rank of the Jacobian is below the bottleneck rank at most points.
-- A direction that moves the output by less than 2% of the first one is not counted.
+- A direction that moves the output by less than 3% of the first one is not counted.
 - A model that fits badly has the rank of what it has learned: a ridge regression of a curved target of rank 3 has
-rank 3, a
-  kernel regression a spectrum without a clear gap. ``gap`` and ``agreement`` in the evidence say how clear the answer
-  is.
+  rank 3, a kernel regression a spectrum without a clear gap. ``gap`` and ``agreement`` in the evidence say how clear
+  the answer is.
 - A function that is constant by pieces, such as a tree, has none.
 
 Each estimator returns a dict: ``value`` (float or None), ``rank`` (int or None) and its evidence.

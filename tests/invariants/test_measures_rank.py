@@ -55,7 +55,7 @@ def bottleneck_network(seed: int, rank: int, d: int = 12, layers: int = 6) -> Re
 @given(seeds, st.integers(1, 20), st.integers(0, 40), st.floats(1e-12, 1e-3))
 def test_a_tail_below_the_floor_never_opens_a_gap(seed: int, rank: int, tail: int, noise: float) -> None:
     rng = np.random.default_rng(seed)
-    # neighbours differ by a factor 1.5 at most; the gap to the floor of 0.02 is 35
+    # neighbours differ by a factor 1.5 at most; the gap to the floor of 0.03 is 23
     large = np.sort(rng.uniform(0.7, 1.0, rank))[::-1]
     small = np.sort(noise * rng.random(tail))[::-1]
     gap = largest_gap(np.concatenate([large, small]))
