@@ -201,6 +201,7 @@ def parse_seeds(text: object) -> tuple[int, ...]:
     if not isinstance(text, str):
         raise UsageError(f"seeds read 0:5 or 0,2,5, got {text!r}")
     seeds: dict[int, None] = {}
+    drawn = 0
     for part in text.split(","):
         match = _SEEDS.fullmatch(part.strip()) if len(part) <= 40 else None
         if match is None:
@@ -214,7 +215,8 @@ def parse_seeds(text: object) -> tuple[int, ...]:
             chosen = range(start, int(match["stop"]), step)
         if not chosen:
             raise UsageError(f"the seeds {part.strip()!r} are an empty range; 0:5 means 0 to 4")
-        if len(chosen) > MAX_RUNS or chosen[-1] > MAX_SEED:
+        drawn += len(chosen)
+        if drawn > MAX_RUNS or chosen[-1] > MAX_SEED:
             raise UsageError(f"seeds must be at most {MAX_RUNS} integers from 0 to {MAX_SEED}, got {text[:60]!r}")
         seeds.update(dict.fromkeys(chosen))
     return tuple(seeds)

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import re
+import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ RUN_ID = re.compile(r"[0-9a-f]{24}")
 RUN_FILE = re.compile(r"(?P<run_id>[0-9a-f]{24})\.(?P<kind>json|npz|log|claim)")
 ARRAY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 MAX_RECORD_BYTES = 64 * 2**20
+MAX_ARRAY_BYTES = 4 * 2**30
 QUARANTINE = "quarantine"
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -92,8 +94,9 @@ class Store:
             names = os.listdir(self.folder)
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise UsageError(f"cannot read the results folder {str(self.folder)!r}: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"cannot read the results folder {str(self.folder)!r}: {reason}") from None
         matches = (RUN_FILE.fullmatch(name) for name in names)
         return sorted(match["run_id"] for match in matches if match and match["kind"] == "json")
 
@@ -151,7 +154,7 @@ class Store:
             UsageError: an array that only pickle could store.
         """
         arrays = encode_arrays(record.arrays) if record.arrays else None
-        sealed = _seal(record, arrays)
+        sealed = seal(record, arrays)
         if arrays is not None:
             write_atomic(self.path(record.run_id, "npz"), arrays)
         if log:
@@ -170,15 +173,10 @@ class Store:
         Raises:
             UsageError: there is none, or a newer version wrote it. DamagedError: the file cannot be read as a record.
         """
-        path = self.path(run_id)
         try:
-            if path.stat().st_size > MAX_RECORD_BYTES:
-                raise DamagedError(f"larger than {MAX_RECORD_BYTES >> 20} MiB")
-            text = path.read_bytes()
+            text = read_file(self.path(run_id), MAX_RECORD_BYTES)
         except FileNotFoundError:
             raise UsageError(f"no run {run_id} in {self.folder}") from None
-        except OSError as error:
-            raise DamagedError(f"cannot be read: {error.strerror}") from None
         record = decode(text)
         if record.run_id != run_id:
             raise DamagedError(f"holds the run {record.run_id}, not the one of its name")
@@ -190,9 +188,8 @@ class Store:
         Raises:
             DamagedError: the file is not an .npz of plain arrays.
         """
-        path = self.path(run_id, "npz")
         try:
-            return decode_arrays(path.read_bytes())
+            return decode_arrays(read_file(self.path(run_id, "npz"), MAX_ARRAY_BYTES))
         except FileNotFoundError:
             return {}
 
@@ -251,6 +248,25 @@ class Store:
                 os.replace(source, target / f"{run_id}.{number}.{kind}")
         write_atomic(target / f"{run_id}.{number}.reason.txt", (reason + "\n").encode("utf-8", "replace"))
         return f"{QUARANTINE}/{run_id}.{number}.json"
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """The bytes of a plain file.
+
+    Raises:
+        FileNotFoundError: there is none. DamagedError: it is larger than ``limit``, or not a file that ends (a pipe).
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DamagedError("not a plain file")
+        if status.st_size > limit:
+            raise DamagedError(f"larger than {limit >> 20} MiB")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedError(f"cannot be read: {error.strerror}") from None
 
 
 def decode(text: bytes) -> Record:
@@ -341,7 +357,7 @@ def decode_arrays(data: bytes) -> dict[str, np.ndarray]:
         raise DamagedError(f"arrays cannot be read: {' '.join(str(error).split())[:200]}") from None
 
 
-def _seal(record: Record, arrays: bytes | None) -> Record:
+def seal(record: Record, arrays: bytes | None) -> Record:
     """The record with the hashes of its content and of its arrays in ``provenance.integrity``."""
     bare = {name: value for name, value in record.provenance.items() if name != "integrity"}
     record = dataclasses.replace(record, provenance=bare, arrays={})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -13,6 +14,7 @@ from suite.atomic import TEMP_SUFFIX
 from suite.errors import UsageError
 from suite.record import Record
 from suite.store import (
+    MAX_ARRAY_BYTES,
     QUARANTINE,
     RUN_FILE,
     DamagedError,
@@ -21,6 +23,7 @@ from suite.store import (
     Store,
     content_hash,
     decode_arrays,
+    read_file,
 )
 
 
@@ -70,15 +73,18 @@ def verify(store: Store) -> Verdict:
 
 def _check_hashes(store: Store, record: Record, verdict: Verdict) -> None:
     sealed: Any = record.provenance.get("integrity")
-    path = store.path(record.run_id, "npz")
-    data = path.read_bytes() if path.exists() else None
+    data = None
+    with contextlib.suppress(FileNotFoundError):
+        data = read_file(store.path(record.run_id, "npz"), MAX_ARRAY_BYTES)
     if not isinstance(sealed, dict):
         verdict.remarks.append(f"{record.run_id}.json: has no hashes, so its content cannot be checked")
     elif sealed.get("record") != content_hash(record):
         raise DamagedError("its content is not what was written: the hash differs")
     elif sealed.get("arrays") is not None and data is None:
         raise DamagedError("its arrays are missing")
-    elif data is not None and sealed.get("arrays") != hashlib.sha256(data).hexdigest():
+    elif data is not None and sealed.get("arrays") is None:
+        verdict.remarks.append(f"{record.run_id}.npz: left by an earlier attempt; the record has no arrays")
+    elif data is not None and sealed["arrays"] != hashlib.sha256(data).hexdigest():
         raise DamagedError("its arrays are not those that were written: the hash differs")
     if data is not None:
         decode_arrays(data)

@@ -12,7 +12,7 @@ import pytest
 
 from suite.engines import Job
 from suite.plan import make_plan
-from suite.store import Store, _seal
+from suite.store import Store, seal
 from tests.helpers import dummies
 from tests.helpers.records import jobs, record
 
@@ -35,7 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, planned: list[Job]) -> dic
         for job in planned[:size]:
             training = {"objective": 0.33, "curve": CURVE, "rho": CURVE[:20], "evaluations": 6000}
             full = record(run=job.run, training=training)
-            (folder / f"{full.run_id}.json").write_text(_seal(full, None).to_json())
+            (folder / f"{full.run_id}.json").write_text(seal(full, None).to_json())
     return made
 
 
