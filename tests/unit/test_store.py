@@ -183,6 +183,28 @@ def test_a_quarantine_that_is_a_link_is_not_followed(store: Store, tmp_path: Pat
     assert files(tmp_path / "elsewhere") == set()
 
 
+def test_a_pipe_or_a_folder_in_place_of_a_record_is_set_aside(store: Store) -> None:
+    os.mkfifo(store.path(record(0).run_id))
+    store.path(record(1).run_id).mkdir()
+    store.write(record(2))
+    os.mkfifo(store.path(record(2).run_id, "npz"))
+    assert [found.run_id for found in store] == [record(2).run_id]
+    assert {problem.reason for problem in store.problems} == {"not a plain file"}
+    with pytest.raises(DamagedError, match="not a plain file"):
+        store.arrays(record(2).run_id)
+
+
+def test_arrays_of_an_earlier_attempt_are_a_remark(store: Store) -> None:
+    store.write(record(arrays={"a": np.ones(2)}))
+    arrays = store.path(record().run_id, "npz").read_bytes()
+    store.write(record())
+    # as if killed between the new record and the removal of the old arrays
+    store.path(record().run_id, "npz").write_bytes(arrays)
+    verdict = verify(store)
+    assert verdict.sound
+    assert "earlier attempt" in verdict.remarks[0]
+
+
 def test_a_record_under_another_name_is_damaged(store: Store) -> None:
     store.write(record(0))
     os.rename(store.path(record(0).run_id), store.path(record(1).run_id))
