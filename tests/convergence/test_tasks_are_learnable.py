@@ -25,5 +25,5 @@ def test_a_leaky_resnet_learns_it(id):
     excess = record.test_error - task.noise_floor
     assert excess < 0.2
     if id != "Linear-k3-v0":
-        # the margins in the docstrings run from 2.1 (NestedRank) to 100; 1.5 leaves room for another machine's round-off
+        # the margins in the docstrings run from 2.1 (NestedRank) to 100; 1.5 leaves room for other round-off
         assert 1.5 * excess < ridge_error(task) - task.noise_floor
