@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from suite.engines.base import Job
 from suite.errors import UsageError
 from suite.record import FAILED, Record, RunSpec
-from suite.store import Store
+from suite.store import DamagedError, NewerSchemaError, Store
 
 RETRY = ("failed", "all", "none")
 SAMPLE = 1000
@@ -94,7 +94,7 @@ def make_plan(jobs: Iterable[Job], store: Store, *, retry: str = "failed") -> Pl
     for job in jobs:
         run_id = job.run.run_id
         replaces = store.version(run_id) if run_id in present else None
-        record = store.try_read(run_id) if replaces is not None else None
+        record = _stored(store, run_id) if replaces is not None else None
         if record is None:
             waiting.append((job, None))
             continue
@@ -114,6 +114,19 @@ def make_plan(jobs: Iterable[Job], store: Store, *, retry: str = "failed") -> Pl
     # equal estimates keep the order of the grid: sorting is stable
     todo.sort(key=lambda planned: -planned.seconds)
     return Plan(todo=todo, kept=kept, measured=measured)
+
+
+def _stored(store: Store, run_id: str) -> Record | None:
+    """The record of a planned run; one that is damaged is set aside, one that a newer version wrote must stay."""
+    try:
+        return store.read(run_id)
+    except DamagedError as error:
+        store.quarantine(run_id, str(error))
+    except NewerSchemaError as error:
+        raise UsageError(f"{store.path(run_id)} was {error}: upgrade leakybench, or name another --results") from None
+    except UsageError:
+        pass  # another process took it away between the listing and the reading
+    return None
 
 
 class Costs:

@@ -51,6 +51,16 @@ def test_a_damaged_record_is_set_aside_and_its_run_is_to_do(store: Store) -> Non
     assert len(store.problems) == 1
 
 
+def test_a_record_of_a_newer_version_is_not_replaced(store: Store) -> None:
+    (job,) = jobs(1)
+    _stored(store, job)
+    path = store.path(job.run.run_id)
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
+    with pytest.raises(UsageError, match="written by a newer version.*upgrade"):
+        make_plan([job], store)
+    assert '"schema": 99' in path.read_text()
+
+
 def test_estimates_come_from_the_closest_measurement(store: Store) -> None:
     narrow, wide = ([Setting("width", width)] for width in (4, 9))
     for seed, total in enumerate((3.0, 5.0, 100.0)):
