@@ -3,32 +3,38 @@
   const collator = new Intl.Collator("en");
   const byId = (id) => document.getElementById(id);
 
-  // sorting: keys are numbers where all of a column are; an empty key stays last in both directions
-  function sort(table, column, descending) {
-    const body = table.tBodies[0];
-    const rows = Array.from(body.rows, (row, order) => ({ row, order, key: row.cells[column].dataset.k }));
-    const numeric = rows.every(({ key }) => key === "" || !Number.isNaN(Number(key)));
-    for (const item of rows) item.value = numeric && item.key !== "" ? Number(item.key) : item.key;
-    const sign = descending ? -1 : 1;
-    rows.sort((a, b) => {
-      if (a.key === "" || b.key === "") return (a.key === "") - (b.key === "") || a.order - b.order;
-      const difference = numeric ? a.value - b.value : collator.compare(a.value, b.value);
-      return sign * difference || a.order - b.order;
+  // order of items by their keys: numbers where all are; an empty key stays last in both directions
+  function ordered(items, key, descending) {
+    const numeric = items.every((item) => key(item) === "" || !Number.isNaN(Number(key(item))));
+    const decorated = items.map((item, place) => {
+      const text = key(item);
+      return { item, place, empty: text === "", value: numeric ? Number(text) : text };
     });
-    const fragment = document.createDocumentFragment();
-    for (const { row } of rows) fragment.append(row);
-    body.append(fragment);
+    const sign = descending ? -1 : 1;
+    decorated.sort((a, b) => {
+      if (a.empty || b.empty) return a.empty - b.empty || a.place - b.place;
+      const difference = numeric ? a.value - b.value : collator.compare(a.value, b.value);
+      return sign * difference || a.place - b.place;
+    });
+    return decorated.map(({ item }) => item);
   }
 
-  for (const table of document.querySelectorAll("table.sortable")) {
+  function onSort(table, sort) {
     const heads = Array.from(table.tHead.rows[0].cells);
     heads.forEach((head, column) => {
       head.querySelector("button").addEventListener("click", () => {
         const descending = head.getAttribute("aria-sort") === "ascending";
         for (const other of heads) other.setAttribute("aria-sort", "none");
         head.setAttribute("aria-sort", descending ? "descending" : "ascending");
-        sort(table, column, descending);
+        sort(column, descending);
       });
+    });
+  }
+
+  for (const table of document.querySelectorAll("[data-board] table")) {
+    onSort(table, (column, descending) => {
+      const body = table.tBodies[0];
+      body.append(...ordered(Array.from(body.rows), (row) => row.cells[column].dataset.k, descending));
     });
   }
 
@@ -37,24 +43,56 @@
     for (const part of document.querySelectorAll("[data-board]")) part.hidden = part.dataset.board !== which.value;
   });
 
-  // filtering: all words must occur in a row, in any order
-  const runs = byId("runs");
-  const texts = new Map(Array.from(runs.tBodies[0].rows, (row) => [
-    row, Array.from(row.cells, (cell) => cell.title || cell.textContent).join(" ").toLowerCase() + " " + row.dataset.run,
-  ]));
+  // the runs live in the data; the document holds as many rows as were asked for, so that thousands stay quick
+  const data = JSON.parse(byId("data").textContent);
+  const runs = byId("runs"), body = runs.tBodies[0], PAGE = 200;
+  const rows = data.rows.map(([id, status, shown, keys, titles]) => ({
+    id, status, shown, keys, titles,
+    text: `${shown.map((text, i) => titles[i] || text).join(" ")} ${id}`.toLowerCase(),
+  }));
+  let order = rows, matching = rows, limit = PAGE;
+
+  function element(run) {
+    const row = document.createElement("tr");
+    row.dataset.run = run.id;
+    row.dataset.s = run.status;
+    run.shown.forEach((text, i) => {
+      const cell = row.insertCell();
+      if (run.titles[i]) cell.title = run.titles[i];
+      if (i < run.shown.length - 1) { cell.textContent = text; return; }
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "open";
+      button.textContent = text;
+      cell.append(button);
+    });
+    return row;
+  }
+
+  function show() {
+    const part = document.createDocumentFragment();
+    for (const run of matching.slice(0, limit)) part.append(run.row ??= element(run));
+    body.replaceChildren(part);
+    byId("more").hidden = matching.length <= limit;
+    byId("count").textContent = `${matching.length} of ${rows.length} runs`;
+  }
+
+  // all words must occur in a row, in any order
   function filter() {
     const words = byId("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
     const status = byId("status").value;
-    let shown = 0;
-    for (const [row, text] of texts) {
-      const keep = (!status || row.dataset.s === status) && words.every((word) => text.includes(word));
-      row.hidden = !keep;
-      shown += keep;
-    }
-    byId("count").textContent = `${shown} of ${texts.size} runs`;
+    matching = order.filter((run) => (!status || run.status === status) && words.every((word) => run.text.includes(word)));
+    show();
   }
   byId("filter").addEventListener("input", filter);
   byId("status").addEventListener("change", filter);
+  byId("next").addEventListener("click", () => { limit += PAGE; show(); });
+  byId("all").addEventListener("click", () => { limit = rows.length; show(); });
+  onSort(runs, (column, descending) => {
+    order = ordered(rows, (run) => run.keys[column], descending);
+    filter();
+  });
+  show();
 
   const SVG = "http://www.w3.org/2000/svg";
   function svg(name, attributes, text) {
@@ -125,11 +163,9 @@
     return figure;
   }
 
-  let data = null;
   const panel = byId("panel");
   function open(id) {
-    data ??= JSON.parse(byId("data").textContent).runs;
-    const run = data[id];
+    const run = data.panels[id];
     if (!run) return;
     const fact = Object.fromEntries(run.facts);
     byId("panel-title").textContent = `${fact.baseline} on ${fact.task}, seed ${fact.seed}`;
@@ -145,7 +181,7 @@
   }
   panel.addEventListener("close", () => history.replaceState(null, "", "#"));
   panel.addEventListener("click", (event) => { if (event.target === panel) panel.close(); });
-  runs.tBodies[0].addEventListener("click", (event) => {
+  body.addEventListener("click", (event) => {
     const row = event.target.closest("tr");
     if (row && !String(getSelection())) open(row.dataset.run);
   });

@@ -84,7 +84,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
         script=script,
         script_hash=_hash(script),
         style_hash=_hash(style),
-        data=embed({"runs": panels}),
+        data=embed({"panels": panels, "rows": [_packed(run) for run in runs]}),
         policy=_policy_notes(board),
     )
 
@@ -104,8 +104,8 @@ def _hash(content: str) -> str:
 
 def _policy_notes(board: Board) -> list[str]:
     return [
-        "Place counts the methods shown to be better, plus one; '=' marks a tie, and the interval in brackets holds all "
-        "true ranks at once with 95%.",
+        "Place counts the methods shown to be better, plus one; '=' marks a tie, and the interval in brackets holds "
+        "all true ranks at once with 95%.",
         "P beside a cost: no other method is both better and cheaper.",
         "Test error is the mean squared error over the variance of the targets: predicting the mean scores 1.",
         *board.notes,
@@ -169,6 +169,13 @@ def _run_row(row: dict[Any, Any], letters: Mapping[str, str]) -> dict[str, Any]:
         row["score"], rank, truth, row["fit_seconds"], threads, letters[row["machine"]], row["run_id"],
     ]  # fmt: skip
     return {"id": row["run_id"], "status": row["status"], "cells": _cells(shown, keys)}
+
+
+def _packed(run: dict[str, Any]) -> list[Any]:
+    """A row for the script: id, status, what is shown, sort keys, and full names by column where they are shortened."""
+    cells = run["cells"]
+    titles = {index: cell["title"] for index, cell in enumerate(cells) if cell["title"]}
+    return [run["id"], run["status"], [cell["shown"] for cell in cells], [cell["key"] for cell in cells], titles]
 
 
 def _missing(value: Any) -> bool:

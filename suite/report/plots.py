@@ -84,8 +84,7 @@ def pareto_svg(points: Sequence[Point], x_label: str, y_label: str) -> str:
         steps += [f"H{x_axis(point.x):.1f}V{y_axis(point.y):.1f}" for point in front[1:]]
         parts.append(f'<path class="front" d="{"".join(steps)}H{WIDTH - RIGHT}"/>')
     taken: list[tuple[float, float, float]] = []
-    for point in sorted(drawn, key=lambda point: point.y):
-        parts.append(_mark(point, x_axis, y_axis, taken))
+    parts.extend(_mark(point, x_axis, y_axis, taken) for point in sorted(drawn, key=lambda point: point.y))
     parts.append("</svg>")
     return "".join(parts)
 

@@ -76,7 +76,7 @@ def test_unchanged_code_passes_on_a_noisy_machine():
 
 def test_unchanged_code_on_another_processor_passes():
     # rounding that training amplified: 2% of each error
-    assert [_check(seed, jitter=0.02).code for seed in range(8)] == [0] * 8
+    assert [_check(seed, jitter=0.02).code for seed in range(5)] == [0] * 5
 
 
 FAULTS = {
@@ -96,7 +96,7 @@ FAULTS = {
 def test_planted_fault_is_caught_and_named(fault):
     change, metric = FAULTS[fault]
     # times are the noisy ones; the others do not depend on the draw but for the small jitter
-    repetitions = 20 if metric == "time" else 4
+    repetitions = 10 if metric == "time" else 3
     caught = 0
     for seed in range(repetitions):
         verdict = _check(seed, jitter=0.005, **change)

@@ -1,0 +1,186 @@
+"""The leaderboard page in a real browser: it sorts, filters, opens runs, asks nobody for anything, and shows names
+as text."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from suite.cli import main
+from suite.leaderboard import leaderboard
+from suite.report.page import embed, render_page
+from suite.scores import score_frame
+from suite.store import Store
+from tests.helpers.browser import Watched, browser
+from tests.helpers.fabricate import MACHINE, board, record
+
+EVIL = "<img src=x onerror=alert(1)>\"'&</script><script>alert(2)</script>"
+LONG = "x" * 300
+DEPTH = 8
+
+
+def _arrays(rng):
+    positions = np.linspace(0, 1, DEPTH + 1)
+    return {
+        "positions": positions,
+        "spectra_centred": np.exp(-np.arange(12) * (1 + np.sin(np.pi * positions))[:, None]),
+        "hamiltonian": -1.5 + 0.01 * rng.standard_normal(DEPTH),
+        "coi": 3 + rng.random((4, DEPTH + 1)),
+        "g0": np.array([1e-1, 1e-2, 1e-3, 1e-4]),
+    }
+
+
+def _records():
+    rng = np.random.default_rng(0)
+    records = board(arrays=_arrays(rng))
+    records += [
+        record(seed=0, error=0.5, steps=EVIL, message=EVIL, arrays=_arrays(rng)),
+        record(seed=0, error=0.6, init=LONG),
+        record(seed=7, status="diverged", error=None, steps="adaptive", message=EVIL),
+        record(seed=8, error=0.1, rank=4, steps="adaptive", machine=MACHINE | {"processor": EVIL}),
+    ]
+    return records
+
+
+@pytest.fixture(scope="module")
+def page_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    store = Store(folder / "runs")
+    store.prepare()
+    for item in _records():
+        store.write(item)
+    path = folder / "board.html"
+    assert main(["leaderboard", "--results", str(folder / "runs"), "--out", str(path), "--title", EVIL]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture
+def watched(chromium, page_file):
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    seen = Watched(page)
+    page.goto(page_file.as_uri())
+    yield seen
+    assert seen.messages == []
+    assert seen.requests == [page_file.as_uri()]
+    page.close()
+
+
+def _column(page, table, column):
+    return page.locator(f"#{table} tbody tr:visible td:nth-child({column})").all_inner_texts()
+
+
+def test_sorts_by_number_both_ways_with_missing_values_last(watched):
+    page = watched.page
+    head = page.locator("#runs thead button", has_text="test error")
+    head.click()
+    up = [float(text.rstrip("*")) for text in _column(page, "runs", 6)]
+    assert up == sorted(up)
+    head.click()
+    down = [float(text.rstrip("*")) for text in _column(page, "runs", 6)]
+    assert down == sorted(down, reverse=True)
+    rank = page.locator("#runs thead button", has_text="rank").first
+    for _ in range(2):
+        rank.click()
+        assert _column(page, "runs", 7)[-1] == "-"  # the diverged run has none
+
+
+def test_sorts_names_as_people_count(watched):
+    page = watched.page
+    page.locator("#runs thead button", has_text="task").click()
+    tasks = list(dict.fromkeys(_column(page, "runs", 1)))
+    assert tasks == ["Linear-k3-v0", "LowRank-k1-v0", "LowRank-k3-v0"]
+
+
+def test_filters_by_words_and_status(watched):
+    page = watched.page
+    total = page.locator("#runs tbody tr").count()
+    page.fill("#filter", "adaptive linear")
+    assert page.locator("#runs tbody tr:visible").count() == 5
+    assert page.locator("#count").inner_text() == f"5 of {total} runs"
+    page.fill("#filter", "")
+    page.select_option("#status", "diverged")
+    assert _column(page, "runs", 5) == ["diverged"]
+
+
+def test_opens_a_run_with_its_curves_and_provenance(watched):
+    page = watched.page
+    page.fill("#filter", "adaptive linear")
+    page.locator("#runs tbody tr:visible").first.click()
+    panel = page.locator("#panel")
+    assert panel.is_visible()
+    assert panel.locator("figure").count() == 3
+    assert panel.locator("figure path.curve").count() >= 6 + 1 + 4
+    facts = dict(zip(panel.locator("dt").all_inner_texts(), panel.locator("dd").all_inner_texts(), strict=True))
+    assert facts["source"] == "0.1.0+aaaaaaaaaaaa"
+    assert facts["commit"] == "0" * 40
+    assert facts["fit, s"]
+    assert "#run-" in page.url
+    page.keyboard.press("Escape")
+    assert not panel.is_visible()
+
+
+def test_run_opens_by_keyboard(watched):
+    page = watched.page
+    page.locator("#runs .open").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#panel").is_visible()
+
+
+def test_task_boards_can_be_chosen(watched):
+    page = watched.page
+    page.select_option("#which", label="LowRank-k3-v0")
+    shown = page.locator("[data-board]:visible caption").all_inner_texts()
+    assert shown == ["LowRank-k3-v0"]
+
+
+def test_names_are_text(watched):
+    page = watched.page
+    assert page.locator("img").count() == 0
+    assert page.locator("h1").inner_text() == EVIL
+    assert EVIL in _column(page, "runs", 3)[0] or any("<img" in text for text in _column(page, "runs", 3))
+    page.fill("#filter", "onerror")
+    page.locator("#runs tbody tr:visible", has_text="<img").first.click()
+    assert EVIL in page.locator("#panel").inner_text()
+
+
+def test_readable_at_phone_width(watched):
+    page = watched.page
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.locator("#runs tbody tr").first.click()
+    assert page.locator("#panel").bounding_box()["width"] <= 360
+
+
+def test_rank_confusion_and_plot_are_there(watched):
+    page = watched.page
+    assert page.locator(".confusion td.right").first.inner_text()
+    # two machines without a yardstick: costs are not compared, and so not drawn
+    assert page.locator("text=costs are not compared").count() == 1
+    assert page.locator("svg[aria-label^='test error']").count() == 0
+
+
+def test_pareto_plot_of_one_machine(chromium, tmp_path):
+    records = board()
+    built = leaderboard(score_frame(records), resamples=200)
+    path = tmp_path / "board.html"
+    path.write_text(render_page(built, {r.run_id: r for r in records}), encoding="utf-8")
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    assert page.locator("svg[aria-label^='test error'] circle").count() == 4
+    assert page.locator("svg g.best").count() == 1  # the first method is best and cheapest
+    page.close()
+
+
+def test_embedded_json_cannot_end_its_element():
+    text = embed({"name": EVIL, "line": "\u2028"})
+    assert "<" not in text
+    assert ">" not in text
+    assert json.loads(text)["name"] == EVIL

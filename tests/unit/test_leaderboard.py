@@ -1,0 +1,152 @@
+"""Ranks, ties, costs and what a board says of missing and failed runs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from suite.cli import main
+from suite.errors import UsageError
+from suite.leaderboard import confusion, leaderboard
+from suite.report.board import render
+from suite.scores import score_frame
+from suite.store import Store
+from tests.helpers.fabricate import MACHINE, METHODS, board, record
+
+
+def _board(records, **options):
+    return leaderboard(score_frame(records), resamples=300, **options)
+
+
+def _row(rows, method, steps):
+    return next(row for row in rows.to_dict("records") if (row["method"], row["steps"]) == (method, steps))
+
+
+def test_clear_differences_are_ranked_and_equal_methods_tie():
+    effects = {"uniform": 0.0, "adaptive": 0.0, "ridge/Ridge-v0": 1.0}
+    rows = _board(board(methods=[METHODS[0], METHODS[1], METHODS[3]], effects=effects)).overall
+    assert list(rows["rank_low"]) == [1, 1, 3]
+    assert list(rows["rank_high"]) == [2, 2, 3]
+    assert list(rows["tied"]) == [True, True, False]
+
+
+def test_method_with_a_missing_task_is_not_ranked_and_said_so():
+    records = board() + [record("Linear-k3-v0", "mine/New-v0", seed, error=0.01) for seed in range(5)]
+    built = _board(records)
+    row = _row(built.overall, "mine/New-v0", "-")
+    assert (row["rank_low"], row["tasks"]) == (None, 1)
+    assert built.overall.iloc[-1]["method"] == "mine/New-v0"
+    assert any("did not run all 3 ranked tasks" in note for note in built.notes)
+    assert _row(built.per_task[built.per_task["task"] == "Linear-k3-v0"], "mine/New-v0", "-")["rank_low"] == 1
+
+
+def test_rare_task_does_not_unrank_everybody():
+    built = _board([*board(), record("Noisy-k3-v0", seed=0), record("Noisy-k3-v0", seed=1)])
+    assert built.tasks == ["Linear-k3-v0", "LowRank-k1-v0", "LowRank-k3-v0"]
+    assert built.overall["rank_low"].notna().all()
+
+
+def test_one_seed_gives_no_ranks_and_says_so():
+    built = _board(board(seeds=1))
+    assert built.overall["rank_low"].isna().all()
+    assert any("at least two seeds" in note for note in built.notes)
+    assert "nan" not in render(built).lower()
+
+
+def test_cost_is_a_ratio_to_the_yardstick_on_the_same_machine():
+    slow = MACHINE | {"processor": "Slow CPU"}
+    records = [
+        record("Linear-k3-v0", baseline, seed, fit=fit * factor, machine=machine, **overrides)
+        for seed in range(3)
+        for machine, factor in ((MACHINE, 1.0), (slow, 4.0))
+        for baseline, fit, overrides in (
+            ("LeakyResNet-v0", 6.0, {"tag": factor}),
+            ("bench/Yardstick-v0", 2.0, {"tag": factor}),
+        )
+    ]
+    built = _board(records)
+    assert built.cost_unit == "fits of bench/Yardstick-v0"
+    # the same code on both machines: the ratio is 3 on either
+    assert list(built.overall["cost"]) == pytest.approx([3.0, 3.0])
+    assert "bench/Yardstick-v0" not in list(built.overall["method"])
+
+
+def test_without_yardstick_costs_are_compared_on_one_machine_only():
+    assert _board(board()).cost_unit == "seconds"
+    other = [record(seed=9, machine=MACHINE | {"cores": 8})]
+    built = _board(board() + other)
+    assert built.cost_unit == ""
+    assert built.overall["cost"].isna().all()
+    assert not built.overall["pareto"].any()
+
+
+def test_pareto_front_is_what_nothing_beats_twice():
+    fits = {"a": 1.0, "b": 2.0, "c": 3.0}
+    errors = {"a": 0.5, "b": 0.1, "c": 0.3}
+    records = [
+        record(baseline=f"x/{n.upper()}-v0", seed=s, fit=fits[n], error=errors[n]) for n in fits for s in range(2)
+    ]
+    rows = _board(records).overall
+    assert {row["method"]: row["pareto"] for row in rows.to_dict("records")} == {
+        "x/A-v0": True, "x/B-v0": True, "x/C-v0": False
+    }  # fmt: skip
+
+
+def test_failed_runs_count_as_mean_predictor_and_are_shown():
+    records = [record(seed=seed, error=0.1) for seed in range(4)] + [record(seed=4, status="diverged", error=None)]
+    row = _board(records).overall.iloc[0]
+    assert row["test_error"] == pytest.approx((4 * 0.1 + 1) / 5)
+    assert (row["imputed"], row["recovered"], row["recovered_of"]) == (1, 4, 5)
+    assert "1 diverged" in render(_board(records))
+
+
+def test_error_runs_are_left_out_and_counted():
+    records = [record(seed=seed, error=0.1) for seed in range(4)] + [record(seed=4, status="error", error=None)]
+    built = _board(records)
+    assert built.overall.iloc[0]["test_error"] == pytest.approx(0.1)
+    assert any("1 error" in note for note in built.notes)
+
+
+def test_confusion_counts_ok_runs_of_methods_that_measure():
+    records = [
+        record(seed=0, rank=3), record(seed=1, rank=4), record(seed=2, rank=None), record(seed=3, status="collapsed"),
+        record(baseline="Mean-v0", rank=None),
+    ]  # fmt: skip
+    table = confusion(score_frame(records))
+    assert list(table.columns) == ["3", "4", "none"]
+    assert list(table.loc[3]) == [1, 1, 1]
+
+
+def test_formats(tmp_path, capsys):
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    for item in board():
+        store.write(item)
+    where = ["leaderboard", "--results", str(tmp_path / "runs")]
+    assert main([*where, "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["overall"][0]["rank_low"] == 1
+    assert main([*where, "--format", "github"]) == 0
+    assert capsys.readouterr().out.startswith("### Overall, 3 tasks")
+    for name, start in (("a.md", "### "), ("a.json", "{"), ("a.html", "<!doctype html>")):
+        assert main([*where, "--out", str(tmp_path / name)]) == 0
+        assert (tmp_path / name).read_text().lstrip().startswith(start)
+
+
+def test_several_presets_need_a_choice(tmp_path, capsys):
+    records = board() + board(seeds=1, preset="smoke")
+    with pytest.raises(UsageError, match="one preset"):
+        _board(records)
+    store = Store(tmp_path)
+    store.prepare()
+    for item in records:
+        store.write(item)
+    assert main(["leaderboard", "--results", str(tmp_path)]) == 0
+    assert "shown is standard, with 60 of 72 runs" in capsys.readouterr().err
+
+
+def test_no_runs(tmp_path):
+    with pytest.raises(UsageError):
+        _board([])
+    assert main(["leaderboard", "--results", str(tmp_path)]) == 3
