@@ -175,8 +175,9 @@ def _energy_values(
         if depth > 0.0:
             stable = -2.0 * (energy.kinetic + energy.potential)[i, middle] / depth
             values |= _median_and_cv(f"stable_hamiltonian_rank{name}", f"stable_hamiltonian_cv{name}", stable)
-            estimators[f"stable_hamiltonian{name}"] = rounded(values[f"stable_hamiltonian_rank{name}"])
         estimators[f"coi{name}"] = rounded(float(energy.coi[i].min()))
+    if depth > 0.0:
+        estimators["stable_hamiltonian"] = rounded(values[f"stable_hamiltonian_rank{suffix(G0[-1])}"])
 
 
 def _momentum_values(

@@ -38,8 +38,8 @@ def geodesics(task, network):
         "gamma": gamma,
         "step_sizes": path.step_sizes,
     }
-    near = solve_geodesic(**common, path=path.activations[1:], continuation=(1.0,), iterations=200)
-    return near, solve_geodesic(**common, iterations=300)
+    near = solve_geodesic(**common, path=path.activations[1:], continuation=(1.0,), iterations=100)
+    return near, solve_geodesic(**common, iterations=150)
 
 
 def test_a_geodesic_costs_less_than_the_network_and_not_much_less(network, geodesics) -> None:

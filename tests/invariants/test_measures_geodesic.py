@@ -105,7 +105,7 @@ def solve(layers: int, path: np.ndarray | None) -> Geodesic:
         gamma=0.1 * kernel(A0).operator_norm,
         step_sizes=np.full(layers, 1.0 / layers),
         path=path,
-        iterations=3000,
+        iterations=1500,
         continuation=(10.0, 1.0) if path is None else (1.0,),
     )
 
