@@ -7,6 +7,7 @@ work and nothing else: should two sweeps run the same thing after all, both writ
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -163,23 +164,27 @@ def clear_void(path: Path) -> bool:
 
 def clear_leftovers(folder: Path) -> int:
     """Remove what killed processes left behind: temporary files and void claims; return how many."""
-    removed = 0
     try:
         entries = list(os.scandir(folder))
     except OSError:
         return 0
+    void = set()
     for entry in entries:
         match = RUN_FILE.fullmatch(entry.name)
-        try:
-            if match and match["kind"] == "claim":
-                removed += clear_void(Path(entry.path))
-            elif entry.name.startswith(".") and entry.name.endswith(TEMP_SUFFIX):
-                age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-                if age > EXPIRY or _writer_is_gone(entry.name, age):
-                    os.unlink(entry.path)
-                    removed += 1
-        except OSError:
+        if match and match["kind"] == "claim":
+            with contextlib.suppress(OSError):
+                if clear_void(Path(entry.path)):
+                    void.add(match["run_id"])
+    removed = len(void)
+    for entry in entries:
+        if not (entry.name.startswith(".") and entry.name.endswith(TEMP_SUFFIX)):
             continue
+        with contextlib.suppress(OSError):
+            age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+            # who claims a run writes its files: what the owner of a void claim began, nobody will finish
+            if entry.name[1:].split(".")[0] in void or age > EXPIRY or _writer_is_gone(entry.name, age):
+                os.unlink(entry.path)
+                removed += 1
     return removed
 
 

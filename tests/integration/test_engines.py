@@ -57,13 +57,12 @@ def test_the_threads_of_a_worker_are_recorded() -> None:
         assert outcome.record.wall_clock["threads"] == 2
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_torch_computes_with_the_threads_of_its_worker(tmp_path: Path, threads: int) -> None:
+def test_torch_computes_with_the_threads_of_its_worker(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     ledger = [Setting("ledger", str(tmp_path / "ledger"))]
-    (outcome,) = compute(jobs(1, "dummy/Count-v0", baseline_settings=ledger), workers=1, threads=threads).values()
+    (outcome,) = compute(jobs(1, "dummy/Count-v0", baseline_settings=ledger), workers=1, threads=2).values()
     assert outcome.record.status == "ok", outcome.record.message
-    assert (tmp_path / "ledger.threads").read_text() == str(threads)
+    assert (tmp_path / "ledger.threads").read_text() == "2"
 
 
 def test_the_in_process_engine_puts_thread_settings_back() -> None:

@@ -90,9 +90,10 @@ def test_leftovers_go_and_the_living_stay(store: Store) -> None:
         assert str(pid) in name
     (store.folder / ".foreign.tmp").write_text("not ours to judge yet")
     (store.folder / f"{'c' * 24}.claim").write_text(json.dumps({**owner(), "pid": dead}))
+    (store.folder / f".{'c' * 24}.json.{dead}-bb.tmp").write_text("a moment ago, by the owner of the void claim")
     with Claims(store) as claims:
         claims.take(RUN)
-        assert clear_leftovers(store.folder) == 2
+        assert clear_leftovers(store.folder) == 3
         left = {path.name for path in store.folder.iterdir()}
     assert left == {f".{RUN}.json.{alive}-aa.tmp", ".foreign.tmp", f"{RUN}.claim"}
     assert clear_leftovers(store.folder / "absent") == 0

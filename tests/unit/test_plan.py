@@ -56,7 +56,7 @@ def test_a_record_of_a_newer_version_is_not_replaced(store: Store) -> None:
     _stored(store, job)
     path = store.path(job.run.run_id)
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 99'))
-    with pytest.raises(UsageError, match="written by a newer version.*upgrade"):
+    with pytest.raises(UsageError, match=r"written by a newer version.*upgrade"):
         make_plan([job], store)
     assert '"schema": 99' in path.read_text()
 
