@@ -105,6 +105,7 @@ def polish(
     *,
     probes: Sequence[torch.Generator],
     progress: Progress | None = None,
+    adapt: Callable[[], bool] | None = None,
 ) -> PolishResult:
     """Minimise the objective from ``parameters`` (R, P), which is updated in place.
 
@@ -113,6 +114,9 @@ def polish(
         parameters: where to start; where it ended afterwards.
         settings: length, memory, tolerance.
         probes: a generator of the preconditioner's probes for each run.
+        adapt: called before each refresh but the first; returns whether it changed the objective's step-sizes. The
+            history
+            stays: a small move of the steps changes the curvature little.
         progress: called every 10 iterations with (iteration, objective (R,), residual (R,)).
     """
     runs = parameters.shape[0]
@@ -136,6 +140,11 @@ def polish(
 
     for iteration in range(settings.iterations):
         if settings.refresh and iteration % settings.refresh == 0:
+            if adapt is not None and iteration > 0 and adapt():
+                objective.gradient(parameters, gradient)
+                value = torch.where(active, objective.cost() + objective.penalty(parameters), value)
+                stale = False
+                marks.clear()
             if stale:
                 objective.predict(parameters)  # the workspace must hold the states of the accepted point
             metric = KroneckerPreconditioner(objective, parameters, probes=probes, damping=settings.damping)

@@ -64,7 +64,7 @@ class AdaptiveSteps:
 
         rho_l <- rho_l^(1 - eta) (c_l^{-1} / sum_i c_i^{-1})^eta.
 
-    The network follows its steps, so the full update (eta = 1) overshoots; eta = 0.5 does not. Guards: a layer that
+    The network follows its steps, so the full update (eta = 1) overshoots; eta = 0.7 does not. Guards: a layer that
     hardly moves has c_l near 0 and would take the whole unit interval, so c_l is floored at ``slowest`` times the
     median of c, and no step leaves [1/reach, reach] times 1/L. Freeze: the steps stay once no log rho_l moved by
     more than ``tolerance`` in ``patience`` updates running, and in any case when training asks for fixed steps
@@ -77,7 +77,7 @@ class AdaptiveSteps:
     """
 
     step_sizes: np.ndarray
-    damping: float = 0.5
+    damping: float = 0.7
     slowest: float = 1e-2
     reach: float = 4.0
     tolerance: float = 1e-2

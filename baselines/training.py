@@ -27,6 +27,9 @@ from suite.task import Split
 Curve = list[tuple[int, list[float], list[float]]]
 """(evaluations, objective (R,), criticality residual (R,)) along a training, at the full penalty."""
 
+ADAPTING_SHARE = 0.6
+"""Adaptive step-sizes rest after this share of the main phase, so that its end is an optimum at fixed steps."""
+
 COLLAPSED_SPREAD = 0.02
 """A network whose outputs vary by less than this share of the targets' variance is a constant function: collapsed."""
 
@@ -42,7 +45,6 @@ class Recipe:
             strength. At full strength from the start, shrinking the weights pays before the fit has begun, and the rank
             ends too low.
         polish: the main phase, at the full penalty; None for none.
-        rounds: parts of the main phase; adaptive step-sizes move between them, and rest in the last.
         initial: ``looks-linear`` or ``gaussian``.
         noise: of looks-linear weights.
     """
@@ -52,7 +54,6 @@ class Recipe:
     sgd_rate: float = 0.0
     continuation: tuple[tuple[float, int], ...] = ()
     polish: PolishSettings | None = None
-    rounds: int = 1
     initial: str = "looks-linear"
     noise: float = 0.2
 
@@ -63,17 +64,14 @@ RECIPES: dict[str, Recipe] = {
     "smoke": Recipe(
         continuation=((0.05, 12), (0.3, 12)),
         polish=PolishSettings(iterations=24),
-        rounds=2,
     ),
     "standard": Recipe(
         continuation=CONTINUATION,
         polish=PolishSettings(iterations=280, tolerance=0.02),
-        rounds=4,
     ),
     "converged": Recipe(
         continuation=CONTINUATION,
         polish=PolishSettings(iterations=3000, tolerance=0.02, stall=1e-4),
-        rounds=6,
     ),
 }
 
@@ -207,7 +205,8 @@ def polish(
     Args:
         recipe: with a ``polish``.
         objective, parameters, probes: as for :func:`baselines.quasi_newton.polish`.
-        adaptive: step-sizes that move between two stages, and rest in the last.
+        adaptive: step-sizes that move between two stages and at each refresh of the main phase, and rest in its last
+            part.
         curve: receives the curve at the full penalty.
         progress: called along the main phase.
 
@@ -215,27 +214,32 @@ def polish(
         Why each run ended.
     """
     assert recipe.polish is not None
-    # fixed steps have nothing to do between two rounds, and a pause would cost the history of the curvature
-    rounds = recipe.rounds if adaptive is not None else 1
-    main = dataclasses.replace(recipe.polish, iterations=recipe.polish.iterations // rounds)
-    stages = [(share, dataclasses.replace(main, iterations=n, tolerance=0.0)) for share, n in recipe.continuation]
-    stages += [(1.0, main)] * rounds
-    reasons: list[str] = []
-    for number, (share, settings) in enumerate(stages):
+    main = recipe.polish
+    for number, (share, iterations) in enumerate(recipe.continuation):
         if adaptive is not None and number > 0:
             descent.adapt(objective, parameters, adaptive)
-            if number == len(stages) - 1:
-                adaptive.freeze(objective.evaluations)
         objective.penalty_scale = share
-        whole = share == 1.0
-        result = quasi_newton.polish(
-            objective, parameters, settings, probes=probes, progress=progress if whole else None
-        )
-        if curve is not None and whole:
-            curve += result.curve
-        reasons = result.reason
+        stage = dataclasses.replace(main, iterations=iterations, tolerance=0.0, stall=0.0)
+        quasi_newton.polish(objective, parameters, stage, probes=probes)
     objective.penalty_scale = 1.0
-    return reasons
+    adapt = None
+    if adaptive is not None:
+        descent.adapt(objective, parameters, adaptive)
+        remaining = int(ADAPTING_SHARE * main.iterations / max(main.refresh, 1))
+
+        def adapt() -> bool:
+            nonlocal remaining
+            remaining -= 1
+            if remaining < 0:
+                adaptive.freeze(objective.evaluations)
+            return descent.adapt(objective, parameters, adaptive)
+
+    result = quasi_newton.polish(objective, parameters, main, probes=probes, progress=progress, adapt=adapt)
+    if adaptive is not None:
+        adaptive.freeze(objective.evaluations)
+    if curve is not None:
+        curve += result.curve
+    return result.reason
 
 
 def build(

@@ -93,6 +93,9 @@ class Normaliser:
         return (rows - self.mean) / self.scale
 
 
+MAX_NOISE = 1e6
+"""Beyond this the targets are noise to float32's last digit, whatever the teacher."""
+
 TargetFunction = Callable[[np.ndarray], np.ndarray]
 
 
@@ -125,8 +128,8 @@ class SyntheticTask:
         self.require_int("d", 1)
         self.require_int("n_train", 2)
         self.require_int("n_test", 2)
-        if isinstance(self.noise, bool) or not isinstance(self.noise, int | float) or not 0.0 <= self.noise < np.inf:
-            raise UsageError(f"noise must be a finite number, at least 0, got {self.noise!r}")
+        if isinstance(self.noise, bool) or not isinstance(self.noise, int | float) or not 0.0 <= self.noise <= MAX_NOISE:
+            raise UsageError(f"noise must be a number from 0 to {MAX_NOISE:g}, got {self.noise!r}")
 
     def require_int(self, name: str, low: int, high: int | None = None, why: str = "") -> None:
         """Raise :class:`UsageError` unless the setting ``name`` is an integer in [low, high]."""

@@ -129,8 +129,11 @@ def test_fit_many_equals_fit():
     together = baseline.fit_many([d.train for d in data], seeds=[0, 1, 2], preset="smoke")
     for seed, (one, d) in enumerate(zip(together, data, strict=True)):
         alone = baseline.fit(d.train, seed=seed, preset="smoke")
-        # float32 products in another order, over 60 steps; a wrong seed or a mixed-up run differs by order 1
-        np.testing.assert_allclose(one.predict(d.test.inputs), alone.predict(d.test.inputs), rtol=0, atol=0.05)
+        # the stated tolerance: 2% of the objective. Float32 products round differently in a batch, and fifty quasi-Newton
+        # steps amplify that (in float64 the runs agree to 1e-6, tests/unit/test_objective.py); a mixed-up seed differs by
+        # a factor of two in the objective and by order 1 in the predictions
+        assert one.report.values["objective"] == pytest.approx(alone.report.values["objective"], rel=0.02)
+        assert np.mean((one.predict(d.test.inputs) - alone.predict(d.test.inputs)) ** 2) < 0.02
 
 
 def test_learned_ends_train_and_lift_the_limit_on_the_width():
