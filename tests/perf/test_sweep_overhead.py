@@ -32,7 +32,8 @@ def _timed(folder: Path, workers: int, runs: int, baseline: str = "dummy/Fit-v0"
         start = time.perf_counter()
         progress = sweep(plan, store, engine)
         seconds = time.perf_counter() - start
-    assert progress.counts == {"ok": runs}
+    messages = {record.message for record in store if record.status != "ok"}
+    assert progress.counts == {"ok": runs}, messages
     return seconds
 
 
