@@ -32,7 +32,7 @@ from suite.store import Store
 FOLDER = "gate"
 PLAN, CONFIG, RUNS = "plan.toml", "gate.json", "runs"
 GRID_DEFAULTS: dict[str, Any] = {"steps": ["uniform"], "seeds": "0:5", "preset": "smoke"}
-ROUNDS = 3
+ROUNDS = 5
 """Measurements whose shortest fits count: for the reference always, for a check where the first looks slow."""
 
 Measure = Callable[[Sequence[Job]], list[Record]]
@@ -127,7 +127,8 @@ def measure(jobs: Sequence[Job], *, timeout: float = 1800.0) -> list[Record]:
 
 
 def check(gate: Gate, measure: Measure = measure) -> tuple[Verdict, pd.DataFrame]:
-    """Run the plan and judge it; a time that looks slow is measured twice more and judged by the shortest fits.
+    """Run the plan and judge it; a time that looks slow is measured up to four times more and judged by the shortest
+    fits.
 
     Returns:
         The verdict, and the frame of the runs.

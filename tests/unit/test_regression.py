@@ -55,14 +55,14 @@ def _frame(seed, **fault):
 
 @functools.cache
 def _reference():
-    return fastest([_frame(1000 + i) for i in range(3)])
+    return fastest([_frame(1000 + i) for i in range(5)])
 
 
 def _check(seed, **fault) -> Verdict:
     """What ``suite.gate.check`` does: measure again where a time looks slow."""
     reference, frames = _reference(), [_frame(seed, **fault)]
     verdict = judge(reference, frames[0], SETTINGS)
-    while verdict.slow and len(frames) < 3:
+    while verdict.slow and len(frames) < 5:
         frames.append(_frame(seed + 100_000 * len(frames), **fault))
         verdict = judge(reference, fastest(frames), SETTINGS)
     return verdict
