@@ -1,11 +1,16 @@
 """The bottleneck rank of a trained network by several estimators, and the default among them.
 
 The default is the **Jacobian rank of the learned function**: in how many directions the output moves when the input
-does. It is taken in the same way for every model. On 20 Leaky ResNets (Lt = 7, L = 20, standard preset) of true rank
-1, 2, 3, 5 and 10 in 20, 30 and 50 dimensions, right were
+does. It is taken in the same way for every model. Measured on 20 Leaky ResNets (Lt = 7, L = 20, standard preset) of
+true rank 1, 2, 3, 5 and 10 in 20, 30 and 50 dimensions, right were
 
-    Jacobian of the function 20, spectrum of the weights less one 20, Jacobian of the path 18, plain spectrum less one
-    13, centred spectrum 11, cost of identity rounded 8 at best (g0 = 1e-2), -2H/Lt rounded 4 at best.
+    20  Jacobian of the function              13  plain spectrum, less one
+    20  spectrum of the weights, less one     11  centred spectrum
+    18  Jacobian of the path                   8  cost of identity, rounded, at the best g0, 1e-2
+                                               4  -2H/Lt, rounded, from the energies; 1 from the momenta
+
+and the default was right on 15 more, of other families of tasks, with noise up to 0.3 and up to 100 dimensions. The
+floor of the gap and the pooling over samples were chosen in view of these networks: fresh ones are the real test.
 
 The centred spectrum is one too high where it errs: the code needs a spare direction to stay in the positive orthant,
 which fades along the bottleneck and barely moves the output. Beyond rank 3 the constant direction hides the plain
@@ -14,7 +19,7 @@ depends on g0.
 
 Failure modes of the default:
 
-- It is a lower bound where the rank of the Jacobian is below the bottleneck rank at most points.
+- It is a lower bound where the rank of the Jacobian is below the bottleneck rank at all points.
 - A direction that moves the output by less than 3% of the first one is not counted.
 - A model that fits badly has the rank of what it has learned: a ridge regression of a curved target of rank 3 has
   rank 3, a kernel regression a spectrum without a clear gap. ``gap`` and ``agreement`` in the evidence say how clear

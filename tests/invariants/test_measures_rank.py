@@ -79,6 +79,23 @@ def test_a_tail_above_the_floor_is_cut_at_the_largest_ratio() -> None:
     assert largest_gap([1.0, 0.89, 0.82, 0.38, 0.026, 0.026]).rank == 4
 
 
+@pytest.mark.parametrize(
+    ("rank", "values"),
+    [
+        (1, [1.0, 0.013, 0.0, 0.0]),
+        (2, [1.0, 0.901, 0.047, 0.0]),
+        (3, [1.0, 0.902, 0.792, 0.103, 0.004]),
+        (3, [1.0, 0.427, 0.22]),
+        (5, [1.0, 0.821, 0.671, 0.537, 0.392, 0.065, 0.004]),
+        (8, [1.0, 0.849, 0.662, 0.479, 0.323, 0.18, 0.095, 0.042]),
+        (10, [1.0, 0.869, 0.778, 0.685, 0.597, 0.524, 0.426, 0.347, 0.264, 0.189, 0.065, 0.006]),
+    ],
+)
+def test_jacobian_spectra_as_trained_networks_show_them(rank: int, values: list[float]) -> None:
+    """Pooled spectra of Leaky ResNets on tasks of known rank, the hardest of each; a new rule has to read them too."""
+    assert largest_gap(values).rank == rank
+
+
 def test_of_equal_ratios_the_first_counts() -> None:
     assert largest_gap([1.0, 0.1, 0.0], floor=0.01).rank == 1
     assert largest_gap([1.0, 0.1, 0.01, 0.001], floor=1e-3).rank == 1
@@ -209,11 +226,26 @@ def test_jacobian_rank_of_a_linear_map(seed: int, rank: int, d_in: int, d_out: i
     np.testing.assert_allclose(spectra[0][:rank], outputs[:rank], rtol=1e-4)  # float32 points
 
 
-def test_jacobian_rank_takes_the_lower_median_over_the_samples() -> None:
+def test_jacobian_rank_counts_a_direction_that_is_alive_at_some_samples() -> None:
     rows = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
     found = jacobian_rank(rows)
-    assert found["rank"] == 2
-    assert found["agreement"] == 0.25
+    assert found["rank"] == 3
+    assert found["agreement"] == 0.5
+    np.testing.assert_allclose(found["spectrum"], np.sqrt([1.0, 0.75, 0.5]))
+
+
+def test_a_map_that_is_constant_at_half_of_the_samples_has_no_rank() -> None:
+    assert jacobian_rank([[1.0, 0.5], [0.0, 0.0]])["rank"] is None
+    assert jacobian_rank([[1.0, 0.5], [1.0, 0.5], [0.0, 0.0]])["rank"] == 2
+
+
+def test_a_weak_direction_of_a_full_rank_map_is_kept_by_pooling() -> None:
+    """Each point alone has a large gap somewhere, at another place each time; the pooled spectrum has none."""
+    rng = np.random.default_rng(4)
+    rows = np.sort(np.exp(rng.normal(0.0, 0.5, (64, 8))) * np.geomspace(1.0, 0.05, 8), axis=1)[:, ::-1]
+    found = jacobian_rank(rows)
+    assert found["rank"] == 8
+    assert found["agreement"] < 0.9
 
 
 def test_directions_that_the_data_lack_are_not_counted() -> None:
