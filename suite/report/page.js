@@ -142,7 +142,7 @@
       root.append(svg("text", { x: left - 4, y: py(value) + 4, "text-anchor": "end" }, label));
     }
     root.append(svg("text", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, "depth p"));
-    caption.append(`${curve.title}: `);
+    caption.append(curve.lines.length > 1 ? `${curve.title}: ` : curve.title);
     curve.lines.forEach((line, index) => {
       let path = "", pen = "M";
       line.y.forEach((y, i) => {
@@ -159,7 +159,7 @@
         caption.append(key);
       }
     });
-    figure.append(root, caption);
+    figure.append(caption, root);
     return figure;
   }
 

@@ -108,7 +108,7 @@ def _policy_notes(board: Board) -> list[str]:
         "all true ranks at once with 95%.",
         "P beside a cost: no other method is both better and cheaper.",
         "Test error is the mean squared error over the variance of the targets: predicting the mean scores 1.",
-        *board.notes,
+        *(note[:1].upper() + note[1:] for note in board.notes),
     ]
 
 
