@@ -11,6 +11,7 @@ import importlib.util
 import logging
 import re
 import secrets
+import signal
 import threading
 from collections.abc import Iterator
 from types import TracebackType
@@ -67,6 +68,7 @@ class DaskEngine:
                     worker_dashboard_address=None,
                     memory_limit=0,  # the limit is that of the run, kept by its supervisor
                     silence_logs=logging.CRITICAL,
+                    preload=[__name__],  # for dask_setup below
                 )
             self._client = Client(self._cluster or self._scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError) as error:
@@ -136,6 +138,12 @@ class DaskEngine:
             if item is not None:
                 item.close(timeout=CONNECT_SECONDS)
         self._client = self._cluster = None
+
+
+def dask_setup(worker: Any) -> None:
+    """On a worker of the own cluster, called by Dask: leave Ctrl-C, which a terminal sends to all, to the sweep."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 _local = threading.local()

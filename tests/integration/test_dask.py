@@ -18,7 +18,7 @@ from suite.limits import Limits
 from suite.plan import make_plan
 from suite.store import Store
 from suite.sweep import sweep
-from tests.helpers import dummies
+from tests.helpers import cli, dummies
 from tests.helpers.records import jobs
 
 pytest.importorskip("distributed")
@@ -74,3 +74,29 @@ def test_limits_hold_on_dask_workers_and_an_existing_scheduler_is_used() -> None
             found = list(engine.map(iter([*jobs(1, "dummy/Hang-v0"), *jobs(2), *jobs(1, "dummy/Raise-v0")])))
     assert sorted(outcome.record.status for outcome in found) == ["error", "ok", "ok", "timeout"]
     assert sum("Traceback" in outcome.log for outcome in found) == 1
+
+
+@pytest.mark.slow
+def test_an_interrupt_from_the_terminal_ends_a_dask_sweep_in_two_lines(tmp_path: Path) -> None:
+    grid = (*cli.GRID, "dummy/Fit-v0", "--seeds", "0:40", "--set", "seconds=0.3", "--results", tmp_path)
+    process = cli.start(*grid, "--engine", "dask", "--workers", 2)
+    deadline = time.monotonic() + 60.0
+    while len(list(tmp_path.glob("*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 3
+    assert [line.split(":")[1] for line in err.splitlines()] == [" interrupted", " go on with"], err
+    deadline = time.monotonic() + 5.0
+    while any(map(_runs, children)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(_runs, children))
+    assert not list(tmp_path.glob("*.claim"))
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
