@@ -120,7 +120,7 @@ def _check_files(pack: Pack, findings: list[Finding]) -> None:
     content = {key: value for key, value in pack.manifest.items() if key != "digest"}
     try:
         expected = digest(content, length=64)
-    except (TypeError, ValueError):  # nan in the manifest
+    except (TypeError, ValueError, RecursionError):  # nan in the manifest, or nested without end
         expected = None
     if pack.manifest.get("digest") != expected:
         findings.append(

@@ -35,7 +35,7 @@ def read_records(path: str | Path) -> list[Record]:
         raise UsageError(
             f"there is no results folder {str(path)!r}: 'leakybench run' makes one, --results names another"
         )
-    store = Store(folder)
+    store = Store(folder, set_aside=False)  # whoever only looks moves nothing
     records = list(store)
     _shared.report_problems(store.problems)
     return records

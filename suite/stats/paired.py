@@ -45,8 +45,8 @@ def paired(
     """The effect of a paired comparison and its verdict.
 
     Exact for normal differences of one stratum; conservative for symmetric heavy tails, which is what differences of
-    two equally distributed methods are. Strata with one pair count for the effect, and prevent an interval only when
-    there is no other.
+    two equally distributed methods are. Strata with one pair say nothing of
+    the spread and are left out, unless there are no others: then the effect is theirs, without a verdict.
 
     Args:
         differences: first minus second, one array (pairs,) a stratum.

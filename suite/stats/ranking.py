@@ -61,8 +61,8 @@ def rank_intervals(
         _largest(tables, means[0], min(200, resamples - start), rng) for start in range(0, resamples, 200)
     ]  # in blocks, which bounds the memory
     critical = float(np.quantile(np.concatenate(largest), level, method="inverted_cdf")) if methods > 1 else 0.0
-    # a bootstrap of few seeds is erratic both ways. Bonferroni's value with the fewest degrees that Satterthwaite could give
-    # is valid too, and far smaller where one task has five seeds; Student's value for one pair is the least to ask
+    # a bootstrap of few seeds is erratic both ways. Bonferroni's value with the fewest degrees that Satterthwaite could
+    # give is valid too, and far smaller where one task has five seeds; Student's value for one pair is the least to ask
     pairs = max(methods * (methods - 1) // 2, 1)
     fewest, most = min(len(table) - 1 for table in tables), sum(len(table) - 1 for table in tables)
     critical = min(critical, float(stats.t.ppf(1 - (1 - level) / (2 * pairs), fewest)))
