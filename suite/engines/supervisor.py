@@ -206,8 +206,10 @@ class Worker:
         """
         deadline = time.monotonic() + seconds
         while True:
-            readable, _, _ = select.select([self._line], [], [], max(deadline - time.monotonic(), 0.0))
-            if not readable:
+            if not self._readable(max(deadline - time.monotonic(), 0.0)):
+                # a child that the run forked can hold the line open after the worker itself is gone
+                if not self.alive() and not self._readable(0.0):
+                    raise WorkerDiedError(self._end())
                 return None
             try:
                 data = self._line.recv(1 << 20)
@@ -220,6 +222,9 @@ class Worker:
                 return messages[0]
             if time.monotonic() >= deadline:
                 return None
+
+    def _readable(self, seconds: float) -> bool:
+        return bool(select.select([self._line], [], [], seconds)[0])
 
     def memory(self) -> int:
         """Resident bytes of the process and of what it started."""

@@ -120,6 +120,12 @@ class Tiny:
     def _die(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
+    def _orphan(self) -> None:
+        if os.fork() == 0:
+            time.sleep(60.0)
+            os._exit(0)
+        self._die()
+
     def _leave(self) -> None:
         sys.exit(5)
 
@@ -152,7 +158,7 @@ def register() -> None:
     """Register the dummies by hand in this process, as a notebook would; workers learn of them with each job."""
     _register(tasks, "dummy/Tiny-v0", "TinyTask", true_rank=2)
     _register(baselines, "dummy/Fit-v0", "Tiny", steps=True)
-    for mode in ("hang", "eat", "die", "leave", "raise", "diverge", "memory", "spin", "count"):
+    for mode in ("hang", "eat", "die", "leave", "raise", "diverge", "memory", "spin", "count", "orphan"):
         _register(baselines, f"dummy/{mode.capitalize()}-v0", "Tiny", kwargs={"mode": mode})
 
 

@@ -128,6 +128,24 @@ def test_a_worker_that_always_dies_is_given_up_after_three_attempts(tmp_path: Pa
     assert len(ledger.read_text().splitlines()) == 3
 
 
+def test_a_dead_worker_is_noticed_though_its_child_lives_and_the_child_ends_too() -> None:
+    start = time.monotonic()
+    (outcome,) = compute(jobs(1, "dummy/Orphan-v0"), workers=1).values()
+    assert outcome.record.status == "error"
+    assert time.monotonic() - start < 30.0
+    assert not [process for process in psutil.process_iter() if _is_our_worker(process)]
+
+
+def _is_our_worker(process: psutil.Process) -> bool:
+    try:
+        words = process.cmdline()
+        # the last words of its command line are the line, the process that started it, and its threads
+        ours = "suite.engines.worker" in words and words[-2] == str(os.getpid())
+        return ours and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def test_workers_are_kept_from_run_to_run_and_end_with_the_engine() -> None:
     def workers() -> set[int]:
         return {child.pid for child in psutil.Process().children()} - before
