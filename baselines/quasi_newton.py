@@ -22,6 +22,7 @@ from baselines.objective import Objective
 SUFFICIENT_DECREASE = 1e-4
 MAX_BACKTRACKS = 8
 MAX_FAILURES = 3
+AVERAGE_COST = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,11 @@ class PolishSettings:
         memory: pairs kept.
         refresh: iterations between two preconditioners; 0 for none (plain L-BFGS).
         damping: of the preconditioner, in units of the penalty's curvature.
-        tolerance: a run ends when its criticality residual falls below this.
+        average: iterates whose mean is the result, where that costs the objective less than ``AVERAGE_COST``. A
+            piecewise linear network has its critical points on kinks, between whose sides the iterates jump; their
+            mean lies on them.
+        tolerance: a run ends when the criticality residual of that mean, looked at before each refresh, is at most
+            this.
         stall: a run ends when its objective has fallen by less than this share over 50 iterations.
     """
 
@@ -41,6 +46,7 @@ class PolishSettings:
     memory: int = 20
     refresh: int = 50
     damping: float = 30.0
+    average: int = 10
     tolerance: float = 0.0
     stall: float = 0.0
 
@@ -138,7 +144,14 @@ def polish(
     # near a minimum the true decrease drowns in the round-off of the objective: a step may appear to gain nothing
     slack = torch.finfo(parameters.dtype).eps
 
+    means = _Means(objective, settings.average)
     for iteration in range(settings.iterations):
+        if settings.tolerance and iteration > 0 and iteration % (settings.refresh or 50) == 0:
+            _, residual = means.judge(parameters, value)
+            stale = True
+            active = _end(active, residual <= settings.tolerance, "critical", reason)
+            if not active.any():
+                break
         if settings.refresh and iteration % settings.refresh == 0:
             if adapt is not None and iteration > 0 and adapt():
                 objective.gradient(parameters, gradient)
@@ -187,20 +200,56 @@ def polish(
             history.forget(stuck)
         ended = torch.where(active, iteration + 1, ended)
 
+        means.add(parameters, active)
         if iteration % 10 == 9 or iteration + 1 == settings.iterations:
             residual = objective.criticality_residual(parameters, gradient)
             curve.append((objective.evaluations, value.tolist(), residual.tolist()))
             if progress is not None:
                 progress(iteration + 1, value, residual)
-            active = _end(active, residual <= settings.tolerance, "critical", reason)
         marks.append(value)
         if settings.stall and len(marks) > 50:
             active = _end(active, marks[-51] - value < settings.stall * value, "stalled", reason)
         active = _end(active, failures > MAX_FAILURES, "no step improves it", reason)
         if not active.any():
             break
-    residual = objective.criticality_residual(parameters, gradient)
+    value, residual = means.settle(parameters, gradient, value)
     return PolishResult(objective=value, residual=residual, iterations=ended, reason=reason, curve=curve)
+
+
+class _Means:
+    """The mean of the last iterates of each run. A run that has ended keeps the mean that it ended with."""
+
+    def __init__(self, objective: Objective, count: int) -> None:
+        self._objective = objective
+        self._count = count
+        self._recent: list[Tensor] = []
+
+    def add(self, parameters: Tensor, active: Tensor) -> None:
+        if self._count:
+            kept = self._recent[-1] if self._recent else parameters
+            self._recent.append(torch.where(_column(active, parameters), parameters, kept))
+            del self._recent[: -self._count]
+
+    def judge(self, parameters: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Objective and criticality residual of the means; where a mean costs too much, infinity."""
+        mean = torch.stack(self._recent).mean(0) if self._recent else parameters
+        gradient = torch.empty_like(parameters)
+        self._objective.gradient(mean, gradient)
+        found = self._objective.cost() + self._objective.penalty(mean)
+        residual = self._objective.criticality_residual(mean, gradient)
+        return found, torch.where(found <= value * (1.0 + AVERAGE_COST), residual, torch.inf)
+
+    def settle(self, parameters: Tensor, gradient: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Put each run's mean into ``parameters`` where it is the more critical point; returns objective and
+        residual.
+        """
+        last = self._objective.criticality_residual(parameters, gradient)
+        if not self._recent:
+            return value, last
+        found, residual = self.judge(parameters, value)
+        better = residual < last
+        parameters.copy_(torch.where(_column(better, parameters), torch.stack(self._recent).mean(0), parameters))
+        return torch.where(better, found, value), torch.where(better, residual, last)
 
 
 def _direction(

@@ -58,7 +58,7 @@ class Recipe:
     noise: float = 0.2
 
 
-CONTINUATION = ((0.02, 30), (0.06, 30), (0.2, 30), (0.5, 30))
+CONTINUATION = ((0.02, 25), (0.06, 25), (0.2, 25), (0.5, 25))
 
 RECIPES: dict[str, Recipe] = {
     "smoke": Recipe(
@@ -67,11 +67,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "standard": Recipe(
         continuation=CONTINUATION,
-        polish=PolishSettings(iterations=280, tolerance=0.02),
+        polish=PolishSettings(iterations=200, refresh=40, tolerance=0.02),
     ),
     "converged": Recipe(
         continuation=CONTINUATION,
-        polish=PolishSettings(iterations=3000, tolerance=0.02, stall=1e-4),
+        polish=PolishSettings(iterations=2000, memory=40, tolerance=0.03, stall=2e-4),
     ),
 }
 
@@ -219,7 +219,7 @@ def polish(
         if adaptive is not None and number > 0:
             descent.adapt(objective, parameters, adaptive)
         objective.penalty_scale = share
-        stage = dataclasses.replace(main, iterations=iterations, tolerance=0.0, stall=0.0)
+        stage = dataclasses.replace(main, iterations=iterations, average=0, tolerance=0.0, stall=0.0)
         quasi_newton.polish(objective, parameters, stage, probes=probes)
     objective.penalty_scale = 1.0
     adapt = None

@@ -1,4 +1,6 @@
-"""The recursion is the explicit Euler scheme of dA/dp = -Lt A + sigma(A) W_p^T: first order, against an adaptive solver."""
+"""The recursion is the explicit Euler scheme of dA/dp = -Lt A + sigma(A) W_p^T: first order, against an adaptive
+solver.
+"""
 
 import numpy as np
 import pytest

@@ -37,8 +37,8 @@ def fit(id, overrides, seed=0, **task):
 
 @pytest.mark.parametrize(("id", "overrides"), CASES)
 def test_contract(id, overrides):
-    before = torch.random.get_rng_state(), np.random.get_state()[1].copy(), torch.get_float32_matmul_precision()  # noqa: NPY002
-    model, data = fit(id, overrides)
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy(), torch.get_float32_matmul_precision()  #
+    noqa: NPY002 model, data = fit(id, overrides)
     predicted = model.predict(data.test.inputs)
     assert predicted.shape == data.test.targets.shape
     assert np.isfinite(predicted).all()
@@ -129,9 +129,9 @@ def test_fit_many_equals_fit():
     together = baseline.fit_many([d.train for d in data], seeds=[0, 1, 2], preset="smoke")
     for seed, (one, d) in enumerate(zip(together, data, strict=True)):
         alone = baseline.fit(d.train, seed=seed, preset="smoke")
-        # the stated tolerance: 2% of the objective. Float32 products round differently in a batch, and fifty quasi-Newton
-        # steps amplify that (in float64 the runs agree to 1e-6, tests/unit/test_objective.py); a mixed-up seed differs by
-        # a factor of two in the objective and by order 1 in the predictions
+        # the stated tolerance: 2% of the objective. Float32 products round differently in a batch, and fifty
+        # quasi-Newton steps amplify that (in float64 the runs agree to 1e-6, tests/unit/test_objective.py); a
+        # mixed-up seed differs by a factor of two in the objective and by order 1 in the predictions
         assert one.report.values["objective"] == pytest.approx(alone.report.values["objective"], rel=0.02)
         assert np.mean((one.predict(d.test.inputs) - alone.predict(d.test.inputs)) ** 2) < 0.02
 

@@ -142,7 +142,8 @@ def test_signal_preserving_weights_keep_the_norm_on_average():
     weight = signal_preserving(coefficients, 400, generator=draw)
     inputs = torch.randn(50, 400, generator=draw, dtype=torch.float64)
     ratio = (plain(inputs, weight, coefficients).norm() / inputs.norm()).item()
-    # exact in expectation for one layer; at width 400 and 20 layers the spread is about 20 * 1/400 per unit, well below 0.3
+    # exact in expectation for one layer; at width 400 and 20 layers the spread is about 20 * 1/400 per unit, well
+    # below 0.3
     assert 0.7 < ratio < 1.3
 
 
