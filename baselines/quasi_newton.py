@@ -90,11 +90,11 @@ class _History:
         for step, change, inverse in reversed(self.pairs):
             alpha = inverse * dot(step, q)
             coefficients.append(alpha)
-            q.sub_(_column(alpha, q) * change)
+            q.addcmul_(_column(alpha, q), change, value=-1.0)
         q = metric(q)
         for (step, change, inverse), alpha in zip(self.pairs, reversed(coefficients), strict=True):
             beta = inverse * dot(change, q)
-            q.add_(_column(alpha - beta, q) * step)
+            q.addcmul_(_column(alpha - beta, q), step)
         return q.neg_()
 
     def scale(self, metric: Callable[[Tensor], Tensor], otherwise: float) -> Tensor:

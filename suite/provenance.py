@@ -22,19 +22,23 @@ RESULT_MODULES = ("suite.task", "suite.baseline", "suite.seeding", "suite.evalua
 
 
 @cache
-def source_version(*specs_modules: str) -> str:
+def source_version(*entry_modules: str) -> str:
     """Version of the code behind a result: the distribution's, and a hash of the syntax trees of the modules involved.
 
-    Comments, docstrings and layout do not count, so that stored runs survive a change of wording and no other.
+    These are the framework's result modules, and each entry module with all that it imports, directly or not, from its
+    own top-level package. Comments, docstrings and layout do not count, so that stored runs survive a change of wording
+    and no other.
 
     Args:
-        specs_modules: top-level packages (or modules) that hold the task and the baseline.
+        entry_modules: the modules that hold the task and the baseline, as in ``baselines.leaky_resnet``.
     """
+    paths = {path for name in RESULT_MODULES for path in _package(name)}
+    for name in entry_modules:
+        paths |= _closure(name)
     hasher = hashlib.sha256()
-    for name in (*RESULT_MODULES, *sorted(set(specs_modules))):
-        for path in _sources(name):
-            hasher.update(path.name.encode())
-            hasher.update(_code(path))
+    for path in sorted(paths, key=lambda path: (path.parent.name, path.name)):
+        hasher.update(path.name.encode())
+        hasher.update(_code(path))
     try:
         version = importlib.metadata.version("leakybench")
     except importlib.metadata.PackageNotFoundError:
@@ -43,20 +47,57 @@ def source_version(*specs_modules: str) -> str:
 
 
 def source_of(task: Spec, baseline: Spec) -> str:
-    """The source version of one pair: the framework's result modules and the packages of both entry points."""
-    return source_version(*sorted({spec.entry_point.split(":")[0].split(".")[0] for spec in (task, baseline)}))
+    """The source version of one pair: the framework's result modules and the modules behind both entry points."""
+    return source_version(*sorted({spec.entry_point.split(":")[0] for spec in (task, baseline)}))
 
 
-def _sources(module: str) -> list[Path]:
-    """The .py files of a module, or of a package and all below it; none where it is not a file (a notebook)."""
+def _file(module: str) -> Path | None:
+    """The .py file of a module; None where there is none (a notebook, a compiled module)."""
     try:
         found = importlib.util.find_spec(module)
     except (ImportError, ValueError):
-        return []
+        return None
     if found is None or found.origin is None or not found.origin.endswith(".py"):
+        return None
+    return Path(found.origin)
+
+
+def _package(module: str) -> list[Path]:
+    """The file of a module, or all those of a package."""
+    origin = _file(module)
+    if origin is None:
         return []
-    origin = Path(found.origin)
-    return sorted(origin.parent.rglob("*.py")) if found.submodule_search_locations else [origin]
+    return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+
+
+def _closure(module: str) -> set[Path]:
+    """The files of a module and of all that it imports, at any depth, from its own top-level package."""
+    top = module.split(".")[0]
+    paths: set[Path] = set()
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        origin = None if name in seen else _file(name)
+        seen.add(name)
+        # a package's own __init__ says what exists, not how it computes
+        if origin is None or (origin.name == "__init__.py" and name == top):
+            continue
+        paths.add(origin)
+        waiting += [found for found in _imports(origin) if found.split(".")[0] == top]
+    return paths
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Absolute names that a file imports anywhere; ``from a import b`` gives both ``a`` and ``a.b``."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 @cache
