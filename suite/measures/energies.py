@@ -73,9 +73,9 @@ class SplitLayer:
         return Energies(kinetic=kinetic, cross=cross, potential=potential, lagrangian=kinetic + cross - potential)
 
 
-def split_layer(activations: Array, velocity: Array | None = None, *, bias: bool = True) -> SplitLayer:
+def split_layer(activations: Array, velocity: Array | None = None, *, layer: Kernel | None = None) -> SplitLayer:
     """Split A (N, w) and, where given, dA (N, w) along the directions of ``K = S S^T``."""
-    layer = kernel(activations, bias=bias)
+    layer = kernel(activations) if layer is None else layer
     place = project(layer, activations)
     if velocity is None:
         return SplitLayer(layer=layer, identity=product(place, place))
@@ -110,8 +110,8 @@ def layer_energies(
         raise UsageError(f"velocity needs the shape of the activations, {A.shape}, got {dA.shape}")
     depth = non_negative("effective_depth", effective_depth)
     divisor = penalty_scale(depth) if scale is None else non_negative("scale", scale, allow_zero=False)
-    layer = split_layer(A, dA, bias=bias)
-    return layer.energies(non_negative("gamma", gamma), effective_depth=depth, scale=divisor)
+    split = split_layer(A, dA, layer=kernel(A, bias=bias))
+    return split.energies(non_negative("gamma", gamma), effective_depth=depth, scale=divisor)
 
 
 def penalty_scale(effective_depth: float) -> float:

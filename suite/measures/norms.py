@@ -25,6 +25,10 @@ _IN_RANGE = 1e-9
 """A part outside the range of S below this share of |M| is round-off of the projection (1e-16 times the square root
 of the sizes that occur, with a margin); a float32 representation that leaves the range does so by 1e-8 at least."""
 
+_GRAM_FLOOR = 1e-12
+"""Eigenvalues of a Gram matrix below this share of the largest have lost half of their digits to its round-off,
+1e-16."""
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -60,6 +64,19 @@ def kernel(activations: Any, *, bias: bool = True) -> Kernel:
     left, values, _ = np.linalg.svd(S, full_matrices=False)
     keep = values > np.finfo(np.float64).eps * max(S.shape) * values[0]
     return Kernel(left=left[:, keep], values=values[keep])
+
+
+def gram_kernel(activations: Array) -> Kernel:
+    """The same from the eigenvectors of ``S^T S``, in less than half the time, for whole paths; A (N, w), N > w + 1.
+
+    Squaring leaves singular values exact to 1e-8 of the first only; those below 1e-6 count as outside the range. A
+    stabilised norm is then exact to 1e-8 relative for every g0 of 1e-8 and more.
+    """
+    S = features(activations)
+    squares, right = np.linalg.eigh(S.T @ S)
+    keep = squares > _GRAM_FLOOR * squares[-1]
+    values, directions = np.sqrt(squares[keep][::-1]), right[:, keep][:, ::-1]
+    return Kernel(left=(S @ directions) / values, values=values)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from suite.baseline import Representations
 from suite.measures.arrays import Array
 from suite.measures.energies import SplitLayer, penalty_scale, split_layer, velocities
 from suite.measures.momenta import relative_violation
-from suite.measures.norms import features
+from suite.measures.norms import features, gram_kernel
 
 G0 = (1e-1, 1e-2, 1e-3, 1e-4)
 """The relative stabilisers at which every norm is reported."""
@@ -59,7 +59,7 @@ def split_path(path: Representations, *, motion: bool = True) -> list[SplitLayer
     moves = list(velocities(path.activations, path.step_sizes)) if motion else []
     last = len(path.activations) - 1
     return [
-        split_layer(activations, moves[index] if motion and index < last else None)
+        split_layer(activations, moves[index] if motion and index < last else None, layer=gram_kernel(activations))
         for index, activations in enumerate(path.activations)
     ]
 

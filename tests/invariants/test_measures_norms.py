@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from suite.measures import cost_of_identity, kernel_norm, nuclear_rank, spectrum
-from suite.measures.norms import kernel
+from suite.measures.norms import components, gram_kernel, kernel, weighted
 
 cases = settings(deadline=None, max_examples=40, derandomize=True)
 
@@ -132,6 +132,19 @@ def test_without_bias_the_cost_of_identity_has_no_unit(seed: int, samples: int, 
     A = draw(seed, samples, width)
     expected = cost_of_identity(A, g0=1e-2, bias=False)
     assert cost_of_identity(factor * A, g0=1e-2, bias=False) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("g0", [1e-2, 1e-4, 1e-6, 1e-8])
+@pytest.mark.parametrize("rank", [3, 20])
+def test_the_fast_decomposition_of_a_path_agrees_with_the_exact_one(rank: int, g0: float) -> None:
+    """On codes of full rank and in a bottleneck with a tail of 1e-4, as a trained network has."""
+    rng = np.random.default_rng(10)
+    A = rng.standard_normal((200, rank)) @ rng.standard_normal((rank, 20)) + 2.0 + 1e-4 * rng.standard_normal((200, 20))
+    exact, fast = kernel(A), gram_kernel(A)
+    gamma = g0 * exact.operator_norm
+    one, other = (weighted(layer, components(layer, A), gamma) for layer in (exact, fast))
+    # the error of an eigenvalue is 1e-16 of the largest, against gamma of 1e-8 of it at least
+    assert other == pytest.approx(one, rel=1e-7)
 
 
 def test_padding_with_silent_neurons_changes_nothing() -> None:
