@@ -108,7 +108,7 @@ def _code(path: Path) -> bytes:
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             value = body[0].value
             if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                value.value = ""
+                del body[0]
     return ast.dump(tree).encode()
 
 
