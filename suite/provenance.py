@@ -52,14 +52,23 @@ def source_of(task: Spec, baseline: Spec) -> str:
 
 
 def _file(module: str) -> Path | None:
-    """The .py file of a module; None where there is none (a notebook, a compiled module)."""
+    """The .py file of a module; None where there is none (a notebook, a compiled module, a name inside a module)."""
+    top, *below = module.split(".")
     try:
-        found = importlib.util.find_spec(module)
+        found = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    if found is None or found.origin is None or not found.origin.endswith(".py"):
+    if found is None:
         return None
-    return Path(found.origin)
+    if not below:
+        return Path(found.origin) if found.origin is not None and found.origin.endswith(".py") else None
+    # find_spec of a submodule imports what is above it, torch and all; its file can be found without
+    for folder in found.submodule_search_locations or ():
+        base = Path(folder, *below)
+        for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
+            if path.is_file():
+                return path
+    return None
 
 
 def _package(module: str) -> list[Path]:

@@ -35,9 +35,18 @@ def _stored(folder: Path, baseline: str = "dummy/Fit-v0", **fields: object) -> s
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["tasks"], ["baselines"], ["tasks", "--json"], ["run", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["tasks"],
+        ["baselines"],
+        ["tasks", "--json"],
+        ["run", "--help"],
+        ["--version"],
+        ["run", "--task", "LowRank-*", "--baseline", "*ResNet-v0,Ridge-v0", "--dry-run", "--results", "/nowhere"],
+    ],
 )
-def test_listings_and_help_import_nothing_heavy(arguments: list[str]) -> None:
+def test_listings_help_and_planning_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom suite.cli import main\n"
         f"code = main({arguments!r})\n"
