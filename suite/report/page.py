@@ -16,8 +16,9 @@ from suite.leaderboard import Board
 from suite.record import Record
 from suite.report import board as board_text
 from suite.report import text
-from suite.report.plots import Point, pareto_svg
+from suite.report.plots import Point, Profile, pareto_svg, profile_svg
 from suite.report.summary import letter
+from suite.stats import performance_profile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +77,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
         heads=board_text.columns(board),
         sections=_sections(board),
         pareto=_pareto(board),
+        profiles=_profiles(board),
         confusion=_confusion(board),
         runs=runs,
         run_heads=RUN_HEADS,
@@ -194,6 +196,27 @@ def _pareto(board: Board) -> str:
         if row["cost"] is not None and row["test_error"] is not None and row["tasks"] == len(board.tasks)
     ]  # fmt: skip
     return pareto_svg(points, f"cost ({board.cost_unit})", "test error (/ var(y))")
+
+
+def _profiles(board: Board) -> dict[str, Any]:
+    """Performance profiles of the first methods of the board that ran all ranked tasks."""
+    rows = [row for row in board.overall.to_dict("records") if row["tasks"] == len(board.tasks)][:MAX_LINES]
+    counted = board.runs[board.runs["counted"] & board.runs["task"].isin(board.tasks) & (board.runs["score"] > 0)]
+    if not rows or counted.empty:
+        return {"svg": "", "names": []}
+    ends = counted["score"].min(), max(counted["score"].max(), 1.0)
+    thresholds = np.geomspace(*ends, 120)
+    found = []
+    for row in rows:
+        mine = counted[(counted["method"] == row["method"]) & (counted["steps"] == row["steps"])]
+        if mine.empty:
+            continue
+        scores = [part["score"].to_numpy() for _, part in mine.groupby("task")]
+        share, low, high = performance_profile(scores, thresholds)
+        name = " ".join(part for part in (row["method"], row["steps"]) if part != "-")
+        found.append(Profile(name=name, share=list(share), low=list(low), high=list(high)))
+    svg = profile_svg(found, list(thresholds), "test error (/ var(y))", "share of runs at or below it")
+    return {"svg": svg, "names": [text.shorten(text.clean(profile.name)) for profile in found]}
 
 
 def _confusion(board: Board) -> dict[str, Any]:

@@ -14,6 +14,16 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 46
 
 
 @dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A method's performance profile: the share of runs at or below each threshold, with its interval."""
+
+    name: str
+    share: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Point:
     """A method in the plot of error against cost: position, error bar, name, and whether it is on the Pareto front."""
 
@@ -26,23 +36,27 @@ class Point:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round values within [low, high] for a logarithmic axis: 1, 2 and 5 times powers of ten, or powers alone if too
-    many."""
+    """Round values within [low, high] for a logarithmic axis: 1, 2 and 5 times powers of ten, powers alone where those
+    would be too many, and evenly spaced round numbers where they would be too few."""
     first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
     for mantissas in ((1, 2, 5), (1,)):
         ticks = [m * 10.0**e for e in range(first, last + 1) for m in mantissas if low <= m * 10.0**e <= high]
-        if 2 <= len(ticks) <= 9:
+        if 3 <= len(ticks) <= 9:
             return ticks
-    step = max(1, (last - first) // 6)
-    ticks = [10.0**e for e in range(first, last + 1, step) if low <= 10.0**e <= high]
-    return ticks if len(ticks) > 1 else [low, high]
+    if high / low > 100:
+        step = max(1, (last - first) // 6)
+        return [10.0**e for e in range(first, last + 1, step) if low <= 10.0**e <= high]
+    rough = (high - low) / 5
+    size = 10.0 ** math.floor(math.log10(rough))
+    gap = next(factor * size for factor in (1, 2, 5, 10) if factor * size >= rough)
+    return [round(i * gap, 12) for i in range(math.ceil(low / gap), math.floor(high / gap) + 1)]
 
 
 class _LogAxis:
     def __init__(self, values: Sequence[float], start: float, stop: float) -> None:
         low, high = min(values), max(values)
-        # a margin, and at least a factor of 1.5 in all, so that one point has an axis, too
-        self.low, self.high = low / 1.25, max(high * 1.25, low * 1.5)
+        # a margin, and at least a factor of 1.3 in all, so that one point has an axis, too
+        self.low, self.high = low / 1.15, max(high * 1.15, low * 1.3)
         self._start, self._stop = start, stop
 
     def __call__(self, value: float) -> float:
@@ -60,24 +74,11 @@ def pareto_svg(points: Sequence[Point], x_label: str, y_label: str) -> str:
     if not drawn:
         return ""
     x_axis = _LogAxis([point.x for point in drawn], LEFT, WIDTH - RIGHT)
-    y_axis = _LogAxis([point.y for point in drawn], HEIGHT - BOTTOM, TOP)
-    parts = [
-        f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)} against '
-        f'{escape(x_label)}">'
-    ]
-    for tick in log_ticks(x_axis.low, x_axis.high):
-        x = x_axis(tick)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
-    for tick in log_ticks(y_axis.low, y_axis.high):
-        y = y_axis(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    place = f'x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}"'
-    parts.append(f'<text class="axis" {place} text-anchor="middle">{escape(x_label)}</text>')
-    place = f'transform="translate(14 {middle:.0f}) rotate(-90)"'
-    parts.append(f'<text class="axis" {place} text-anchor="middle">{escape(y_label)}</text>')
+    # bars reach into the plot, but one that nearly touches 0 must not stretch a logarithmic axis without end
+    bars = [max(end, point.y / 3) for point in drawn for end in (point.low, point.high) if end is not None]
+    y_axis = _LogAxis([*(point.y for point in drawn), *bars], HEIGHT - BOTTOM, TOP)
+    parts = [_open(f"{y_label} against {x_label}"), _frame(x_axis, x_label, y_label)]
+    parts += [_row(y_axis(tick), f"{tick:g}") for tick in log_ticks(y_axis.low, y_axis.high)]
     front = sorted((point for point in drawn if point.front), key=lambda point: point.x)
     if front:
         steps = [f"M{x_axis(front[0].x):.1f} {y_axis(front[0].y):.1f}"]
@@ -111,3 +112,52 @@ def _mark(point: Point, x_axis: _LogAxis, y_axis: _LogAxis, taken: list[tuple[fl
         parts.append(f'<text class="name" {place} text-anchor="{anchor}">{escape(label)}</text>')
     parts.append("</g>")
     return "".join(parts)
+
+
+def profile_svg(profiles: Sequence[Profile], thresholds: Sequence[float], x_label: str, y_label: str) -> str:
+    """Performance profiles on a logarithmic axis of thresholds, the colours l0, l1, .. in their order; empty without
+    any."""
+    if not profiles or len(thresholds) < 2:
+        return ""
+    x_axis = _LogAxis(thresholds, LEFT, WIDTH - RIGHT)
+    bottom = HEIGHT - BOTTOM
+
+    def height(share: float) -> float:
+        return bottom - share * (bottom - TOP - 6)
+
+    parts = [_open(f"{y_label} against {x_label}"), _frame(x_axis, x_label, y_label)]
+    parts += [_row(height(share), f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    places = [f"{x_axis(threshold):.1f}" for threshold in thresholds]
+    for index, profile in enumerate(profiles):
+        upper = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.high, strict=True)]
+        lower = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.low, strict=True)]
+        line = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.share, strict=True)]
+        name = escape(clean(profile.name))
+        parts.append(f'<path class="band b{index % 6}" d="M{"L".join(upper)}L{"L".join(reversed(lower))}Z"/>')
+        parts.append(f'<path class="curve l{index % 6}" d="M{"L".join(line)}"><title>{name}</title></path>')
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+def _open(label: str) -> str:
+    return f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+
+
+def _frame(x_axis: _LogAxis, x_label: str, y_label: str) -> str:
+    """Vertical grid lines with their values, and the names of both axes."""
+    parts = []
+    for tick in log_ticks(x_axis.low, x_axis.high):
+        x = x_axis(tick)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
+    place = f'x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}"'
+    parts.append(f'<text class="axis" {place} text-anchor="middle">{escape(x_label)}</text>')
+    place = f'transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)"'
+    parts.append(f'<text class="axis" {place} text-anchor="middle">{escape(y_label)}</text>')
+    return "".join(parts)
+
+
+def _row(y: float, label: str) -> str:
+    """A horizontal grid line with its value."""
+    line = f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+    return f'{line}<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'

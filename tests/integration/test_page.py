@@ -175,6 +175,7 @@ def test_pareto_plot_of_one_machine(chromium, tmp_path):
     page = chromium.new_page()
     page.goto(path.as_uri())
     assert page.locator("svg[aria-label^='test error'] circle").count() == 4
+    assert page.locator("svg[aria-label^='share of runs'] path.curve").count() == 4
     assert page.locator("svg g.best").count() == 1  # the first method is best and cheapest
     page.close()
 
