@@ -61,6 +61,10 @@ class NetworkBaseline:
                 f"got {self.width} (ends=learned has no such limit)"
             )
 
+    def prepare(self) -> None:
+        """Import what training needs, so that it does not count as training."""
+        import baselines.training  # noqa: F401
+
     @property
     def network(self) -> NetworkSettings:
         """The settings as the training code takes them."""

@@ -32,6 +32,10 @@ class Mean:
 
     spec: BaselineSpec | None = None
 
+    def prepare(self) -> None:
+        """Import what fitting needs."""
+        import sklearn.dummy  # noqa: F401
+
     def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
         """Fit on (n, d_in) inputs and (n, d_out) targets; nothing is drawn."""
         from sklearn.dummy import DummyRegressor
@@ -47,6 +51,10 @@ class Ridge:
     picks."""
 
     spec: BaselineSpec | None = None
+
+    def prepare(self) -> None:
+        """Import what fitting needs."""
+        import sklearn.linear_model  # noqa: F401
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
         """Fit on (n, d_in) inputs and (n, d_out) targets; nothing is drawn."""
@@ -67,6 +75,11 @@ class KernelRidge:
     """
 
     spec: BaselineSpec | None = None
+
+    def prepare(self) -> None:
+        """Import what fitting needs."""
+        import sklearn.kernel_ridge
+        import sklearn.metrics.pairwise  # noqa: F401
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
         """Fit on (n, d_in) inputs and (n, d_out) targets; nothing is drawn."""

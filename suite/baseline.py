@@ -67,7 +67,11 @@ class TraceableModel(Model, Protocol):
 
 @runtime_checkable
 class Baseline(Protocol):
-    """What the harness asks of a baseline."""
+    """What the harness asks of a baseline.
+
+    Optional: ``prepare()``, called once before the clock of ``fit`` starts, for imports and compilation; and
+    ``check_dimensions(d_in, d_out)``, which raises :class:`UsageError` where data of that shape do not fit.
+    """
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Model:
         """Train on ``train`` alone. Every draw comes from ``seed``; no global generator, no test data."""

@@ -35,10 +35,12 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     """
     check_seed(seed)
     check_preset(preset)
-    run = run_spec(baseline, task, seed=seed, preset=preset)
     clock = Clock()
     with clock("setup"):
+        # a task draws its data when they are first asked for, a baseline imports its libraries: neither is training
+        run = run_spec(baseline, task, seed=seed, preset=preset)
         train, test, true_rank = task.train, task.test, task.true_rank
+        getattr(baseline, "prepare", _nothing)()
     common: dict[str, Any] = {"run": run, "true_rank": true_rank}
     try:
         with clock("fit"):
@@ -71,6 +73,10 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
         "arrays": {**report.arrays, **measured.arrays},
     }
     return _finish(common, clock, report)
+
+
+def _nothing() -> None:
+    """What a baseline without ``prepare`` does before the clock of ``fit`` starts."""
 
 
 def run_spec(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSpec:
