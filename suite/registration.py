@@ -6,6 +6,7 @@ spec says how to build what an id names, as plain JSON, so that a worker in anot
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import difflib
@@ -16,6 +17,7 @@ import importlib.metadata
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
@@ -270,8 +272,10 @@ class Registry(Generic[SpecT]):
             before = dict(self._specs)
             self._loading = owner
             try:
-                point.load()()
-            except Exception as error:  # a broken plugin must not break the rest
+                # standard output belongs to tables and JSON, also while a plugin is imported
+                with contextlib.redirect_stdout(sys.stderr):
+                    point.load()()
+            except (Exception, SystemExit) as error:  # a broken plugin must not break the rest
                 self._specs = before
                 self.failures[owner] = f"{type(error).__name__}: {error}"
             finally:

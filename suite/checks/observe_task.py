@@ -1,0 +1,164 @@
+"""What is observed of a task, in the process that :mod:`suite.checks.child` gives it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+import numpy as np
+
+from suite import seeding
+from suite.checks.certificate import jacobian_ranks
+from suite.checks.child import Journal, describe
+from suite.checks.watch import watched
+from suite.errors import UsageError
+from suite.registration import TaskSpec, build
+from suite.task import Split, Task
+
+POINTS = 40
+"""Inputs at which the Jacobian of a teacher is taken."""
+
+FIT_ROWS = 1500
+"""Training rows that the cheap learners see at most: kernel ridge regression is cubic in them."""
+
+
+def observe_task(spec: TaskSpec, *, seed: int, thorough: bool, journal: Journal) -> None:
+    """Note in ``journal`` what the checks of :mod:`suite.checks.task` judge.
+
+    Args:
+        spec: with the overrides merged in.
+        seed: of the task.
+        thorough: also everything but contract and fingerprint.
+    """
+    journal.stage("loading the code")
+    begun = time.perf_counter()
+    with watched(journal):
+        spec.load()
+    journal["load_seconds"] = time.perf_counter() - begun
+    journal.stage("building the task")
+    begun = time.perf_counter()
+    with watched(journal):
+        task = build(spec, {}, seed=seed)
+        missing = [name for name in ("train", "test", "true_rank", "spec", "seed") if not hasattr(type(task), name)]
+        missing = [name for name in missing if name not in vars(task)]
+        journal["missing"] = missing
+        if not missing:
+            train, test, true_rank = task.train, task.test, task.true_rank
+    journal["seconds"] = time.perf_counter() - begun
+    if missing or not all(isinstance(split, Split) for split in (train, test)):
+        journal["splits"] = False if missing else [type(train).__name__, type(test).__name__]
+        return
+    journal |= {
+        "splits": True,
+        "is_task": isinstance(task, Task),
+        "spec_id": getattr(task.spec, "id", None),
+        "seed": task.seed if isinstance(task.seed, int) else repr(task.seed),
+        "true_rank": true_rank if isinstance(true_rank, int | None) else repr(true_rank),
+        "shapes": [list(a.shape) for a in _arrays(task)],
+        "drawn_once": task.train is task.train or _hashes(task) == _hashes(task),
+        "fingerprint": _hashes(task),
+        "bytes": sum(array.nbytes for array in _arrays(task)),
+    }
+    if not thorough:
+        return
+    journal.stage("building the task again")
+    with watched(journal):
+        journal["again"] = _hashes(build(spec, {}, seed=seed))
+    journal.stage("building the task at another seed")
+    journal["other_seed"] = _hashes(build(spec, {}, seed=seed + 1))
+    journal.stage("looking for leaks")
+    _leaks(spec, seed, task, journal)
+    journal.stage("measuring the scale")
+    _scale(task, journal)
+    journal.stage("taking the Jacobian of the teacher")
+    _certificate(task, journal)
+    journal.stage("fitting cheap learners")
+    _learn(task, journal)
+
+
+def _arrays(task: Any) -> list[np.ndarray]:
+    return [task.train.inputs, task.train.targets, task.test.inputs, task.test.targets]
+
+
+def _hashes(task: Any) -> list[str]:
+    return [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16] for array in _arrays(task)]
+
+
+def _leaks(spec: TaskSpec, seed: int, task: Any, journal: Journal) -> None:
+    """Do the training data depend on the test half: on its size, on its draws? Do the halves share rows?"""
+    rows = [np.hstack([half.inputs, half.targets]) for half in (task.train, task.test)]
+    known = {row.tobytes() for row in rows[0]}
+    journal["shared_rows"] = sum(row.tobytes() in known for row in rows[1])
+    fewer = max(len(task.test) // 2, 2)
+    try:
+        smaller = build(spec.with_overrides({"n_test": fewer}), {}, seed=seed)
+        journal["train_at_fewer_test_rows"] = _hashes(smaller)[:2]
+    except UsageError as error:
+        journal["no_n_test"] = str(error)[:200]
+    roles: list[str] = []
+    draw = seeding.generator
+
+    def shifted(name: str, seed: int, role: str) -> np.random.Generator:
+        roles.append(role)
+        return draw(name, (seed + 99 * ("test" in role)) % seeding.MAX_SEED, role)
+
+    seeding.generator = shifted
+    try:
+        moved = _hashes(build(spec, {}, seed=seed))
+    finally:
+        seeding.generator = draw
+    if any("test" in role for role in roles):
+        journal["other_test_draws"] = moved
+
+
+def _scale(task: Any, journal: Journal) -> None:
+    """Size, centre and spread of each half, as plain numbers."""
+    for name, half in (("train", task.train), ("test", task.test)):
+        for kind in ("inputs", "targets"):
+            data = getattr(half, kind).astype(np.float64)
+            journal[f"{name}_{kind}"] = {
+                "rms": float(np.sqrt(np.mean(data**2))),
+                "largest": float(np.abs(data).max()),
+                "mean": float(np.abs(data.mean(axis=0)).max()),
+                "spread": float(data.std(axis=0).max()),
+            }
+
+
+def _certificate(task: Any, journal: Journal) -> None:
+    """Ranks of the teacher's Jacobian; the dimensions that the training targets span."""
+    targets = task.train.targets.astype(np.float64)
+    singular = np.linalg.svd(targets - targets.mean(axis=0), compute_uv=False)
+    journal["target_span"] = int(np.sum(singular > 1e-5 * singular[0])) if singular[0] > 0 else 0
+    if not callable(getattr(task, "teacher", None)) or not callable(getattr(task, "sample_inputs", None)):
+        return
+    try:
+        points = np.asarray(task.sample_inputs(POINTS, np.random.default_rng(3)), dtype=np.float64)
+        ranks = jacobian_ranks(task.teacher, points)
+    except Exception as error:
+        journal["teacher_failure"] = describe(error)
+        return
+    journal["jacobian_ranks"] = [int(rank) for rank in ranks]
+
+
+def _learn(task: Any, journal: Journal) -> None:
+    """Test errors, over the variance of the targets, of ridge, kernel ridge and nearest-neighbour regression."""
+    from sklearn.kernel_ridge import KernelRidge
+    from sklearn.linear_model import Ridge
+    from sklearn.neighbors import KNeighborsRegressor
+
+    x, y = (a[:FIT_ROWS].astype(np.float64) for a in (task.train.inputs, task.train.targets))
+    test_x, test_y = task.test.inputs.astype(np.float64), task.test.targets.astype(np.float64)
+    spread = float(np.sum((test_y - test_y.mean(axis=0)) ** 2))
+    if spread == 0.0:
+        return
+    gamma = 1.0 / max(x.shape[1] * float(x.var()), 1e-12)
+    learners: dict[str, list[Any]] = {
+        "ridge": [Ridge(alpha=penalty) for penalty in (1e-2, 10.0, 1e3)],
+        "kernel ridge": [KernelRidge(kernel="rbf", gamma=gamma * s, alpha=a) for s in (0.1, 0.5) for a in (1e-2, 1.0)],
+        "nearest neighbours": [KNeighborsRegressor(n_neighbors=min(k, len(x))) for k in (1, 10)],
+    }
+    journal["errors"] = {
+        name: min(float(np.sum((each.fit(x, y).predict(test_x) - test_y) ** 2)) / spread for each in group)
+        for name, group in learners.items()
+    }

@@ -1,0 +1,35 @@
+"""``check_plugin``: everything that an installed distribution registers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from suite.checks.baseline import check_baseline
+from suite.checks.report import CheckReport, Finding
+from suite.checks.task import check_task
+from suite.errors import UsageError
+from suite.registration import baselines, tasks
+
+
+def check_plugin(name: str, *, timeout: float = 60.0) -> Iterator[CheckReport]:
+    """Check a distribution: that its entry points load, then each of its tasks and baselines.
+
+    Args:
+        name: of the distribution, as in ``leakybench baselines``.
+        timeout: seconds for each process.
+
+    Raises:
+        UsageError: no installed distribution of that name registers anything.
+    """
+    mine = [(registry, [spec for spec in registry if spec.plugin == name]) for registry in (tasks, baselines)]
+    failures = [f"{registry.kind}s: {why}" for registry, _ in mine if (why := registry.failures.get(name))]
+    if not failures and not any(specs for _, specs in mine):
+        known = sorted({spec.plugin for registry in (tasks, baselines) for spec in registry if spec.plugin})
+        raise UsageError(f"no plugin {name!r} is installed; the plugins are: {', '.join(known)}")
+    count = sum(len(specs) for _, specs in mine)
+    result, why = ("fail", "; ".join(failures)) if failures else ("pass", f"{count} ids registered")
+    yield CheckReport(kind="plugin", id=name, findings=(Finding(name="entry points", result=result, why=why),))
+    for task_spec in mine[0][1]:
+        yield check_task(task_spec.id, timeout=timeout)
+    for baseline_spec in mine[1][1]:
+        yield check_baseline(baseline_spec.id, timeout=timeout)

@@ -1,0 +1,34 @@
+"""The small task that baselines are checked on where no other is named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from suite.registration import TaskSpec
+from suite.task import SyntheticTask, TargetFunction
+
+SPEC = TaskSpec(
+    id="check/Probe-v0",
+    entry_point="suite.checks.probe_task:Probe",
+    kwargs={"d": 6, "n_train": 120, "n_test": 60, "noise": 0.05},
+    true_rank=2,
+    summary="f(x) = B tanh(A x) through two dimensions",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(SyntheticTask):
+    """f(x) = B tanh(A x), A (2, d) and B (4, 2) with orthonormal rows and columns: learnt by anything in seconds."""
+
+    @property
+    def true_rank(self) -> int:
+        """2."""
+        return 2
+
+    def target_function(self, rng: np.random.Generator) -> TargetFunction:
+        """Draw A and B."""
+        inner, _ = np.linalg.qr(rng.standard_normal((self.d, 2)))
+        outer, _ = np.linalg.qr(rng.standard_normal((4, 2)))
+        return lambda x: np.tanh(x @ inner) @ outer.T

@@ -1,0 +1,234 @@
+"""``check_task``: what the observations of a task amount to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from suite.checks.launch import Observation, observe
+from suite.checks.report import CheckReport, Findings
+from suite.checks.watch import purity_problems
+from suite.errors import UsageError
+from suite.registration import TaskSpec, tasks
+from suite.seeding import check_seed
+from suite.task import Task
+
+CHECKS = (
+    "contract",
+    "determinism",
+    "leakage",
+    "purity",
+    "scale",
+    "certified rank",
+    "learnability",
+    "cost",
+)
+
+MAX_SECONDS = 10.0
+MAX_BYTES = 2**28
+WORTH_LEARNING = 0.98
+"""Test error that the best of the cheap learners must reach, where the mean predictor has 1."""
+FULL_SHARE = 0.25
+"""Share of the points at which the Jacobian must have the declared rank, so that it is no fluke."""
+
+
+def check_task(task: str | TaskSpec | Task, *, seed: int = 0, timeout: float = 120.0, **overrides: Any) -> CheckReport:
+    """Check a task in two processes of its own.
+
+    - ``contract``: it builds; halves are :class:`~suite.Split` of matching shapes; rank and seed are as declared.
+    - ``determinism``: the same seed gives the same data in another process with another hash seed and other global
+      generators; another seed gives others.
+    - ``leakage``: training data change neither with the number of test rows nor with their draws; no row is in both.
+    - ``purity``: no global state changes, nothing is printed.
+    - ``scale``: training inputs and targets of order 1, nothing constant.
+    - ``certified rank``: the Jacobian of ``task.teacher`` reaches the declared rank and never exceeds it.
+    - ``learnability``: a cheap learner beats the mean predictor.
+    - ``cost``: at most 10 s and 256 MB.
+
+    Args:
+        task: an id, a spec, or a task that :func:`suite.make` built (which is built anew, from its spec).
+        seed: of the task, unless a built one is given.
+        timeout: seconds for each process.
+        overrides: settings, as for :func:`suite.make`.
+
+    Raises:
+        UsageError: an unknown id, or an argument that is not a task.
+    """
+    spec, seed = _spec_of(task, check_seed(seed))
+    spec = spec.with_overrides(overrides)
+    findings = Findings()
+    request = {"kind": "task", "spec": spec.to_json(), "seed": seed}
+    first = observe({**request, "scramble": 11, "thorough": True}, timeout=timeout, hash_seed=1)
+    facts = first.facts
+    if "fingerprint" not in facts:
+        _broken(findings, first)
+        return CheckReport(kind="task", id=spec.id, findings=tuple(findings.found))
+    second = observe({**request, "scramble": 22, "thorough": False}, timeout=timeout, hash_seed=2)
+    _contract(findings, spec, seed, first)
+    _determinism(findings, facts, second)
+    _leakage(findings, facts)
+    findings.judge("purity", purity_problems(facts, "building it"), "global state and standard output are untouched")
+    _scale(findings, facts)
+    _rank(findings, facts)
+    _learnability(findings, facts, spec)
+    _cost(findings, facts)
+    return CheckReport(kind="task", id=spec.id, findings=tuple(findings.found))
+
+
+def _spec_of(task: object, seed: int) -> tuple[TaskSpec, int]:
+    if isinstance(task, str):
+        return tasks.spec(task), seed
+    if isinstance(task, TaskSpec):
+        return task, seed
+    spec = getattr(task, "spec", None)
+    if not isinstance(spec, TaskSpec):
+        raise UsageError(f"check_task takes an id, a spec or a task, got {type(task).__name__}")
+    return spec, check_seed(getattr(task, "seed", seed))
+
+
+def _broken(findings: Findings, seen: Observation) -> None:
+    """It did not even build: everything else is skipped."""
+    facts = seen.facts
+    if seen.timed_out:
+        findings.skip("it was never built", *CHECKS[:-1])
+        findings.judge("cost", [seen.failure], "")
+        return
+    problem = seen.failure
+    if facts.get("missing"):
+        problem = f"it has no {', '.join(facts['missing'])}"
+    elif isinstance(facts.get("splits"), list):
+        problem = f"train and test must be suite.Split, got {' and '.join(facts['splits'])}"
+    findings.judge("contract", [problem or "it cannot be built"], "")
+    findings.skip("it was never built", *CHECKS[1:])
+
+
+def _contract(findings: Findings, spec: TaskSpec, seed: int, first: Observation) -> None:
+    facts, problems = first.facts, []
+    (n, d_in), (_, d_out), (_, test_in), (_, test_out) = facts["shapes"]
+    if (d_in, d_out) != (test_in, test_out):
+        problems.append(f"training data map {d_in} -> {d_out}, test data {test_in} -> {test_out}")
+    if facts["spec_id"] != spec.id:
+        problems.append(f"its spec says {facts['spec_id']}")
+    if facts["seed"] != seed:
+        problems.append(f"made with seed {seed}, it says {facts['seed']}")
+    rank = facts["true_rank"]
+    if rank is not None and (isinstance(rank, bool | str) or rank < 1):
+        problems.append(f"true_rank must be a positive integer or None, got {rank}")
+    elif rank is not None and rank > min(d_in, d_out):
+        problems.append(f"true_rank {rank} exceeds the dimensions {d_in} -> {d_out}")
+    elif spec.true_rank is not None and rank != spec.true_rank and spec == _registered(spec):
+        problems.append(f"registered with true_rank {spec.true_rank}, built with {rank}")
+    if not facts["drawn_once"]:
+        problems.append("train and test are drawn anew at each access")
+    if first.failure:
+        problems.append(first.failure)
+    fine = f"{n} training rows, {d_in} -> {d_out}, true_rank {rank}"
+    findings.judge("contract", problems, fine, shapes=facts["shapes"])
+
+
+def _registered(spec: TaskSpec) -> TaskSpec | None:
+    return tasks.spec(spec.id) if spec.id in tasks else spec
+
+
+def _determinism(findings: Findings, facts: dict[str, Any], second: Observation) -> None:
+    problems, here = [], facts["fingerprint"]
+    if facts.get("again", here) != here:
+        problems.append("built twice in one process it gives different data")
+    elif "fingerprint" not in second.facts:
+        problems.append(f"in another process: {second.failure or 'it could not be built'}")
+    elif second.facts["fingerprint"] != here:
+        problems.append("another process gives different data for the same seed")
+    if facts.get("other_seed") == here:
+        problems.append("another seed gives the same data")
+    findings.judge("determinism", problems, "equal within and across processes, different at another seed")
+
+
+def _leakage(findings: Findings, facts: dict[str, Any]) -> None:
+    if "shared_rows" not in facts:
+        findings.skip("not reached", "leakage")
+        return
+    problems, here = [], facts["fingerprint"]
+    if facts["shared_rows"]:
+        problems.append(f"{facts['shared_rows']} test rows are training rows")
+    if facts.get("train_at_fewer_test_rows", here[:2]) != here[:2]:
+        problems.append("the training data change with the number of test rows (n_test)")
+    if (moved := facts.get("other_test_draws")) is not None and moved[:2] != here[:2]:
+        problems.append("the training data change with the draws of the test half")
+    looked = ["no shared rows"]
+    looked += ["independent of n_test"] if "train_at_fewer_test_rows" in facts else ["no setting n_test to vary"]
+    looked += ["independent of the test draws"] if "other_test_draws" in facts else ["no seeded test draws to vary"]
+    findings.judge("leakage", problems, ", ".join(looked), shared_rows=facts["shared_rows"])
+
+
+def _scale(findings: Findings, facts: dict[str, Any]) -> None:
+    if "test_targets" not in facts:
+        findings.skip("not reached", "scale")
+        return
+    problems = []
+    for name in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
+        found, words = facts[name], name.replace("train_", "training ").replace("_", " ")
+        if found["spread"] == 0.0:
+            problems.append(f"{words} are constant")
+        elif name.startswith("train") and not 0.1 <= found["rms"] <= 10.0:
+            problems.append(f"{words} have the root mean square {found['rms']:.3g}, which should be about 1")
+        elif name.startswith("train") and found["mean"] > 0.5 * found["rms"]:
+            problems.append(f"{words} are not centred: a column has the mean {found['mean']:.3g}")
+        elif found["largest"] > 1e3 * found["rms"]:
+            problems.append(f"{words} hold {found['largest']:.3g}, beside a root mean square of {found['rms']:.3g}")
+    sizes = {name: facts[name]["rms"] for name in ("train_inputs", "train_targets", "test_inputs", "test_targets")}
+    findings.judge("scale", problems, "inputs and targets are centred and of order 1", **sizes)
+
+
+def _rank(findings: Findings, facts: dict[str, Any]) -> None:
+    declared, name = facts["true_rank"], "certified rank"
+    if declared is None:
+        findings.skip("it declares no rank (true_rank is None)", name)
+        return
+    if "target_span" not in facts:
+        findings.skip("not reached", name)
+        return
+    problems = []
+    if facts["target_span"] < declared:
+        span = facts["target_span"]
+        problems.append(f"declared {declared}, but the targets span {span} dimensions, so the rank is at most {span}")
+    ranks = facts.get("jacobian_ranks")
+    if "teacher_failure" in facts:
+        problems.append(f"the teacher cannot be differentiated: {facts['teacher_failure']}")
+    elif ranks is None and not problems:
+        findings.skip("it has no teacher and sample_inputs, so the declared rank cannot be certified", name)
+        return
+    elif ranks is not None:
+        share = sum(rank == declared for rank in ranks) / len(ranks)
+        if max(ranks) > declared:
+            problems.append(
+                f"declared {declared}, but the teacher's Jacobian has rank {max(ranks)}: it is at least that"
+            )
+        elif max(ranks) < declared:
+            problems.append(f"declared {declared}, but the teacher's Jacobian never exceeds rank {max(ranks)}")
+        elif share < FULL_SHARE:
+            problems.append(f"declared {declared}, which the Jacobian reaches at only {share:.0%} of the points")
+    fine = (
+        f"the teacher's Jacobian has rank {declared} at {sum(r == declared for r in ranks or [])} of {len(ranks or [])}"
+    )
+    findings.judge(name, problems, f"{fine} points, and nowhere more")
+
+
+def _learnability(findings: Findings, facts: dict[str, Any], spec: TaskSpec) -> None:
+    errors = facts.get("errors")
+    if not errors:
+        findings.skip("not reached", "learnability")
+        return
+    best = min(errors, key=lambda name: errors[name])
+    problems = []
+    if not errors[best] < WORTH_LEARNING:
+        problems.append(
+            f"the best of ridge, kernel ridge and neighbours has test error {errors[best]:.2f}, the mean has 1"
+        )
+    findings.judge("learnability", problems, f"{best} reaches test error {errors[best]:.3g}, the mean has 1", **errors)
+
+
+def _cost(findings: Findings, facts: dict[str, Any]) -> None:
+    seconds, size = facts["seconds"], facts["bytes"]
+    problems = [f"it takes {seconds:.1f} s to build, more than {MAX_SECONDS:g} s"] if seconds > MAX_SECONDS else []
+    if size > MAX_BYTES:
+        problems.append(f"its data take {size / 2**20:.0f} MB, more than {MAX_BYTES / 2**20:.0f} MB")
+    findings.judge("cost", problems, f"{seconds:.2g} s, {size / 2**20:.2g} MB", seconds=seconds, bytes=size)
