@@ -17,6 +17,7 @@ from suite.errors import LeakybenchError, UsageError
 from suite.record import RunSpec
 from suite.registration import BaselineSpec, Spec, TaskSpec, baselines, build, tasks
 from suite.seeding import MAX_SEED, check_seed
+from suite.task import SyntheticTask
 
 STEP_RULES = ("uniform", "irregular", "adaptive")
 MAX_RUNS = 200_000
@@ -81,6 +82,7 @@ class Grid:
         ]
         if (count := len(task_variants) * len(baseline_variants) * len(self.seeds)) > MAX_RUNS:
             raise UsageError(f"the plan has {count} runs; at most {MAX_RUNS} at a time")
+        self._check_dimensions(task_variants, baseline_variants)
         jobs = {}
         for (task, task_overrides), (baseline, overrides) in itertools.product(task_variants, baseline_variants):
             source = provenance.source_of(task, baseline)
@@ -97,6 +99,24 @@ class Grid:
                 jobs[run.run_id] = Job(run=run, task_spec=task, baseline_spec=baseline)
         return list(jobs.values())
 
+    def _check_dimensions(self, task_variants: Sequence[Variant], baseline_variants: Sequence[Variant]) -> None:
+        """Ask each baseline that can tell whether each task's data fit it, before anything is computed."""
+        checks = []
+        for baseline, overrides in baseline_variants:
+            built = build(baseline, overrides)
+            if callable(check := getattr(built, "check_dimensions", None)):
+                checks.append((baseline, check))
+        for task, overrides in task_variants if checks else ():
+            built = build(task, overrides, seed=self.seeds[0])
+            if not isinstance(built, SyntheticTask):
+                continue  # drawing the data of somebody's task may cost anything: its runs will say
+            inputs, targets = built.train.inputs.shape[1], built.train.targets.shape[1]
+            for baseline, check in checks:
+                try:
+                    check(inputs, targets)
+                except UsageError as error:
+                    raise UsageError(f"{baseline.id} on {task.id}: {error}") from None
+
     def _overrides(self, spec: BaselineSpec) -> Iterator[dict[str, Any]]:
         given = list(_crossed(self.baseline_settings, spec.id))
         if not spec.steps or any("steps" in overrides for overrides in given):
@@ -105,6 +125,10 @@ class Grid:
         # the rule is always spelled out, so that a table says which one a row used
         for rule, overrides in itertools.product(dict.fromkeys(self.steps), given):
             yield {**overrides, "steps": rule}
+
+
+Variant = tuple[Any, dict[str, Any]]
+"""A spec and the overrides of one variant."""
 
 
 def _crossed(settings: Sequence[Setting], id: str) -> Iterator[dict[str, Any]]:

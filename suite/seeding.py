@@ -1,8 +1,8 @@
 """Random generators derived from axes, so that no draw depends on order, worker or engine.
 
 A generator is a function of ``(name, seed, role)`` alone, where ``name`` is the id of the task or of the
-baseline and ``role`` says what is drawn (``"teacher"``, ``"train"``, ``"init"``). Nothing here, and nothing that uses it,
-touches the global generators of numpy or torch.
+baseline and ``role`` says what is drawn (``"teacher"``, ``"train"``, ``"init"``). Nothing here, and nothing that
+uses it, touches the global generators of numpy or torch.
 """
 
 from __future__ import annotations

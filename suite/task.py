@@ -128,7 +128,11 @@ class SyntheticTask:
         self.require_int("d", 1)
         self.require_int("n_train", 2)
         self.require_int("n_test", 2)
-        if isinstance(self.noise, bool) or not isinstance(self.noise, int | float) or not 0.0 <= self.noise <= MAX_NOISE:
+        if (
+            isinstance(self.noise, bool)
+            or not isinstance(self.noise, int | float)
+            or not 0.0 <= self.noise <= MAX_NOISE
+        ):
             raise UsageError(f"noise must be a number from 0 to {MAX_NOISE:g}, got {self.noise!r}")
 
     def require_int(self, name: str, low: int, high: int | None = None, why: str = "") -> None:

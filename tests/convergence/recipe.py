@@ -107,9 +107,18 @@ def main() -> int:
             record = store.read(run.run_id)
             training = record.training
             rows.append(
-                [effective_depth, depth, seed, record.status, record.bottleneck_rank, record.test_error]
-                + [training["objective"], training["criticality_residual"], training["evaluations"]]
-                + [gains.get(key)]
+                [
+                    effective_depth,
+                    depth,
+                    seed,
+                    record.status,
+                    record.bottleneck_rank,
+                    record.test_error,
+                    training["objective"],
+                    training["criticality_residual"],
+                    training["evaluations"],
+                    gains.get(key),
+                ]
             )
             print(*rows[-1], file=sys.stderr, flush=True)
     rows.sort()

@@ -37,8 +37,9 @@ def fit(id, overrides, seed=0, **task):
 
 @pytest.mark.parametrize(("id", "overrides"), CASES)
 def test_contract(id, overrides):
-    before = torch.random.get_rng_state(), np.random.get_state()[1].copy(), torch.get_float32_matmul_precision()  #
-    noqa: NPY002 model, data = fit(id, overrides)
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = torch.random.get_rng_state(), torch.get_float32_matmul_precision()
+    model, data = fit(id, overrides)
     predicted = model.predict(data.test.inputs)
     assert predicted.shape == data.test.targets.shape
     assert np.isfinite(predicted).all()
@@ -46,8 +47,8 @@ def test_contract(id, overrides):
     np.testing.assert_array_equal(again.predict(data.test.inputs), predicted)
     # the caller's global state is as it was
     assert torch.equal(torch.random.get_rng_state(), before[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
-    assert torch.get_float32_matmul_precision() == before[2]
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert torch.get_float32_matmul_precision() == before[1]
     # a prediction depends on its own row only: float32 products of another batch size round differently
     one = model.predict(data.test.inputs[:1])
     np.testing.assert_allclose(one, predicted[:1], rtol=1e-3, atol=1e-4)

@@ -202,8 +202,7 @@ def target() -> None:
         }
         ended = {name: min(value for _, value in points) / best for name, points in curves.items()}
         total = {name: points[-1][0] for name, points in curves.items()}
-        for name in curves:
-            rows.append([effective_depth, name, reached[name], total[name], ended[name]])
+        rows += [[effective_depth, name, reached[name], total[name], ended[name]] for name in curves]
     show(
         "time to within 1% of the best known objective, LowRank-k3-v0, seed 0, one thread",
         rows,
