@@ -1,0 +1,109 @@
+"""Are adaptive steps worth their price: against uniform ones at equal depth, and at equal cost; not in the paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from suite.figures import studies
+from suite.figures.figure import DEPTH, Figure
+from suite.figures.step_rules import ERROR, collect
+from suite.figures.style import BLACK, BLUE, GREEN, RULES, VERMILION, legend_below, panels, series
+from suite.figures.summary import COLUMNS, paired_differences, seeds_text
+from suite.stats import paired
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+COSTS = {"fit time": "fit_time [s]", "layer evaluations": "cost [layer evaluations]"}
+EQUAL_DEPTH = "adaptive - uniform"
+
+
+def at_equal_cost(data: pd.DataFrame, cost: str) -> pd.DataFrame:
+    """Adaptive at each depth minus uniform at the same cost, paired by seed.
+
+    The cost of a rule at a depth is the median over its seeds, so that one slow run moves nothing. The error of uniform
+    steps at that cost is interpolated between its depths, linearly in the logarithm of the cost, for each seed. A
+    depth whose cost lies outside those of uniform steps is left out.
+    """
+    costs = data.groupby(["steps", DEPTH])[cost].median()
+    errors = data.pivot_table(index="seed", columns=["steps", DEPTH], values=ERROR)
+    rows: list[list[object]] = []
+    if not {"uniform", "adaptive"} <= set(data["steps"]):
+        return pd.DataFrame(rows, columns=[DEPTH, *COLUMNS])
+    known = costs["uniform"].dropna().sort_values()
+    for depth, price in costs["adaptive"].dropna().items():
+        if not known.iloc[0] <= price <= known.iloc[-1]:
+            continue
+        differences = []
+        for _, row in errors.iterrows():
+            line = row["uniform"].reindex(known.index).to_numpy(dtype=float)
+            there = np.interp(np.log(price), np.log(known.to_numpy(dtype=float)), line)
+            differences.append(float(row["adaptive"][depth]) - there)
+        usable = np.array([value for value in differences if np.isfinite(value)])
+        if len(usable):
+            found = paired([usable])
+            rows.append([depth, _name(cost), found.effect, found.low, found.high, len(usable)])
+    return pd.DataFrame(rows, columns=[DEPTH, *COLUMNS])
+
+
+def _name(cost: str) -> str:
+    return f"{EQUAL_DEPTH} at equal {cost}"
+
+
+def differences(data: pd.DataFrame) -> pd.DataFrame:
+    """Paired differences at equal depth, at equal fit time and at equal layer evaluations."""
+    equal = paired_differences(data, ERROR, first="adaptive", second="uniform", rule="steps", by=[DEPTH])
+    tables = [equal, *(at_equal_cost(data, cost) for cost in COSTS.values())]
+    return pd.concat([table for table in tables if len(table)] or [equal], ignore_index=True)
+
+
+def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
+    """Left error against cost, right the differences."""
+    canvas, (left, right) = panels(2, height=1.45)
+    cost = COSTS["layer evaluations"]
+    means = summary.pivot_table(index=["steps", DEPTH], columns="quantity", values="mean [of quantity]")
+    for rule in ("uniform", "adaptive"):
+        if rule not in means.index:
+            continue
+        rows = summary[(summary["steps"] == rule) & (summary["quantity"] == ERROR)]
+        prices = data[data["steps"] == rule].groupby(DEPTH)[cost].median()
+        placed = rows.assign(price=rows[DEPTH].map(prices) / 1000.0)
+        series(left, placed, ERROR, "price", style=RULES[rule], label=rule)
+        for _, row in placed.iterrows():
+            place = (row["price"], row["mean [of quantity]"])
+            up = 7 if rule == "uniform" else -13
+            left.annotate(f"{row[DEPTH]:g}", place, xytext=(4, up), textcoords="offset points", fontsize=7)
+    left.set_xlabel("cost (1000 layer evaluations); numbers: layers")
+    left.set_ylabel("test error (share of the variance)")
+    for quantity, label, style, shift in (
+        (EQUAL_DEPTH, "equal depth", (BLUE, "o", "-"), -0.25),
+        (_name(COSTS["fit time"]), "equal fit time", (VERMILION, "s", "--"), 0.0),
+        (_name(COSTS["layer evaluations"]), "equal layer evaluations", (GREEN, "^", "-."), 0.25),
+    ):
+        series(right, summary, quantity, DEPTH, style=style, label=label, shift=shift)
+    right.axhline(0.0, color=BLACK, linewidth=0.9)
+    right.set_xticks(sorted(int(depth) for depth in data.loc[data["steps"] == "adaptive", DEPTH].unique()))
+    right.set_xlabel("layers $L$ of the adaptive network")
+    right.set_ylabel("adaptive - uniform, same seed")
+    for axes in (left, right):
+        legend_below(axes)
+    canvas.suptitle(
+        rf"$\tilde L = {studies.STEPS_DEPTH}$, {seeds_text(summary)}; right, below 0: adaptive is better", fontsize=8
+    )
+    return canvas
+
+
+FIGURE = Figure(
+    name="adaptive",
+    caption="NestedRank-6-3-v0, Lt = 3, preset standard. Uniform steps at equal cost are interpolated between their "
+    "depths; a layer evaluation is one layer of one evaluation of the objective and its gradient.",
+    grids=studies.cost_study,
+    collect=collect,
+    draw=draw,
+    by=("steps", DEPTH),
+    values=(ERROR, *COSTS.values()),
+    extra=differences,
+)

@@ -1,0 +1,77 @@
+"""Figure 1a: ``-2H/Lt`` rises to the bottleneck rank, the smallest cost of identity falls to it [JK24 figure 1a]."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from suite.figures import studies
+from suite.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
+from suite.figures.style import BLACK, BLUE, GREEN, ORANGE, VERMILION, depth_axis, legend_below, panels, series
+from suite.figures.summary import seeds_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+MEASURES = {
+    "minus_2H_over_Lt [rank]": "hamiltonian_rank",
+    "stable_minus_2H_over_Lt_g0_1e-2 [rank]": "stable_hamiltonian_rank_1e-2",
+    "stable_minus_2H_over_Lt_g0_1e-3 [rank]": "stable_hamiltonian_rank_1e-3",
+    "stable_minus_2H_over_Lt_g0_1e-4 [rank]": "stable_hamiltonian_rank_1e-4",
+    "coi_min_g0_1e-2 [rank]": "coi_min_1e-2",
+    "coi_min_g0_1e-3 [rank]": "coi_min_1e-3",
+    "coi_min_g0_1e-4 [rank]": "coi_min_1e-4",
+    "cv_of_H_inside [share of mean]": "hamiltonian_cv",
+    "criticality [share of |W|]": "criticality",
+}
+"""Columns of the data, and the names of the record's measures."""
+
+SHOWN = (
+    ("minus_2H_over_Lt [rank]", r"$-2H/\tilde L$, from the momenta", (BLUE, "o", "-")),
+    ("stable_minus_2H_over_Lt_g0_1e-3 [rank]", r"the same, stabilised, $g_0 = 10^{-3}$", (GREEN, "^", "--")),
+    ("coi_min_g0_1e-3 [rank]", r"smallest COI, $g_0 = 10^{-3}$", (VERMILION, "s", "-")),
+    ("coi_min_g0_1e-2 [rank]", r"smallest COI, $g_0 = 10^{-2}$", (ORANGE, "D", "-.")),
+)
+
+
+def collect(runs: Runs) -> pd.DataFrame:
+    """One row a run: medians of -2H/Lt over p in 0.35-0.75, and the smallest COI along the whole path."""
+    rows = [
+        {
+            **run.keys,
+            EFFECTIVE_DEPTH: run.setting("effective_depth"),
+            DEPTH: run.setting("depth"),
+            **{column: run.measure(name) for column, name in MEASURES.items()},
+            "test_error [variance of the targets]": run.record.test_error,
+            "bottleneck_rank [rank]": run.record.bottleneck_rank,
+        }
+        for run in runs
+    ]
+    return pd.DataFrame(rows)
+
+
+def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
+    """One panel; the true rank as a line."""
+    canvas, (axes,) = panels(1, width=1.4, height=1.45)
+    for quantity, label, style in SHOWN:
+        series(axes, summary, quantity, EFFECTIVE_DEPTH, label=label, style=style)
+    axes.axhline(studies.RANK, color=BLACK, linewidth=0.9, linestyle=":", label=rf"true rank $k^* = {studies.RANK}$")
+    axes.set_ylim(0, None)
+    depth_axis(axes, summary[EFFECTIVE_DEPTH], r"effective depth $\tilde L$")
+    axes.set_ylabel("rank")
+    axes.set_title(seeds_text(summary[summary["quantity"] == SHOWN[0][0]]), fontsize=8)
+    legend_below(axes)
+    return canvas
+
+
+FIGURE = Figure(
+    name="1a",
+    caption="LowRank-k3-v0, Leaky ResNets of max(20, 2 Lt) layers, preset converged. -2H/Lt is the median over p in "
+    "0.35-0.75, the COI the smallest along the path.",
+    grids=studies.depth_study,
+    collect=collect,
+    draw=draw,
+    by=(EFFECTIVE_DEPTH, DEPTH),
+    values=(*MEASURES, "test_error [variance of the targets]", "bottleneck_rank [rank]"),
+)

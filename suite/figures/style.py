@@ -1,0 +1,128 @@
+"""How figures look: colours that a colour-blind reader can tell [Okabe and Ito 2008], never colour alone."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from suite.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
+
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#888888",
+)  # fmt: skip
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+RULES = {"uniform": (BLUE, "o", "-"), "irregular": (GREEN, "^", "--"), "adaptive": (VERMILION, "s", "-.")}
+
+SETTINGS: dict[Any, Any] = {
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.fontsize": 8.0,
+    "legend.frameon": False,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4.5,
+    "errorbar.capsize": 2.0,
+    "svg.hashsalt": "leakybench",  # equal data give equal files
+}
+FORMATS = ("svg", "png")
+PANEL = (3.7, 2.9)
+"""Width and height of one panel, inches."""
+
+
+def require_matplotlib() -> None:
+    """Raise :class:`UsageError` with what to install where matplotlib is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UsageError("figures need matplotlib: pip install 'leakybench[figures]'") from None
+
+
+def panels(count: int, *, width: float = 1.0, height: float = 1.0, **settings: Any) -> tuple[Canvas, list[Axes]]:
+    """A figure with ``count`` axes side by side; ``width`` and ``height`` scale a panel, ``settings`` are of
+    ``subplots``."""
+    from matplotlib.figure import Figure as Canvas
+
+    canvas = Canvas(figsize=(PANEL[0] * width * count, PANEL[1] * height), layout="constrained")
+    axes = np.atleast_1d(canvas.subplots(1, count, **settings))
+    return canvas, list(axes)
+
+
+def series(
+    axes: Axes,
+    summary: pd.DataFrame,
+    quantity: str,
+    x: str,
+    *,
+    number: int = 0,
+    label: str = "",
+    style: tuple[Any, Any, Any] | None = None,
+    shift: float = 0.0,
+    band: bool = False,
+) -> None:
+    """One line of a summary with its intervals, as bars or as a band.
+
+    Args:
+        axes: to draw on.
+        summary: from ``suite.figures.summary``.
+        quantity: which rows.
+        x: column of the abscissa.
+        number: chooses colour, marker and line; ``style`` names them instead.
+        label: in the legend.
+        shift: added to x, so that bars of two lines do not hide each other.
+        band: shade the interval instead of drawing bars; for lines of many points.
+    """
+    rows = summary[summary["quantity"] == quantity].sort_values(x)
+    if rows.empty:
+        return
+    colour, marker, line = style or (COLOURS[number % 6], MARKERS[number % 6], LINES[number % 6])
+    place = rows[x].to_numpy(dtype=float) + shift
+    mean, low, high = (rows[f"{name} [of quantity]"].to_numpy(dtype=float) for name in ("mean", "low", "high"))
+    if band:
+        axes.plot(place, mean, color=colour, linestyle=line, label=label or None)
+        axes.fill_between(place, low, high, color=colour, alpha=0.18, linewidth=0)
+        return
+    # one run has no interval: no bar instead of an infinite one
+    below, above = (np.nan_to_num(np.abs(end - mean)) for end in (low, high))
+    axes.errorbar(place, mean, yerr=[below, above], color=colour, marker=marker, linestyle=line, label=label or None)
+
+
+def depth_axis(axes: Axes, values: Iterable[float], label: str) -> None:
+    """A logarithmic x axis with a tick at each of ``values``, which are numbers of layers or effective depths."""
+    axes.set_xscale("log")
+    ticks = sorted({float(value) for value in values})
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel(label)
+
+
+def legend_below(axes: Axes, columns: int = 2) -> None:
+    """A legend under the axes, where it hides no data."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, columnspacing=1.2)
+
+
+def common_legend(canvas: Canvas, axes: Axes, columns: int = 3) -> None:
+    """One legend under all panels, of the lines of one of them."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        canvas.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.5)
+
+
+def encode(canvas: Canvas, kind: str) -> bytes:
+    """The figure as an SVG or PNG file, without a date."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None, "Creator": "leakybench"} if kind == "svg" else {"Software": "leakybench"}
+    canvas.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+    return buffer.getvalue()

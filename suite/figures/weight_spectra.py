@@ -1,0 +1,86 @@
+"""Figure 2b: weight spectra where the step-sizes adapt [JK24 figure 2b], beside uniform ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from suite.figures import studies
+from suite.figures.figure import POSITION, Figure, Runs
+from suite.figures.spectra import VALUE, draw_spectrum, spectrum_rows
+from suite.figures.style import panels
+from suite.figures.summary import seeds_text
+from suite.grid import Grid
+from suite.scores import steps_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+SHOWN_RULES = ("adaptive", "uniform")
+STEP_SIZE = "step_size_times_L [1]"
+
+
+def grids(seeds: Sequence[int]) -> list[Grid]:
+    """The deepest runs of the step study under both rules."""
+    uniform, _, adaptive = studies.steps_study(seeds, [studies.SPECTRA_LAYERS])
+    return [adaptive, uniform]
+
+
+def collect(runs: Runs) -> pd.DataFrame:
+    """One row a run, layer and singular value of W_l/Lt; ``kind`` is the step rule. p: the middle of the layer's
+    step."""
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        if not run.ok or "weight_spectra" not in run.arrays:
+            continue
+        p, steps = run.arrays["positions"], run.arrays["step_sizes"]
+        rule = steps_of(run.record.run.baseline, run.record.run.baseline_overrides)
+        spectra = run.arrays["weight_spectra"] / run.setting("effective_depth")
+        found = spectrum_rows(run, rule, spectra, 0.5 * (p[1:] + p[:-1]))
+        rows += [{**row, STEP_SIZE: float(steps[row["layer"]] * len(steps))} for row in found]
+    return pd.DataFrame(rows)
+
+
+def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
+    """Three panels: spectra under both rules with a tick at each layer, and the step-sizes that adapted."""
+    from suite.figures.style import BLACK, RULES, series
+
+    canvas, axes = panels(3, height=1.1, width=0.9)
+    axes[1].sharey(axes[0])
+    for panel, rule in zip(axes, SHOWN_RULES, strict=False):
+        rows = summary[summary["kind"] == rule]
+        draw_spectrum(panel, rows[rows["quantity"] == VALUE], f"{rule} steps")
+        places = np.sort(rows[POSITION].unique())
+        panel.plot(places, np.full(len(places), 0.02), "|", color=BLACK, transform=panel.get_xaxis_transform())
+        steps = rows[rows["index"] == 1]
+        series(axes[2], steps, STEP_SIZE, POSITION, style=(RULES[rule][0], "", RULES[rule][2]), label=rule, band=True)
+    axes[0].set_ylabel(r"singular value of $W_p / \tilde L$")
+    axes[0].legend(title="number of the value", loc="center right")
+    axes[2].set_xlim(0, 1)
+    axes[2].set_ylim(0, None)
+    axes[2].set_xlabel("place on the depth axis $p$")
+    axes[2].set_ylabel(r"step-size $\rho_l L$")
+    axes[2].set_title("step-sizes", fontsize=9)
+    axes[2].legend()
+    canvas.suptitle(
+        rf"$\tilde L = {studies.STEPS_DEPTH}$, $L = {studies.SPECTRA_LAYERS}$, {seeds_text(summary)}; "
+        "ticks at the bottom: layers",
+        fontsize=8,
+    )
+    return canvas
+
+
+FIGURE = Figure(
+    name="2b",
+    caption="NestedRank-6-3-v0, Lt = 3, L = 18, preset standard: geometric means over seeds, at the mean place of each "
+    "layer. The bias is left out.",
+    grids=grids,
+    collect=collect,
+    draw=draw,
+    by=("kind", "layer", "index"),
+    along=POSITION,
+    values=(VALUE, STEP_SIZE),
+)
