@@ -70,8 +70,8 @@ class KroneckerPreconditioner:
             blocks.append((identity, final @ final.mT / samples))
         self._blocks = []
         for (output, inputs), rho in zip(blocks, objective.layer_steps, strict=True):
-            out_values, out_vectors = torch.linalg.eigh(output)
-            in_values, in_vectors = torch.linalg.eigh(inputs)
+            out_values, out_vectors = eigenbasis(output)
+            in_values, in_vectors = eigenbasis(inputs)
             curvature = (2.0 / outputs) * out_values.clamp_min(0)[..., :, None] * in_values.clamp_min(0)[..., None, :]
             decay = (objective.strength * (1.0 + damping) * rho).to(curvature)
             decay = decay[:, None, None] if curvature.ndim == 4 else decay
@@ -86,3 +86,17 @@ class KroneckerPreconditioner:
             rotated = (left.mT @ part @ right).div_(curvature)
             out.copy_(left @ rotated @ right.mT)
         return result
+
+
+def eigenbasis(factor: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors of positive semi-definite matrices (..., w, w), in their own precision.
+
+    Computed in float64 on matrices scaled to unit trace: those of deep layers may be so small, or so degenerate,
+    that the float32 routine does not converge. A matrix that is not finite counts as zero; the line search rejects
+    what follows.
+    """
+    scale = factor.diagonal(dim1=-2, dim2=-1).sum(-1).double()[..., None, None]
+    usable = torch.isfinite(scale) & (scale > 0)
+    scaled = torch.where(usable, factor.double() / torch.where(usable, scale, 1.0), 0.0).nan_to_num(0.0, 0.0, 0.0)
+    values, vectors = torch.linalg.eigh(scaled)
+    return (values * torch.where(usable, scale, 0.0)[..., 0]).to(factor.dtype), vectors.to(factor.dtype)

@@ -101,13 +101,21 @@ def sgd(
 
 
 def adapt(objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps) -> bool:
-    """One update of the step-sizes of a single run from where its network stands; returns whether they changed."""
+    """One update of the step-sizes of a single run from where its network stands; returns whether they changed.
+
+    With a skip connection V stays, being the velocity field that the steps integrate. Without one the steps only
+    weigh the layers, whose product is the function: b_l V_l stays.
+    """
     if adaptive.frozen_at is not None:
         return False
     moved, sizes = objective.movement(parameters)
     changed = adaptive.update(moved[:, 0].cpu().numpy(), sizes[:, 0].cpu().numpy(), objective.evaluations)
     if changed:
-        objective.set_coefficients(objective.coefficients.with_steps(adaptive.step_sizes))
+        before = objective.coefficients
+        objective.set_coefficients(before.with_steps(adaptive.step_sizes))
+        if before.skipless:
+            ratio = parameters.new_tensor(before.branch) / parameters.new_tensor(objective.coefficients.branch)
+            objective.views(parameters)[0].mul_(ratio[:, None, None])
     return changed
 
 

@@ -67,8 +67,12 @@ class Coefficients:
 
     def with_steps(self, step_sizes: Sequence[float] | np.ndarray) -> Coefficients:
         """The same family at other step-sizes."""
-        skipless = all(skip == 0.0 for skip in self.skip)
-        return Coefficients.of(step_sizes, None if skipless else self.effective_depth)
+        return Coefficients.of(step_sizes, None if self.skipless else self.effective_depth)
+
+    @property
+    def skipless(self) -> bool:
+        """Whether this is a fully-connected network."""
+        return all(skip == 0.0 for skip in self.skip)
 
 
 def layers(stacked: Tensor) -> list[Tensor]:

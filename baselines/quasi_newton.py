@@ -120,9 +120,7 @@ def polish(
         parameters: where to start; where it ended afterwards.
         settings: length, memory, tolerance.
         probes: a generator of the preconditioner's probes for each run.
-        adapt: called before each refresh but the first; returns whether it changed the objective's step-sizes. The
-            history
-            stays: a small move of the steps changes the curvature little.
+        adapt: called before each refresh but the first; returns whether it changed the objective's step-sizes.
         progress: called every 10 iterations with (iteration, objective (R,), residual (R,)).
     """
     runs = parameters.shape[0]
@@ -154,6 +152,7 @@ def polish(
                 break
         if settings.refresh and iteration % settings.refresh == 0:
             if adapt is not None and iteration > 0 and adapt():
+                history.pairs.clear()  # of another objective
                 objective.gradient(parameters, gradient)
                 value = torch.where(active, objective.cost() + objective.penalty(parameters), value)
                 stale = False

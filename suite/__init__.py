@@ -35,6 +35,8 @@ from suite.task import Split, SyntheticTask, Task
 
 if TYPE_CHECKING:
     from suite import measures
+    from suite.checks import check_baseline, check_plugin, check_task
+    from suite.modules import wrap_module
 
 __all__ = [
     "PRESETS",
@@ -56,6 +58,9 @@ __all__ = [
     "TaskSpec",
     "UnknownIdError",
     "UsageError",
+    "check_baseline",
+    "check_plugin",
+    "check_task",
     "evaluate",
     "make",
     "make_baseline",
@@ -64,10 +69,21 @@ __all__ = [
     "register",
     "register_baseline",
     "spec",
+    "wrap_module",
 ]
+
+_LATE = {
+    "check_baseline": "suite.checks",
+    "check_plugin": "suite.checks",
+    "check_task": "suite.checks",
+    "wrap_module": "suite.modules",
+}
+"""Names that are seldom needed, and where they are: imported when asked for."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "measures":  # imports scipy, so only when asked for
         return importlib.import_module("suite.measures")
+    if name in _LATE:
+        return getattr(importlib.import_module(_LATE[name]), name)
     raise AttributeError(f"module 'suite' has no attribute {name!r}")

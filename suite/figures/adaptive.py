@@ -76,6 +76,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
             place = (row["price"], row["mean [of quantity]"])
             up = 7 if rule == "uniform" else -13
             left.annotate(f"{row[DEPTH]:g}", place, xytext=(4, up), textcoords="offset points", fontsize=7)
+    left.set_ylim(0, None)
     left.set_xlabel("cost (1000 layer evaluations); numbers: layers")
     left.set_ylabel("test error (share of the variance)")
     for quantity, label, style, shift in (

@@ -54,7 +54,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
         panel.set_ylabel(unit)
         panel.set_ylim(0, None)
         depth_axis(panel, summary[EFFECTIVE_DEPTH], r"effective depth $\tilde L$")
-    common_legend(canvas, axes[0], columns=4)
+    common_legend(canvas, axes[:1], columns=4)
     canvas.suptitle(seeds_text(summary), fontsize=8)
     return canvas
 

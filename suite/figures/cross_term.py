@@ -59,7 +59,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
         panel.set_title(TITLES[part], fontsize=9)
         depth_axis(panel, summary[EFFECTIVE_DEPTH], r"effective depth $\tilde L$")
     axes[0].set_ylabel("share of the Lagrangian")
-    common_legend(canvas, axes[0])
+    common_legend(canvas, axes)
     canvas.suptitle(rf"$g_0 = 10^{{{int(SHOWN_G0[2:])}}}$, {seeds_text(rows)}", fontsize=8)
     return canvas
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from suite.figures import studies
 from suite.figures.figure import POSITION, Figure, Runs, Stored
-from suite.figures.style import BLUE, GREY, ORANGE, panels, series
+from suite.figures.style import BLUE, GREY, ORANGE, common_legend, panels, series
 from suite.figures.summary import seeds_text
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     for panel, (kind, (_, title)) in zip(axes, KINDS.items(), strict=True):
         draw_spectrum(panel, summary[summary["kind"] == kind], title)
         panel.set_ylabel("singular value" + (" / largest of the input" if kind == "representation" else ""))
-    axes[0].legend(title="number of the value", loc="lower left")
+    common_legend(canvas, axes, title="number of the singular value")
     canvas.suptitle(rf"$\tilde L = {studies.PROFILE_DEPTH}$, {seeds_text(summary)}", fontsize=8)
     return canvas
 

@@ -56,12 +56,13 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
         label = f"{rule} - uniform"
         series(right, summary, label, DEPTH, style=RULES[rule], shift=shift)
     right.axhline(0.0, color=BLACK, linewidth=0.9)
+    left.set_ylim(0, None)
     left.set_ylabel("test error (share of the variance)")
     right.set_ylabel("minus that of uniform steps, same seed")
     for axes in (left, right):
         axes.set_xticks(sorted(int(depth) for depth in data[DEPTH].unique()))
         axes.set_xlabel("number of layers $L$")
-    common_legend(canvas, left)
+    common_legend(canvas, [left])
     canvas.suptitle(rf"$\tilde L = {studies.STEPS_DEPTH}$, {seeds_text(summary)}; below 0: better", fontsize=8)
     return canvas
 

@@ -113,11 +113,15 @@ def legend_below(axes: Axes, columns: int = 2) -> None:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, columnspacing=1.2)
 
 
-def common_legend(canvas: Canvas, axes: Axes, columns: int = 3) -> None:
-    """One legend under all panels, of the lines of one of them."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        canvas.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.5)
+def common_legend(canvas: Canvas, axes: Iterable[Axes], *, columns: int = 3, title: str = "") -> None:
+    """One legend under all panels, of the lines of these, a label once."""
+    named: dict[str, Any] = {}
+    for panel in axes:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    if named:
+        place = {"loc": "outside lower center", "ncols": columns, "columnspacing": 1.5}
+        canvas.legend(list(named.values()), list(named), title=title or None, **place)
 
 
 def encode(canvas: Canvas, kind: str) -> bytes:

@@ -66,7 +66,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
         depth_axis(panel, summary[EFFECTIVE_DEPTH], r"effective depth $\tilde L$")
     held = data[(data["g0"] == SHOWN_G0) & data[HOLDS].notna()].groupby("part")[HOLDS]
     counts = ", ".join(f"{part}: {int(values.sum())} of {len(values)} runs" for part, values in held)
-    common_legend(canvas, axes[0])
+    common_legend(canvas, axes)
     canvas.suptitle(
         rf"$g_0 = 10^{{{int(SHOWN_G0[2:])}}}$, {seeds_text(rows)}; first inequality holds, {counts}", fontsize=8
     )

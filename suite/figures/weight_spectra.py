@@ -11,7 +11,7 @@ import pandas as pd
 from suite.figures import studies
 from suite.figures.figure import POSITION, Figure, Runs
 from suite.figures.spectra import VALUE, draw_spectrum, spectrum_rows
-from suite.figures.style import panels
+from suite.figures.style import BLACK, RULES, common_legend, panels, series
 from suite.figures.summary import seeds_text
 from suite.grid import Grid
 from suite.scores import steps_of
@@ -46,9 +46,7 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     """Three panels: spectra under both rules with a tick at each layer, and the step-sizes that adapted."""
-    from suite.figures.style import BLACK, RULES, series
-
-    canvas, axes = panels(3, height=1.1, width=0.9)
+    canvas, axes = panels(3, height=1.2, width=0.9)
     axes[1].sharey(axes[0])
     for panel, rule in zip(axes, SHOWN_RULES, strict=False):
         rows = summary[summary["kind"] == rule]
@@ -58,13 +56,14 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
         steps = rows[rows["index"] == 1]
         series(axes[2], steps, STEP_SIZE, POSITION, style=(RULES[rule][0], "", RULES[rule][2]), label=rule, band=True)
     axes[0].set_ylabel(r"singular value of $W_p / \tilde L$")
-    axes[0].legend(title="number of the value", loc="center right")
+    common_legend(canvas, axes[:2], title="number of the singular value")
     axes[2].set_xlim(0, 1)
     axes[2].set_ylim(0, None)
     axes[2].set_xlabel("place on the depth axis $p$")
     axes[2].set_ylabel(r"step-size $\rho_l L$")
     axes[2].set_title("step-sizes", fontsize=9)
-    axes[2].legend()
+    if axes[2].get_legend_handles_labels()[0]:
+        axes[2].legend()
     canvas.suptitle(
         rf"$\tilde L = {studies.STEPS_DEPTH}$, $L = {studies.SPECTRA_LAYERS}$, {seeds_text(summary)}; "
         "ticks at the bottom: layers",
