@@ -13,7 +13,7 @@ TASKS ?= LowRank-k2-v0,LowRank-k3-v0,LowRank-k5-v0
 BASELINES ?= FullyConnected-v0,ResNet-v0,LeakyResNet-v0,Mean-v0,Ridge-v0,KernelRidge-v0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow lint clean
+.PHONY: help setup bench test test-slow lint leaderboard regress figures perf perf-compare docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -43,6 +43,28 @@ lint: $(STAMP) ## ruff, mypy and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+leaderboard: $(STAMP) ## rank the reference results: terminal table, Markdown, JSON and the page
+	mkdir -p results/reference/leaderboard
+	$(BIN)/leakybench leaderboard --results results/reference/records --preset standard
+	for kind in md json html; do $(BIN)/leakybench leaderboard --results results/reference/records \
+	  --preset standard --out results/reference/leaderboard/leaderboard.$$kind || exit; done
+
+regress: $(STAMP) ## train the gate's small plan and compare it with the reference: exit 1 where it got worse or slower
+	$(BIN)/leakybench regress --reference results/reference
+
+figures: $(STAMP) ## the paper's figures and four more, from stored runs, training what is missing
+	$(BIN)/leakybench figures
+
+perf: $(STAMP) ## step times as ratios to plain PyTorch and to the bare products, growth, memory, time to target
+	$(BIN)/python -m tests.perf.ratios
+	$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-autosave
+
+perf-compare: $(STAMP) ## the timings against those that the last `make perf` stored
+	$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-compare --benchmark-compare-fail=median:25%
+
+docs: $(STAMP) ## build the documentation
+	$(BIN)/mkdocs build --strict
 
 clean: ## remove the environment and the caches; results stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache

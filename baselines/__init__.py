@@ -19,6 +19,11 @@ def register() -> None:
         ("KernelRidge-v0", "KernelRidge", "kernel ridge regression, kernel width and penalty by cross-validation"),
     ):
         register_baseline(id, entry_point=f"baselines.references:{name}", summary=summary)
+    register_baseline(
+        "Yardstick-v0",
+        entry_point="baselines.plain_torch:Yardstick",
+        summary="plain PyTorch network, autograd and Adam: the unit of cost",
+    )
 
 
 def _module(name: str) -> str:

@@ -10,37 +10,16 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines import initial, steps
 from baselines.backend import matmul_scope
 from baselines.descent import AdamSettings
 from baselines.network import Coefficients
 from baselines.objective import Objective, Problem
+from baselines.plain_torch import LEAK, plain_network
 
 Step = Callable[[], None]
-
-LEAK = 0.35
-"""rho_l Lt of the networks timed here; no cost depends on it."""
-
-
-class PlainNetwork(nn.Module):
-    """A leaky residual network as one would write it: a list of linear layers and autograd. Rows are samples."""
-
-    def __init__(self, width: int, depth: int) -> None:
-        super().__init__()
-        ends = ends_for(width)
-        self.embedding, self.readout = (nn.Linear(*shape, bias=False) for shape in ((ends, width), (width, ends)))
-        self.embedding.requires_grad_(False)
-        self.readout.requires_grad_(False)
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs (n, d) for inputs (n, d)."""
-        running = self.embedding(inputs)
-        for layer in self.hidden:
-            running = (1.0 - LEAK) * running + LEAK * layer(torch.relu(running))
-        return self.readout(running)
 
 
 def ends_for(width: int) -> int:
@@ -52,10 +31,9 @@ def plain_step(width: int, samples: int, depth: int, *, compiled: bool = False) 
     """One full-batch step of the plain network with torch.optim.Adam: gradient of the mean squared error, update."""
     draw = torch.Generator().manual_seed(0)
     inputs, targets = (torch.randn(samples, ends_for(width), generator=draw) for _ in range(2))
-    network = PlainNetwork(width, depth)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.normal_(std=0.1, generator=draw)
+    network = plain_network(ends_for(width), width, ends_for(width), depth, draw)
+    network.embedding.requires_grad_(False)  # the engine's ends are fixed, too
+    network.readout.requires_grad_(False)
     optimiser = torch.optim.Adam(network.hidden.parameters(), lr=1e-4, weight_decay=1e-4)
 
     def loss() -> Tensor:
