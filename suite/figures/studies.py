@@ -27,7 +27,9 @@ def layers_for(effective_depth: int) -> int:
     return max(20, 2 * effective_depth)
 
 
-def _grid(task: str, effective_depth: int, depths: Sequence[int], seeds: Sequence[int], preset: str, rule: str) -> Grid:
+def _grid(
+    task: str, effective_depth: float, depths: Sequence[int], seeds: Sequence[int], preset: str, rule: str
+) -> Grid:
     settings = [Setting("effective_depth", effective_depth), *(Setting("depth", depth) for depth in depths)]
     return Grid(
         tasks=[task],
@@ -41,7 +43,7 @@ def _grid(task: str, effective_depth: int, depths: Sequence[int], seeds: Sequenc
 
 def depth_study(seeds: Sequence[int], effective_depths: Sequence[int] = EFFECTIVE_DEPTHS) -> list[Grid]:
     """Rank 3 at every effective depth, trained until the weights are critical."""
-    return [_grid(RANK_TASK, lt, [layers_for(lt)], seeds, "converged", "uniform") for lt in effective_depths]
+    return [_grid(RANK_TASK, float(lt), [layers_for(lt)], seeds, "converged", "uniform") for lt in effective_depths]
 
 
 def profile_study(seeds: Sequence[int]) -> list[Grid]:

@@ -120,8 +120,14 @@ def common_legend(canvas: Canvas, axes: Iterable[Axes], *, columns: int = 3, tit
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
     if named:
-        place = {"loc": "outside lower center", "ncols": columns, "columnspacing": 1.5}
-        canvas.legend(list(named.values()), list(named), title=title or None, **place)
+        canvas.legend(
+            list(named.values()),
+            list(named),
+            loc="outside lower center",
+            ncols=columns,
+            columnspacing=1.5,
+            title=title or None,
+        )
 
 
 def encode(canvas: Canvas, kind: str) -> bytes:
