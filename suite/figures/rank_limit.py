@@ -8,7 +8,7 @@ import pandas as pd
 
 from suite.figures import studies
 from suite.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
-from suite.figures.style import BLACK, BLUE, GREEN, ORANGE, VERMILION, depth_axis, legend_below, panels, series
+from suite.figures.style import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, common_legend, depth_axis, panels, series
 from suite.figures.summary import seeds_text
 
 if TYPE_CHECKING:
@@ -29,10 +29,13 @@ MEASURES = {
 
 SHOWN = (
     ("minus_2H_over_Lt [rank]", r"$-2H/\tilde L$, from the momenta", (BLUE, "o", "-")),
-    ("stable_minus_2H_over_Lt_g0_1e-3 [rank]", r"the same, stabilised, $g_0 = 10^{-3}$", (GREEN, "^", "--")),
+    ("stable_minus_2H_over_Lt_g0_1e-3 [rank]", r"the same, stabilised, $g_0 = 10^{-3}$", (SKY, "^", "--")),
+    ("coi_min_g0_1e-2 [rank]", r"smallest COI, $g_0 = 10^{-2}$", (ORANGE, "D", ":")),
     ("coi_min_g0_1e-3 [rank]", r"smallest COI, $g_0 = 10^{-3}$", (VERMILION, "s", "-")),
-    ("coi_min_g0_1e-2 [rank]", r"smallest COI, $g_0 = 10^{-2}$", (ORANGE, "D", "-.")),
+    ("coi_min_g0_1e-4 [rank]", r"smallest COI, $g_0 = 10^{-4}$", (PURPLE, "v", "-.")),
 )
+CLOSE = 5.0
+"""Effective depth from which on the right panel looks closely."""
 
 
 def collect(runs: Runs) -> pd.DataFrame:
@@ -52,16 +55,19 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """One panel; the true rank as a line."""
-    canvas, (axes,) = panels(1, width=1.4, height=1.45)
-    for quantity, label, style in SHOWN:
-        series(axes, summary, quantity, EFFECTIVE_DEPTH, label=label, style=style)
-    axes.axhline(studies.RANK, color=BLACK, linewidth=0.9, linestyle=":", label=rf"true rank $k^* = {studies.RANK}$")
-    axes.set_ylim(0, None)
-    depth_axis(axes, summary[EFFECTIVE_DEPTH], r"effective depth $\tilde L$")
-    axes.set_ylabel("rank")
-    axes.set_title(seeds_text(summary[summary["quantity"] == SHOWN[0][0]]), fontsize=8)
-    legend_below(axes)
+    """Left all effective depths, linear within 10 and logarithmic beyond; right the large ones, near the true rank."""
+    canvas, axes = panels(2, height=1.35)
+    for panel, rows in zip(axes, (summary, summary[summary[EFFECTIVE_DEPTH] >= CLOSE]), strict=True):
+        for quantity, label, style in SHOWN:
+            series(panel, rows, quantity, EFFECTIVE_DEPTH, label=label, style=style)
+        label = rf"true rank $k^* = {studies.RANK}$"
+        panel.axhline(studies.RANK, color=BLACK, linewidth=0.9, linestyle=":", label=label)
+        depth_axis(panel, rows[EFFECTIVE_DEPTH], r"effective depth $\tilde L$")
+        panel.set_ylabel("rank")
+    axes[0].set_yscale("symlog", linthresh=10.0)
+    axes[1].set_ylim(0, 2 * studies.RANK)
+    common_legend(canvas, axes[:1], columns=3)
+    canvas.suptitle(seeds_text(summary[summary["quantity"] == SHOWN[0][0]]), fontsize=8)
     return canvas
 
 

@@ -49,10 +49,11 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """The gap between its bounds on the whole path and inside; the y axis is linear near 0, logarithmic beyond."""
-    canvas, axes = panels(2, height=1.3)
+    """The gap between its bounds on the whole path and inside (linear within 1, logarithmic beyond), and where the
+    second inequality holds."""
+    canvas, axes = panels(3, width=0.95, height=1.35)
     rows = summary[summary["g0"] == SHOWN_G0]
-    for panel, part in zip(axes, PARTS, strict=True):
+    for panel, part in zip(axes, PARTS, strict=False):
         here = rows[rows["part"] == part]
         series(panel, here, HIGH, EFFECTIVE_DEPTH, label=r"upper bound $\gamma c$", style=(VERMILION, "v", "--"))
         label = r"$-2H/\tilde L - \min_p |A_p|^2_{K + \gamma I}$"
@@ -66,9 +67,20 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
         depth_axis(panel, summary[EFFECTIVE_DEPTH], r"effective depth $\tilde L$")
     held = data[(data["g0"] == SHOWN_G0) & data[HOLDS].notna()].groupby("part")[HOLDS]
     counts = ", ".join(f"{part}: {int(values.sum())} of {len(values)} runs" for part, values in held)
-    common_legend(canvas, axes)
+    for number, g0 in enumerate(STABILISERS):
+        label = rf"$g_0 = 10^{{{int(g0[2:])}}}$"
+        whole = summary[(summary["g0"] == g0) & (summary["part"] == "whole")]
+        series(axes[2], whole, SHARE, EFFECTIVE_DEPTH, number=number + 3, label=label)
+    axes[2].set_ylim(0, 1.05)
+    axes[2].set_title("second inequality, whole path", fontsize=9)
+    axes[2].set_ylabel("share of the layers at which it holds")
+    depth_axis(axes[2], summary[EFFECTIVE_DEPTH], r"effective depth $\tilde L$")
+    if axes[2].get_legend_handles_labels()[0]:
+        axes[2].legend(loc="lower left")
+    common_legend(canvas, axes[:2])
     canvas.suptitle(
-        rf"$g_0 = 10^{{{int(SHOWN_G0[2:])}}}$, {seeds_text(rows)}; first inequality holds, {counts}", fontsize=8
+        rf"left and middle at $g_0 = 10^{{{int(SHOWN_G0[2:])}}}$; {seeds_text(rows)}; first inequality holds, {counts}",
+        fontsize=8,
     )
     return canvas
 
