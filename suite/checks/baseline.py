@@ -51,7 +51,7 @@ def check_baseline(
         task: what to fit on; a small task of rank 2 where none is named.
         task_overrides: settings of the task.
         seed: of task and fits. preset: of the fits.
-        timeout: seconds for each process, imports included.
+        timeout: seconds for each process, beyond the loading of torch and scikit-learn.
         overrides: settings, as for :func:`suite.make_baseline`.
 
     Raises:

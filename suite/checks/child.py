@@ -71,6 +71,7 @@ def _observe(request: dict[str, Any], journal: Journal) -> None:
     if request["kind"] == "task":
         from suite.checks.observe_task import observe_task
 
+        journal.stage("starting")
         scramble(int(request["scramble"]))
         spec = TaskSpec.from_json(request["spec"])
         observe_task(spec, seed=request["seed"], thorough=request["thorough"], journal=journal)
@@ -79,6 +80,7 @@ def _observe(request: dict[str, Any], journal: Journal) -> None:
 
     from suite.checks.observe_baseline import observe_baseline
 
+    journal.stage("starting")
     scramble(int(request["scramble"]))
     task_spec, baseline_spec = TaskSpec.from_json(request["task"]), BaselineSpec.from_json(request["spec"])
     observe_baseline(
