@@ -107,4 +107,9 @@ FIGURE = Figure(
     by=("steps", DEPTH),
     values=(ERROR, *COSTS.values()),
     extra=differences,
+    tabled={
+        "equal depth": EQUAL_DEPTH,
+        "equal fit time": _name(COSTS["fit time"]),
+        "equal layer evaluations": _name(COSTS["layer evaluations"]),
+    },
 )

@@ -67,4 +67,10 @@ FIGURE = Figure(
     draw=draw,
     by=(EFFECTIVE_DEPTH, DEPTH),
     values=(*LENGTHS, MOMENTUM, FEATURES),
+    tabled={
+        "path length, g0 1e-2": "path_length_g0_1e-2 [sqrt(rank)]",
+        "g0 1e-4": "path_length_g0_1e-4 [sqrt(rank)]",
+        "max |B|": MOMENTUM,
+        "max |B^T S|": FEATURES,
+    },
 )

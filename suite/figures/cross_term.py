@@ -72,4 +72,6 @@ FIGURE = Figure(
     draw=draw,
     by=(EFFECTIVE_DEPTH, DEPTH, "g0", "part"),
     values=(KINETIC, CROSS, POTENTIAL),
+    tabled={"potential": POTENTIAL, "kinetic": KINETIC, "cross term": CROSS},
+    table_of={"g0": (SHOWN_G0,), EFFECTIVE_DEPTH: (3, 7, 20)},
 )

@@ -71,4 +71,5 @@ FIGURE = Figure(
     draw=draw,
     by=(EFFECTIVE_DEPTH, DEPTH),
     values=(ERROR, RANK, "fit_time [s]"),
+    tabled={"test error": ERROR, "rank": RANK},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,8 @@ class Figure:
         extra: further rows of the summary, from the data: paired differences.
         draw: data and summary to the figure.
         costly: collecting takes long, so data of the same runs are kept.
+        tabled, table_of: the quantities that a table of the figure shows, by their headings, and the values of its keys
+            to which it keeps (all of them unless named).
     """
 
     name: str
@@ -125,6 +127,8 @@ class Figure:
     along: str = ""
     extra: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     costly: bool = False
+    tabled: Mapping[str, str] = field(default_factory=dict)
+    table_of: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def summarise(self, data: pd.DataFrame) -> pd.DataFrame:
         """The means and intervals of the data."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from suite.figures import studies
@@ -24,6 +25,9 @@ MEASURES = {
     "coi_min_g0_1e-4 [rank]": "coi_min_1e-4",
     "cv_of_H_inside [share of mean]": "hamiltonian_cv",
     "criticality [share of |W|]": "criticality",
+    "balancedness_violation [share of max |W|^2]": "balancedness",
+    "time_scale_ratio_g0_1e-4 [1]": "time_scale_ratio_1e-4",
+    "time_scale_ratio_g0_1e-6 [1]": "time_scale_ratio_1e-6",
 }
 """Columns of the data, and the names of the record's measures."""
 
@@ -38,6 +42,18 @@ CLOSE = 5.0
 """Effective depth from which on the right panel looks closely."""
 
 
+GROWTH = "growth_rate [1]"
+
+
+def growth(effective_depth: float, rank: float, coi: float) -> float:
+    """The rate c at which A grows inside the bottleneck, from ``-2H/Lt = COI (1 - (c/Lt)^2)``; nan where it shrinks.
+
+    ``dA = c A`` has the kinetic energy ``c^2 COI / (2 Lt)``, beside the potential energy ``-(Lt/2) COI``.
+    """
+    share = 1.0 - rank / coi
+    return effective_depth * float(np.sqrt(share)) if share >= 0.0 else float("nan")
+
+
 def collect(runs: Runs) -> pd.DataFrame:
     """One row a run: medians of -2H/Lt over p in 0.35-0.75, and the smallest COI along the whole path."""
     rows = [
@@ -46,6 +62,9 @@ def collect(runs: Runs) -> pd.DataFrame:
             EFFECTIVE_DEPTH: run.setting("effective_depth"),
             DEPTH: run.setting("depth"),
             **{column: run.measure(name) for column, name in MEASURES.items()},
+            GROWTH: growth(
+                run.setting("effective_depth"), run.measure("hamiltonian_rank"), run.measure("coi_min_1e-4")
+            ),
             "test_error [variance of the targets]": run.record.test_error,
             "bottleneck_rank [rank]": run.record.bottleneck_rank,
         }
@@ -79,5 +98,16 @@ FIGURE = Figure(
     collect=collect,
     draw=draw,
     by=(EFFECTIVE_DEPTH, DEPTH),
-    values=(*MEASURES, "test_error [variance of the targets]", "bottleneck_rank [rank]"),
+    values=(*MEASURES, GROWTH, "test_error [variance of the targets]", "bottleneck_rank [rank]"),
+    tabled={
+        "-2H/Lt": "minus_2H_over_Lt [rank]",
+        "CV inside": "cv_of_H_inside [share of mean]",
+        "min COI, g0 1e-2": "coi_min_g0_1e-2 [rank]",
+        "g0 1e-3": "coi_min_g0_1e-3 [rank]",
+        "g0 1e-4": "coi_min_g0_1e-4 [rank]",
+        "growth c": GROWTH,
+        "criticality": "criticality [share of |W|]",
+        "time scales": "time_scale_ratio_g0_1e-6 [1]",
+        "balancedness": "balancedness_violation [share of max |W|^2]",
+    },
 )

@@ -78,4 +78,5 @@ FIGURE = Figure(
     values=(ERROR, "train_error [variance of the targets]", "bottleneck_rank [rank]", "fit_time [s]",
             "cost [layer evaluations]"),
     extra=differences,
+    tabled={"test error": ERROR, **{f"{rule} - uniform": f"{rule} - uniform" for rule in RIVALS}},
 )  # fmt: skip

@@ -94,4 +94,12 @@ FIGURE = Figure(
     draw=draw,
     by=(EFFECTIVE_DEPTH, DEPTH, "g0", "part"),
     values=(GAP, LOW, HIGH, HOLDS, SHARE),
+    tabled={
+        "lower bound": LOW,
+        "-2H/Lt - min COI": GAP,
+        "upper bound": HIGH,
+        "first holds": HOLDS,
+        "second holds": SHARE,
+    },
+    table_of={"g0": (SHOWN_G0,), EFFECTIVE_DEPTH: (3, 7, 10, 15, 20)},
 )

@@ -15,7 +15,7 @@ import pytest
 from suite.cli import main
 from suite.engines.base import Job
 from suite.errors import UsageError
-from suite.figures import MODULES, adaptive, load, names_of, studies
+from suite.figures import MODULES, adaptive, load, names_of, rank_limit, studies, tables
 from suite.figures.build import adapted, build, draw_files, jobs_of, read_csv
 from suite.figures.figure import DEPTH, KEYS, Runs
 from suite.figures.paths import project
@@ -316,3 +316,27 @@ def test_figures_are_trained_and_drawn_by_one_command(capsys: pytest.CaptureFixt
     assert main(arguments) == 0
     assert "4 ok" in capsys.readouterr().err
     assert len(read_csv(tmp_path / "depth-grid.csv")) == 4
+
+
+def test_tables_of_a_document_come_from_the_summaries(store: Store, tmp_path: Path) -> None:
+    figure = load("theorem")
+    jobs = jobs_of(figure, SEEDS)
+    fill(store, jobs)
+    build(figure, jobs, store, tmp_path, ("svg",))
+    document = tmp_path / "text.md"
+    document.write_text("before\n<!-- table: theorem -->\nold\n<!-- end -->\nafter\n")
+    arguments = [str(document), "--data", str(tmp_path)]
+    assert tables.main([*arguments, "--check"]) == 1
+    assert tables.main(arguments) == 0
+    assert tables.main([*arguments, "--check"]) == 0
+    lines = document.read_text().splitlines()
+    assert lines[:2] == ["before", "<!-- table: theorem -->"]
+    assert lines[-2:] == ["<!-- end -->", "after"]
+    assert {line.count(" | ") for line in lines[2:-2]} == {lines[2].count(" | ")}
+    assert "| 7 | 20 | 1e-6 | whole | -" in document.read_text()
+
+
+def test_the_growth_rate_is_that_of_a_path_that_grows() -> None:
+    # COI 4 at Lt = 10, growing at c = 5: kinetic energy takes a quarter of it away
+    assert rank_limit.growth(10.0, 3.0, 4.0) == pytest.approx(5.0)
+    assert np.isnan(rank_limit.growth(10.0, 4.5, 4.0))

@@ -1,0 +1,107 @@
+"""The summaries of figures as Markdown tables, and their places in a document.
+
+    python -m suite.figures.tables docs/theory.md [--data results/reference/figures] [--check]
+
+A document names a table by two comments, ``<!-- table: 1a -->`` and ``<!-- end -->``; what stands between them is
+written anew from ``1a.summary.csv``, so that no number in it is copied by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from suite.atomic import write_atomic
+from suite.errors import UsageError
+from suite.figures import load, names_of
+from suite.figures.build import read_csv
+from suite.figures.figure import Figure
+
+BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def table(figure: Figure, summary: pd.DataFrame) -> str:
+    """A row for each point of the summary that has one of the tabled quantities: mean, interval, and how many runs.
+
+    Raises:
+        UsageError: the figure has no table.
+    """
+    if not figure.tabled:
+        raise UsageError(f"figure {figure.name} has no table")
+    rows = summary[summary["quantity"].isin(list(figure.tabled.values()))]
+    for column, values in figure.table_of.items():
+        rows = rows[rows[column].isin(list(values))]
+    keys = [column for column in figure.by if rows[column].notna().any()]
+    lines = []
+    for key, group in rows.groupby(keys, sort=False, dropna=False):
+        found = group.set_index("quantity")
+        cells = [_cell(found, quantity) for quantity in figure.tabled.values()]
+        lines.append([*(_key(value) for value in key), *cells, _range(group["runs"])])
+    headings = [
+        *(column.split(" [")[0].replace("_", " ") for column in keys),
+        *(heading.replace("|", r"\|") for heading in figure.tabled),
+        "seeds",
+    ]
+    bar = ["---"] * len(headings)
+    return "".join("| " + " | ".join(line) + " |\n" for line in [headings, bar, *lines])
+
+
+def _cell(found: pd.DataFrame, quantity: str) -> str:
+    if quantity not in found.index:
+        return ""
+    mean, low, high = (float(found.loc[quantity, f"{name} [of quantity]"]) for name in ("mean", "low", "high"))
+    if not np.isfinite(high - low) or high == low:
+        return f"{mean:.3g}"
+    return f"{mean:.3g} ({low:.3g} to {high:.3g})"
+
+
+def _key(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}" if np.isfinite(value) else ""
+    return str(value)
+
+
+def _range(runs: pd.Series) -> str:
+    least, most = int(runs.min()), int(runs.max())
+    return f"{most}" if least == most else f"{least} to {most}"
+
+
+def fill(text: str, data: Path) -> str:
+    """``text`` with each of its tables written from the summaries in ``data``.
+
+    Raises:
+        UsageError: a name that no figure has, or a summary that cannot be read.
+    """
+
+    def written(match: re.Match[str]) -> str:
+        (name,) = names_of(match["name"])
+        return match[1] + table(load(name), read_csv(data / f"{name}.summary.csv")) + match[3]
+
+    return BLOCK.sub(written, text)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the tables of a document; with ``--check`` only say whether they are up to date (0) or not (1)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m suite.figures.tables", description="Fill the tables of a document."
+    )
+    parser.add_argument("document", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("results/reference/figures"), help="folder of the summaries")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is out of date")
+    parsed = parser.parse_args(arguments)
+    before = parsed.document.read_text(encoding="utf-8")
+    after = fill(before, parsed.data)
+    if parsed.check:
+        return int(before != after)
+    if before != after:
+        write_atomic(parsed.document, after.encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
