@@ -54,7 +54,8 @@ def table(figure: Figure, summary: pd.DataFrame) -> str:
 def _cell(found: pd.DataFrame, quantity: str) -> str:
     if quantity not in found.index:
         return ""
-    mean, low, high = (float(found.loc[quantity, f"{name} [of quantity]"]) for name in ("mean", "low", "high"))
+    columns = [f"{name} [of quantity]" for name in ("mean", "low", "high")]
+    mean, low, high = found.loc[[quantity], columns].to_numpy(dtype=float)[0]
     if not np.isfinite(high - low) or high == low:
         return f"{mean:.3g}"
     return f"{mean:.3g} ({low:.3g} to {high:.3g})"
