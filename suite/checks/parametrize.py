@@ -57,7 +57,8 @@ def parametrize_with_checks(
     """A decorator for a test that takes ``check`` and calls it.
 
     Args:
-        tasks, baselines: registered ids.
+        tasks: registered ids.
+        baselines: registered ids.
         timeout: seconds for each process of the checker.
     """
     checks = [Check("task", id, name, timeout) for id in tasks for name in task.CHECKS]
