@@ -7,9 +7,9 @@
     suite.evaluate(baseline, suite.make("LowRank-k3-v0"), preset="smoke")
 
 Every module gets error, wall-clock and the Jacobian rank of its function. Forward hooks show its hidden states
-(:meth:`ModuleModel.hidden`) and their ranks. What an ordinary module has not, and nobody can supply for it, are
-the W_l, step-sizes and effective depth of the recursion that :class:`suite.Representations` describes; the Hamiltonian measures
-need those, so they are absent from its records.
+(:meth:`ModuleModel.hidden`) and their ranks. What an ordinary module has not, and nobody can supply for it, are the
+W_l, step-sizes and effective depth of the recursion that :class:`suite.Representations` describes; the Hamiltonian
+measures need those, so they are absent from its records.
 """
 
 from __future__ import annotations
