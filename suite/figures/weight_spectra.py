@@ -63,7 +63,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     axes[2].set_ylabel(r"step-size $\rho_l L$")
     axes[2].set_title("step-sizes", fontsize=9)
     if axes[2].get_legend_handles_labels()[0]:
-        axes[2].legend()
+        axes[2].legend(loc="lower center")
     canvas.suptitle(
         rf"$\tilde L = {studies.STEPS_DEPTH}$, $L = {studies.SPECTRA_LAYERS}$, {seeds_text(summary)}; "
         "ticks at the bottom: layers",
