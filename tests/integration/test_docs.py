@@ -1,0 +1,112 @@
+"""The pages: every block of code in them runs, every link inside resolves, and the site builds without a warning."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.cli import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+FENCE = re.compile(r"^```(?P<head>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+TITLE = re.compile(r'title="([^"]+)"')
+ALLOWED = {"leakybench", "pip"}
+
+# a name that a page leaves to its reader
+STANDS_FOR = {
+    "gate.md": "def my_fit(train, *, seed, preset):\n    raise AssertionError('only named here')\n",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    title: str | None
+    code: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    for match in FENCE.finditer(page.read_text(encoding="utf-8")):
+        head = match["head"]
+        title = TITLE.search(head)
+        yield Block(head.split()[0] if head else "", title[1] if title else None, match["code"])
+
+
+def run(command: list[str], folder: Path, site: Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{site}:{ROOT}"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def shell(line: str) -> list[str]:
+    words = shlex.split(line)
+    assert words[0] in ALLOWED, f"a page tells its readers to run {words[0]}"
+    if words[0] == "leakybench":
+        return [sys.executable, "-m", "suite", *words[1:]]
+    assert words == ["pip", "install", "."]
+    offline = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target", "site"]
+    return [sys.executable, "-m", "pip", "install", *offline, "."]
+
+
+def test_every_block_says_its_language() -> None:
+    assert {page.name for page in PAGES} >= {"index.md", "tutorial.md", "theory.md", "messages.md", "api.md"}
+    for page in PAGES:
+        for block in blocks(page):
+            assert block.language in {"python", "bash", "toml"}, f"{page.name}: {block.code[:60]}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_runs(page: Path, tmp_path: Path) -> None:
+    """Titled blocks are files; commands run one by one; the Python of a page is one program, run in its order."""
+    found = list(blocks(page))
+    if not found:
+        pytest.skip("a page without code")
+    site = tmp_path / "site"
+    program, outputs = STANDS_FOR.get(page.name, ""), []
+    for block in found:
+        if block.title is not None:
+            path = tmp_path / block.title
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.code, encoding="utf-8")
+        elif block.language == "bash":
+            outputs += [run(shell(line), tmp_path, site) for line in block.code.splitlines() if line.strip()]
+        elif block.language == "python":
+            program += f"{block.code}\n"
+    if program:
+        (tmp_path / "page.py").write_text(program, encoding="utf-8")
+        run([sys.executable, "page.py"], tmp_path, site)
+    for path in tmp_path.glob("test_*.py"):
+        run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", path.name], tmp_path, site)
+    if page.name == "tutorial.md":
+        check, _, board = outputs[1:]
+        assert check.count("\npassed") == 3
+        assert "shapes/Cubic-v0" in board
+        own = [b.code for b in found if b.title and b.title.startswith("my_shapes/")]
+        assert sum(bool(line.strip()) for code in own for line in code.splitlines()) < 60
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs")
+    pytest.importorskip("mkdocstrings_handlers.python")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path / "site")]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
+    pages = list((tmp_path / "site").glob("*.html"))
+    assert len(pages) >= len(PAGES)
+    loaded = re.compile(r'<(?:script|link|img)[^>]*(?:src|href)="(https?:[^"]+)"')
+    for page in pages:
+        fetched = [url for url in loaded.findall(page.read_text(encoding="utf-8")) if "canonical" not in url]
+        assert fetched == [], f"{page.name} fetches {fetched}"
