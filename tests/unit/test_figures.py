@@ -26,7 +26,7 @@ from suite.grid import Setting
 from suite.measures.path import G0
 from suite.record import Record
 from suite.store import Store
-from tests.helpers.cli import one_line_error
+from tests.helpers.cli import ROOT, one_line_error
 
 SEEDS = (0, 1, 2)
 TRAINED = "2c"
@@ -340,3 +340,9 @@ def test_the_growth_rate_is_that_of_a_path_that_grows() -> None:
     # COI 4 at Lt = 10, growing at c = 5: kinetic energy takes a quarter of it away
     assert rank_limit.growth(10.0, 3.0, 4.0) == pytest.approx(5.0)
     assert np.isnan(rank_limit.growth(10.0, 4.5, 4.0))
+
+
+def test_the_tables_of_the_theory_page_are_those_of_the_committed_summaries() -> None:
+    assert (
+        tables.main([str(ROOT / "docs/theory.md"), "--data", str(ROOT / "results/reference/figures"), "--check"]) == 0
+    )
