@@ -40,7 +40,8 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     shades = np.full((len(lines), len(columns)), np.nan)
     canvas, (axes,) = panels(1, width=1.6, height=1.35)
     axes.grid(False)
-    top = float(rows["mean [of quantity]"].max())
+    least_error, top = float(rows["mean [of quantity]"].min()), float(rows["mean [of quantity]"].max())
+    bottom = least_error - 0.3 * max(top - least_error, 0.1 * top)
     for _, row in rows.iterrows():
         i, j = lines.index(row[EFFECTIVE_DEPTH]), columns.index(row[DEPTH])
         mean, half = row["mean [of quantity]"], row["high [of quantity]"] - row["mean [of quantity]"]
@@ -50,8 +51,16 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
         text = f"{mean:.3f}" + (f" ± {half:.3f}" if np.isfinite(half) else "") + f"\nranks {', '.join(map(str, ranks))}"
         failed = int((cell["status"] != "ok").sum())
         text += f"\n{failed} not ok" if failed else ""
-        axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color="black" if mean < 0.7 * top else "white")
-    image = axes.imshow(np.ma.masked_invalid(shades), cmap="cividis_r", vmin=0.0, vmax=top, aspect="auto")
+        axes.text(
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color="black" if mean < bottom + 0.6 * (top - bottom) else "white",
+        )
+    image = axes.imshow(np.ma.masked_invalid(shades), cmap="Blues", vmin=bottom, vmax=top, aspect="auto")
     axes.set_xticks(range(len(columns)), [f"{value:g}" for value in columns])
     axes.set_yticks(range(len(lines)), [f"{value:g}" for value in lines])
     axes.set_xlabel("number of layers $L$")
