@@ -86,7 +86,7 @@ def plain_network(d_in: int, width: int, d_out: int, depth: int, draw: Any) -> A
             return self.readout(running)
 
     with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws from the global generator
-        network = PlainNetwork()
+        network: Any = PlainNetwork()
     gain = ((2.0 - LEAK) / LEAK) ** 0.5  # keeps the norm, see baselines.initial.signal_preserving
     with torch.no_grad():
         for layer in network.hidden:
