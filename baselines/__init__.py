@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 def register() -> None:
     """Register every built-in baseline (the entry point ``leakybench.baselines``)."""
@@ -19,6 +21,13 @@ def register() -> None:
         ("KernelRidge-v0", "KernelRidge", "kernel ridge regression, kernel width and penalty by cross-validation"),
     ):
         register_baseline(id, entry_point=f"baselines.references:{name}", summary=summary)
+    for id, entry_point, summary in (
+        ("NeuralODE-v0", "neural_ode:NeuralODE", "the leaky flow with an adaptive solver (dopri5)"),
+        ("RecursiveFeatureMachine-v0", "feature_machine:RecursiveFeatureMachine", "kernel ridge, metric learnt"),
+        ("GradientBoosting-v0", "gradient_boosting:GradientBoosting", "boosted trees, tuned on training rows"),
+        ("Sklearn-v0", "sklearn_regressor:SklearnRegressor", "any scikit-learn regressor, named by a setting"),
+    ):
+        register_baseline(id, entry_point=f"baselines.{entry_point}", summary=summary)
     register_baseline(
         "Yardstick-v0",
         entry_point="baselines.plain_torch:Yardstick",
@@ -28,3 +37,11 @@ def register() -> None:
 
 def _module(name: str) -> str:
     return {"FullyConnected": "fully_connected", "ResNet": "resnet", "LeakyResNet": "leaky_resnet"}[name]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "LeakyResNetRegressor":  # imports torch and scikit-learn, so only when asked for
+        from baselines.estimator import LeakyResNetRegressor
+
+        return LeakyResNetRegressor
+    raise AttributeError(f"module 'baselines' has no attribute {name!r}")

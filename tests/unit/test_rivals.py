@@ -1,0 +1,108 @@
+"""The rivals that are not layered networks: feature machine, boosted trees, neural ODE, any scikit-learn regressor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import suite
+from baselines import feature_machine
+
+SMALL = {"d": 8, "n_train": 150, "n_test": 60}
+
+
+@pytest.mark.parametrize("id", ["RecursiveFeatureMachine-v0", "GradientBoosting-v0", "NeuralODE-v0", "Sklearn-v0"])
+def test_it_beats_the_mean_on_a_small_task(id):
+    if id.startswith("NeuralODE"):
+        pytest.importorskip("torchdiffeq")
+    overrides = {"width": 32, "knots": 3} if id.startswith("NeuralODE") else {}
+    record = suite.evaluate(
+        suite.make_baseline(id, **overrides), suite.make("MultiIndex-k3-v0", **SMALL), preset="smoke"
+    )
+    assert record.status == "ok"
+    assert record.test_error < 0.95
+
+
+def test_the_gradient_outer_product_is_that_of_the_function():
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.standard_normal((30, 4)), rng.standard_normal((30, 3))
+    root = feature_machine.root_of(np.cov(rng.standard_normal((4, 50))))
+    rows = inputs @ root
+    apart = feature_machine.distances(rows, rows)
+    kernel = np.exp(-apart / 2.0)
+    dual = np.linalg.solve(kernel + 0.1 * np.eye(30), targets)
+    product = feature_machine.gradient_outer_product(inputs, dual, root, kernel, apart, 2.0)
+
+    def smooth(i, x):
+        # the kernel's kink at its own centre counts as 0: leave that centre out
+        others = np.arange(30) != i
+        return np.exp(-feature_machine.distances(x @ root, rows[others]) / 2.0) @ dual[others]
+
+    step, expected = 1e-6, np.zeros((4, 4))
+    for i, x in enumerate(inputs):
+        moved = [(smooth(i, (x + step * e)[None]) - smooth(i, (x - step * e)[None]))[0] / (2 * step) for e in np.eye(4)]
+        expected += np.array(moved) @ np.array(moved).T / 30
+    # central differences of step 1e-6 in float64 leave 1e-9
+    np.testing.assert_allclose(product, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_feature_machine_finds_the_directions_of_a_multi_index_model():
+    task = suite.make("Linear-k3-v0", d=8, n_train=300, n_test=100)
+    model = suite.make_baseline("RecursiveFeatureMachine-v0").fit(task.train, seed=0, preset="smoke")
+    assert model.report.values["gradient_rank"] == 3
+
+
+def test_the_feature_machine_equals_the_authors_package_at_its_first_step():
+    rfm = pytest.importorskip("xrfm.rfm_src").RFM
+    import torch
+
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 5)).astype(np.float32), rng.standard_normal((60, 2)).astype(np.float32)
+    theirs = rfm(kernel="laplace", iters=0, bandwidth=3.0, device="cpu", verbose=False)
+    pair = torch.from_numpy(x), torch.from_numpy(y)
+    theirs.fit(pair, pair, iters=0, reg=1e-2, verbose=False)
+    apart = feature_machine.distances(x.astype(float), x.astype(float))
+    ours = np.exp(-apart / 3.0) @ np.linalg.solve(np.exp(-apart / 3.0) + 1e-2 * np.eye(60), y.astype(float))
+    # their float32 solve of a system of condition 1e3
+    np.testing.assert_allclose(theirs.predict(pair[0]).numpy(), ours, atol=2e-3)
+
+
+def test_any_regressor_is_named_by_its_entry_point():
+    task = suite.make("Linear-k3-v0", **SMALL)
+    ridge = suite.make_baseline("Sklearn-v0", regressor="sklearn.linear_model:Ridge", settings={"alpha": 0.1})
+    record = suite.evaluate(ridge, task, preset="smoke")
+    assert record.test_error < 1e-3
+    assert record.run.baseline_overrides["regressor"] == "sklearn.linear_model:Ridge"
+    # one that takes a single target is fitted to each
+    single = suite.make_baseline("Sklearn-v0", regressor="sklearn.linear_model:BayesianRidge")
+    assert suite.evaluate(single, task, preset="smoke").test_error < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"regressor": "Ridge"}, "regressor must read 'package.module:Class', got 'Ridge'"),
+        ({"settings": [1]}, r"settings must map names to values, got \[1\]"),
+        ({"regressor": "sklearn.linear_model:Rigde"}, "regressor sklearn.linear_model:Rigde cannot be loaded"),
+        ({"regressor": "sklearn.linear_model:Ridge", "settings": {"beta": 1}}, "does not take these settings"),
+        ({"regressor": "collections:OrderedDict"}, "needs fit and predict"),
+    ],
+)
+def test_bad_regressors_are_one_line(overrides, message):
+    task = suite.make("Linear-k3-v0", **SMALL)
+    with pytest.raises(suite.UsageError, match=message) as caught:
+        suite.make_baseline("Sklearn-v0", **overrides).fit(task.train, seed=0, preset="smoke")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"effective_depth": 0}, "effective_depth must be a finite number above 0, got 0"),
+        ({"knots": 1}, "knots must be an integer, at least 2, got 1"),
+        ({"penalty": -1}, "penalty must be a finite number above 0, got -1"),
+    ],
+)
+def test_bad_settings_of_the_neural_ode_are_one_line(overrides, message):
+    with pytest.raises(suite.UsageError, match=message):
+        suite.make_baseline("NeuralODE-v0", **overrides)
