@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from suite.engines import Job
     from suite.store import Store
 
-RESULTS, OUT = "results/reference/records", "results/reference/figures"
+RESULTS, OUT = "results/reference/figures/records", "results/reference/figures"
 FORMATS = ("svg", "png")
 
 DESCRIPTION = """\
