@@ -2,7 +2,7 @@
 
     python -m tests.convergence.recipe [--seeds 0:5] [--depths 1,2,3,5,7,10,15,20] [--polish-seeds 0:1] [--results DIR]
 
-Trains ``LeakyResNet-v0`` on ``LowRank-k3-v0`` at the converged preset with depth max(20, 2 Lt), keeps the records in DIR
+Trains ``LeakyResNet-v0`` on ``LowRank-k3-v0`` at the converged preset, depth max(20, 2 Lt), keeps the records in DIR
 like any sweep (runs that are there are not repeated; the reference ones lie in results/reference/figures/records),
 polishes the networks of some seeds further in float64, and prints the table.
 """
