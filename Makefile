@@ -67,7 +67,7 @@ perf-compare: $(STAMP) ## the timings against those that the last `make perf` st
 	$(BIN)/python -m pytest tests/perf --benchmark-only --benchmark-compare --benchmark-compare-fail=median:25%
 
 docs: $(STAMP) ## build the documentation
-	$(BIN)/mkdocs build --strict
+	$(BIN)/python -m mkdocs build --strict
 
 clean: ## remove the environment and the caches; results stay
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
