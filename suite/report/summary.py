@@ -141,11 +141,6 @@ def notes(frame: pd.DataFrame) -> list[str]:
         said.append(
             f"{int((mixed > 1).sum())} rows mix runs of different source versions: rerun them before comparing."
         )
-    per_baseline = kept.groupby(kept["baseline"])["source"].nunique()
-    if (per_baseline > 1).any() and not (mixed > 1).any():
-        said.append(
-            "runs of one baseline come from different source versions: differences between tasks may be the code's."
-        )
     if superseded:
         said.append(f"{superseded} older runs of the same task, baseline and seed were left out.")
     return said
