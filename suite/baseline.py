@@ -69,8 +69,12 @@ class TraceableModel(Model, Protocol):
 class Baseline(Protocol):
     """What the harness asks of a baseline.
 
-    Optional: ``prepare()``, called once before the clock of ``fit`` starts, for imports and compilation; and
-    ``check_dimensions(d_in, d_out)``, which raises :class:`UsageError` where data of that shape do not fit.
+    Optional:
+        ``prepare()``: called once before the clock of ``fit`` starts, for imports and compilation.
+        ``check_dimensions(d_in, d_out)``: raises :class:`UsageError` where data of that shape do not fit.
+        ``fit_many(trains, *, seeds, preset) -> list[Model]``: trains one model a seed together, each equal to what
+            :meth:`fit` gives up to round-off. A ``warmup_seconds`` in the reports is that of the whole batch.
+            A sweep calls it only when asked to (see ``suite.batch``), and never with adaptive step-sizes.
     """
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Model:

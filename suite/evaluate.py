@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,46 +33,101 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     Raises:
         UsageError: a wrong argument.
     """
+    trial = set_up(baseline, task, seed=seed, preset=preset)
+    prepare(baseline, trial.clock)
+    try:
+        with trial.clock("fit"):
+            model = baseline.fit(trial.train, seed=seed, preset=preset)
+    except DivergedError as error:
+        return _finish(trial, FitReport(status="diverged", message=str(error)))
+    except CollapsedError as error:
+        return _finish(trial, FitReport(status="collapsed", message=str(error)))
+    return measure_fit(trial, model, report_of(model))
+
+
+class Clock:
+    """Wall-clock seconds by phase; ``with clock("fit"): ...``. A phase that comes twice adds up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, phase: str) -> Clock:
+        """Name the phase that the next block measures."""
+        self._phase = phase
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self.add(self._phase, time.perf_counter() - self._start)
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Count seconds that were measured elsewhere."""
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A run before its fit: its spec, its data, the task's true rank, and the clock that measures it."""
+
+    run: RunSpec
+    train: Split
+    test: Split
+    true_rank: int | None
+    clock: Clock
+
+
+def set_up(baseline: Baseline, task: Task, *, seed: int, preset: str) -> Trial:
+    """Check the arguments and draw the data; the same errors as :func:`evaluate`."""
     check_seed(seed)
     check_preset(preset)
     clock = Clock()
     with clock("setup"):
-        # a task draws its data when they are first asked for, a baseline imports its libraries: neither is training
+        # a task draws its data when they are first asked for: that is not training
         run = run_spec(baseline, task, seed=seed, preset=preset)
         train, test, true_rank = task.train, task.test, task.true_rank
+    return Trial(run=run, train=train, test=test, true_rank=true_rank, clock=clock)
+
+
+def prepare(baseline: Baseline, clock: Clock) -> None:
+    """Let the baseline import its libraries, as set-up: that is not training either."""
+    with clock("setup"):
         getattr(baseline, "prepare", _nothing)()
-    common: dict[str, Any] = {"run": run, "true_rank": true_rank}
-    try:
-        with clock("fit"):
-            model = baseline.fit(train, seed=seed, preset=preset)
-        report = getattr(model, "report", None) or FitReport()
-    except DivergedError as error:
-        return _finish(common, clock, FitReport(status="diverged", message=str(error)))
-    except CollapsedError as error:
-        return _finish(common, clock, FitReport(status="collapsed", message=str(error)))
+
+
+def report_of(model: Model) -> FitReport:
+    """What a model says of its training; an empty report where it says nothing."""
+    return getattr(model, "report", None) or FitReport()
+
+
+def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
+    """Measure a fitted model, whose training took the seconds that ``trial.clock`` has for ``fit``."""
     if report.status == "diverged":
-        return _finish(common, clock, report)
-    with clock("evaluation"):
-        test_error, train_error = relative_error(model, test), relative_error(model, train)
+        return _finish(trial, report)
+    with trial.clock("evaluation"):
+        test_error, train_error = relative_error(model, trial.test), relative_error(model, trial.train)
     if test_error is None or train_error is None:
         message = "the model's predictions are not finite"
-        return _finish(common, clock, dataclasses.replace(report, status="diverged", message=message))
-    common |= {"test_error": test_error, "train_error": train_error}
+        return _finish(trial, dataclasses.replace(report, status="diverged", message=message))
+    errors = {"test_error": test_error, "train_error": train_error}
     if report.status != "ok":
-        return _finish(common, clock, report)
-    with clock("measures"):
+        return _finish(trial, report, **errors)
+    with trial.clock("measures"):
         from suite.measures.run import measure_model
 
-        measured = measure_model(model, train, test)
-    rank = measured.bottleneck_rank
-    common |= {
-        "bottleneck_rank": rank,
-        "rank_recovered": None if rank is None or true_rank is None else rank == true_rank,
-        "rank_evidence": measured.rank_evidence,
-        "measures": measured.values,
-        "arrays": {**report.arrays, **measured.arrays},
-    }
-    return _finish(common, clock, report)
+        measured = measure_model(model, trial.train, trial.test)
+    rank, true_rank = measured.bottleneck_rank, trial.true_rank
+    return _finish(
+        trial,
+        report,
+        **errors,
+        bottleneck_rank=rank,
+        rank_recovered=None if rank is None or true_rank is None else rank == true_rank,
+        rank_evidence=measured.rank_evidence,
+        measures=measured.values,
+        arrays={**report.arrays, **measured.arrays},
+    )
 
 
 def _nothing() -> None:
@@ -136,39 +191,23 @@ def relative_error(model: Model, split: Split) -> float | None:
     return error if np.isfinite(error) else None
 
 
-class Clock:
-    """Wall-clock seconds by phase; ``with clock("fit"): ...``."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def __call__(self, phase: str) -> Clock:
-        """Name the phase that the next block measures."""
-        self._phase = phase
-        return self
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *exception: object) -> None:
-        self.seconds[self._phase] = time.perf_counter() - self._start
-
-
-def _finish(common: Mapping[str, Any], clock: Clock, report: FitReport) -> Record:
+def _finish(trial: Trial, report: FitReport, **measured: Any) -> Record:
     training = dict(report.values)
-    seconds = dict(clock.seconds)
+    seconds = dict(trial.clock.seconds)
     # a baseline that warms up says how long, so that compilation and first touches are not in the measured time
     if "warmup_seconds" in training:
         warmup = float(training.pop("warmup_seconds"))
         seconds["setup"] += warmup
         seconds["fit"] = max(seconds["fit"] - warmup, 0.0)
     wall_clock = {**seconds, "total": sum(seconds.values()), "threads": training.pop("threads", 1)}
-    arrays = {"arrays": dict(report.arrays)} if "arrays" not in common else {}
+    found: dict[str, Any] = {"arrays": dict(report.arrays), **measured}
     return Record(
+        run=trial.run,
+        true_rank=trial.true_rank,
         status=report.status,
         message=report.message,
         wall_clock=wall_clock,
         training=training,
         provenance=provenance.provenance(),
-        **{**common, **arrays},
+        **found,
     )
