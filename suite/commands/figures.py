@@ -110,7 +110,7 @@ def _formats(text: str) -> list[str]:
 
 def _train(args: argparse.Namespace, jobs: list[Job], store: Store) -> int:
     """Compute what is missing; 3 where a run failed. With ``--dry-run`` only say what that is."""
-    from suite.commands.run import _print_plan, _sweep
+    from suite.commands._plans import compute, print_plan
     from suite.engines import make_engine
     from suite.limits import check_workers
     from suite.plan import make_plan
@@ -120,11 +120,11 @@ def _train(args: argparse.Namespace, jobs: list[Job], store: Store) -> int:
         store.prepare()
     plan = make_plan(jobs, store)
     if args.dry_run:
-        _print_plan(plan, workers, as_json=args.json)
+        print_plan(plan, workers, as_json=args.json)
         return 0
     if not plan.todo:
         return 0
-    code, progress = _sweep(plan, store, make_engine("local", workers=workers), args.argv)
+    code, progress = compute(plan, store, make_engine("local", workers=workers), args.argv)
     if progress is None:
         raise KeyboardInterrupt
     return code

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.baseline import PRESETS
 from suite.commands import _shared
-from suite.errors import LeakybenchError, UsageError
-from suite.record import FAILED
+from suite.commands._plans import compute, print_plan
+from suite.errors import UsageError
 
 if TYPE_CHECKING:
     from suite.engines import Job
@@ -151,10 +147,10 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(jobs, store, retry=options["retry"])
     _shared.report_problems(store.problems)
     if args.dry_run:
-        _print_plan(plan, workers, as_json=args.json)
+        print_plan(plan, workers, as_json=args.json)
         return 0
     store.problems.clear()
-    code, progress = _sweep(plan, store, engine, args.argv)
+    code, progress = compute(plan, store, engine, args.argv)
     _shared.report_problems(store.problems)
     _print_results(args, plan, jobs, store, progress)
     return code
@@ -194,91 +190,6 @@ def _check_types(options: dict[str, Any]) -> None:
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             names = " or ".join(kind.__name__ for kind in allowed if kind is not type(None))
             raise UsageError(f"{name} must be of type {names}, got {str(value)[:60]!r}")
-
-
-def _sweep(plan: Plan, store: Store, engine: Any, argv: list[str]) -> tuple[int, Progress | None]:
-    """Compute the plan; the exit code, and how far it came (None where it was cut short)."""
-    from suite.commands._progress import Display, counted
-    from suite.sweep import sweep
-
-    command = shlex.join(["leakybench", *argv])
-    try:
-        with (
-            _stopped_by_signals(),
-            engine,
-            Display(total=len(plan.todo), seconds=plan.seconds, workers=engine.workers) as show,
-        ):
-            progress = sweep(plan, store, engine, notify=show)
-    except (KeyboardInterrupt, OSError, LeakybenchError) as error:
-        if isinstance(error, UsageError):
-            raise
-        # counted in the folder: the signal may have come between a record and its count
-        versions = ((store.version(planned.job.run.run_id), planned.replaces) for planned in plan.todo)
-        done = sum(now is not None and now != before for now, before in versions)
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        if isinstance(error, OSError):
-            reason = f"{error.strerror or error} ({store.folder})"
-        _shared.note(f"{reason}: {done} of {len(plan.todo)} runs are done and safe, the others have no record")
-        _shared.note(f"go on with: {command}")
-        return 3, None
-    statuses = progress.counts + progress.elsewhere + plan.kept_counts()
-    failed = sum(statuses[status] for status in FAILED)
-    text = f"{plan.size} runs: {counted(statuses)}; {len(plan.kept)} were there before"
-    if progress.elsewhere:
-        text += f", {progress.elsewhere.total()} came from another sweep"
-    _shared.note(text)
-    if failed:
-        _shared.note(f"{failed} runs failed: 'leakybench show RUN_ID' says why; run them again with: {command}")
-    return (3 if failed else 0), progress
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """Turn the signals that ask a program to end into one KeyboardInterrupt; a second does not disturb the clean-up."""
-    stopping = False
-
-    def handle(number: int, frame: object) -> None:
-        nonlocal stopping
-        if not stopping:
-            stopping = True
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
-    from suite.commands._progress import counted, duration
-
-    if as_json:
-        todo = [
-            {
-                "run_id": planned.job.run.run_id,
-                "task": planned.job.run.task_label,
-                "baseline": planned.job.run.baseline_label,
-                "seed": planned.job.run.seed,
-                "preset": planned.job.run.preset,
-                "estimated_seconds": planned.seconds,
-            }
-            for planned in plan.todo
-        ]
-        seconds = {"estimated_seconds": plan.makespan(workers), "workers": workers, "measured_estimates": plan.measured}
-        _shared.print_json({"todo": todo, "kept": plan.kept, **seconds})
-        return
-    groups: dict[tuple[str, str, str], list[float]] = {}
-    for planned in plan.todo:
-        run = planned.job.run
-        groups.setdefault((run.task_label, run.baseline_label, run.preset), []).append(planned.seconds)
-    rows = [(*key, str(len(times)), duration(sum(times))) for key, times in groups.items()]
-    if rows:
-        _shared.print_columns(rows, ("task", "baseline", "preset", "runs", "estimate"))
-    print(f"{len(plan.todo)} of {plan.size} runs to do; {len(plan.kept)} have a record ({counted(plan.kept_counts())})")
-    source = f"{plan.measured} of {len(plan.todo)} estimates come from stored times, the others are guesses"
-    print(f"about {duration(plan.makespan(workers))} with {workers} workers ({source})")
 
 
 def _print_results(

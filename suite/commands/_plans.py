@@ -1,0 +1,104 @@
+"""What the commands that train share: showing a plan before it starts, and carrying it out until a signal ends it."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from suite.commands import _shared
+from suite.errors import LeakybenchError, UsageError
+from suite.record import FAILED
+
+if TYPE_CHECKING:
+    from suite.plan import Plan
+    from suite.store import Store
+    from suite.sweep import Progress
+
+
+def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
+    """What is to do and how long it takes, for a reader or for a machine, on standard output."""
+    from suite.commands._progress import counted, duration
+
+    if as_json:
+        todo = [
+            {
+                "run_id": planned.job.run.run_id,
+                "task": planned.job.run.task_label,
+                "baseline": planned.job.run.baseline_label,
+                "seed": planned.job.run.seed,
+                "preset": planned.job.run.preset,
+                "estimated_seconds": planned.seconds,
+            }
+            for planned in plan.todo
+        ]
+        seconds = {"estimated_seconds": plan.makespan(workers), "workers": workers, "measured_estimates": plan.measured}
+        _shared.print_json({"todo": todo, "kept": plan.kept, **seconds})
+        return
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for planned in plan.todo:
+        run = planned.job.run
+        groups.setdefault((run.task_label, run.baseline_label, run.preset), []).append(planned.seconds)
+    rows = [(*key, str(len(times)), duration(sum(times))) for key, times in groups.items()]
+    if rows:
+        _shared.print_columns(rows, ("task", "baseline", "preset", "runs", "estimate"))
+    print(f"{len(plan.todo)} of {plan.size} runs to do; {len(plan.kept)} have a record ({counted(plan.kept_counts())})")
+    source = f"{plan.measured} of {len(plan.todo)} estimates come from stored times, the others are guesses"
+    print(f"about {duration(plan.makespan(workers))} with {workers} workers ({source})")
+
+
+def compute(plan: Plan, store: Store, engine: Any, argv: list[str]) -> tuple[int, Progress | None]:
+    """Compute the plan; the exit code, and how far it came (None where it was cut short)."""
+    from suite.commands._progress import Display, counted
+    from suite.sweep import sweep
+
+    command = shlex.join(["leakybench", *argv])
+    try:
+        with (
+            _stopped_by_signals(),
+            engine,
+            Display(total=len(plan.todo), seconds=plan.seconds, workers=engine.workers) as show,
+        ):
+            progress = sweep(plan, store, engine, notify=show)
+    except (KeyboardInterrupt, OSError, LeakybenchError) as error:
+        if isinstance(error, UsageError):
+            raise
+        # counted in the folder: the signal may have come between a record and its count
+        versions = ((store.version(planned.job.run.run_id), planned.replaces) for planned in plan.todo)
+        done = sum(now is not None and now != before for now, before in versions)
+        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        if isinstance(error, OSError):
+            reason = f"{error.strerror or error} ({store.folder})"
+        _shared.note(f"{reason}: {done} of {len(plan.todo)} runs are done and safe, the others have no record")
+        _shared.note(f"go on with: {command}")
+        return 3, None
+    statuses = progress.counts + progress.elsewhere + plan.kept_counts()
+    failed = sum(statuses[status] for status in FAILED)
+    text = f"{plan.size} runs: {counted(statuses)}; {len(plan.kept)} were there before"
+    if progress.elsewhere:
+        text += f", {progress.elsewhere.total()} came from another sweep"
+    _shared.note(text)
+    if failed:
+        _shared.note(f"{failed} runs failed: 'leakybench show RUN_ID' says why; run them again with: {command}")
+    return (3 if failed else 0), progress
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Turn the signals that ask a program to end into one KeyboardInterrupt; a second does not disturb the clean-up."""
+    stopping = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
