@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from suite.stats.intervals import METHODS, STATISTICS, bounds
+from suite.stats.paired import effect_bounds
 
 Sampler = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -103,17 +104,77 @@ def coverage_table(
     return pd.DataFrame(rows, columns=names)
 
 
+def _collapsing(rng: np.random.Generator, size: tuple[int, ...]) -> np.ndarray:
+    """Scores of a method that collapses to 1 in one run of ten."""
+    return np.where(rng.random(size) < 0.1, 1.0, 0.2 + 0.02 * rng.standard_normal(size))
+
+
+DIFFERENCES: dict[str, Sampler] = {
+    "normal": lambda rng, size: rng.standard_normal(size),
+    "uniform": lambda rng, size: rng.random(size) - 0.5,
+    "t, 3 degrees": lambda rng, size: rng.standard_t(3, size),
+    "two lognormals, 30%": lambda rng, size: np.subtract(*np.exp(0.3 * rng.standard_normal((2, *size)))),
+    "two that collapse": lambda rng, size: _collapsing(rng, size) - _collapsing(rng, size),
+    "gamma, skewness 1": lambda rng, size: rng.gamma(4.0, size=size) - 4.0,
+    "lognormal, skewness 1.75": lambda rng, size: np.exp(0.5 * rng.standard_normal(size)) - np.exp(0.125),
+    "exponential, skewness 2": lambda rng, size: rng.exponential(size=size) - 1.0,
+}
+"""Laws of paired differences with mean 0: five symmetric ones, as of methods of equal law, and three skewed ones, as of
+methods of equal mean and unlike spread."""
+SHAPES = ((1, 5), (1, 10), (3, 3), (3, 5), (9, 5), (9, 10))
+"""Numbers of tasks and seeds."""
+
+
+def alarms(
+    law: Sampler,
+    *,
+    tasks: int,
+    seeds: int,
+    repetitions: int,
+    random_state: int,
+    guard: bool = True,
+    effect: float = 0.0,
+) -> float:
+    """Share of repetitions in which the paired test rejects at 5%; task i has the scale 1 + i, and ``effect`` is added
+    in units of the scale."""
+    rng = np.random.default_rng(random_state)
+    strata = [(1 + task) * (law(rng, (repetitions, seeds)) + effect) for task in range(tasks)]
+    return float(np.mean(effect_bounds(strata, guard=guard)[-1] < 0.05))
+
+
+def alarm_table(*, repetitions: int = 20_000, random_state: int = 0) -> pd.DataFrame:
+    """False alarms of Student's test and of the one in use, in percent: a row a shape and test, a column a law; and the
+    share of real effects found (normal differences, one standard deviation over the square root of the tasks)."""
+    rows = {}
+    for tasks, seeds in SHAPES:
+        for name, guard in (("Student", False), ("both", True)):
+
+            def share(law: str, effect: float, tasks: int = tasks, seeds: int = seeds, guard: bool = guard) -> float:
+                return alarms(
+                    DIFFERENCES[law], tasks=tasks, seeds=seeds, repetitions=repetitions, guard=guard, effect=effect,
+                    random_state=random_state,
+                )  # fmt: skip
+
+            row = {law: share(law, 0.0) for law in DIFFERENCES}
+            rows[f"{tasks} x {seeds}", name] = row | {"found": share("normal", tasks**-0.5)}
+    return pd.DataFrame(rows).T
+
+
 def main() -> int:
-    """Print the table: coverage in percent, a row a statistic, number of tasks and seeds, and method."""
+    """Print both tables, in percent: coverage, a row a statistic, number of tasks and seeds, and method; and alarms of
+    the paired test."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=1000)
-    parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--repetitions", type=int, default=1000, help="of each interval")
+    parser.add_argument("--resamples", type=int, default=1000, help="of each bootstrap")
+    parser.add_argument("--alarms", action="store_true", help="only the table of the paired test")
     args = parser.parse_args()
-    table = coverage_table(repetitions=args.repetitions, resamples=args.resamples)
-    wide = table.pivot_table(
-        index=["statistic", "tasks", "seeds", "method"], columns="world", values="coverage", sort=False
-    )
-    print((100 * wide).round(1).to_string())
+    if not args.alarms:
+        table = coverage_table(repetitions=args.repetitions, resamples=args.resamples)
+        wide = table.pivot_table(
+            index=["statistic", "tasks", "seeds", "method"], columns="world", values="coverage", sort=False
+        )
+        print((100 * wide).round(1).to_string())
+    print((100 * alarm_table()).round(1).to_string())
     return 0
 
 

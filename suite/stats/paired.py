@@ -1,4 +1,10 @@
-"""Paired comparisons: two methods on the same task and seed, so that what the seed makes hard cancels."""
+"""Paired comparisons: two methods on the same task and seed, so that what the seed makes hard cancels.
+
+Two tests stand behind a verdict, and both must agree. Student's holds for normal differences and is cautious for heavy
+tails, but for skewed differences of mean 0 it raises up to 12% false alarms at 5 and 10 pairs, instead of 5%. Hall's
+transformation [Hall 1992, J. R. Stat. Soc. B 54:221] takes the estimated skewness out of Student's t, and errs under
+heavy tails instead. ``python -m suite.stats.coverage --alarms`` prints what both together do.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +29,7 @@ class Paired:
 
     Attributes:
         effect: mean over strata of the mean difference.
-        low, high: its 95% interval (Student, Satterthwaite's degrees); nan where a stratum has one pair or there is
-            none.
+        low, high: its 95% interval, see :func:`effect_bounds`; nan where a stratum has one pair or there is none.
         p_value: of the two-sided test that the effect is 0; nan where there is no interval.
         pairs, strata: how many.
         verdict: one of ``VERDICTS``, for the first.
@@ -40,19 +45,24 @@ class Paired:
 
 
 def paired(
-    differences: Strata, *, level: float = 0.95, minimum: int = MIN_PAIRS, p_value: float | None = None
+    differences: Strata,
+    *,
+    level: float = 0.95,
+    minimum: int = MIN_PAIRS,
+    p_value: float | None = None,
+    guard: bool = True,
 ) -> Paired:
     """The effect of a paired comparison and its verdict.
 
-    Exact for normal differences of one stratum; conservative for symmetric heavy tails, which is what differences of
-    two equally distributed methods are. Strata with one pair say nothing of
-    the spread and are left out, unless there are no others: then the effect is theirs, without a verdict.
+    Strata with one pair say nothing of the spread and are left out, unless there are no others: then the effect is
+    theirs, without a verdict.
 
     Args:
-        differences: first minus second, one array (pairs,) a stratum.
+        differences: first minus second, one array (pairs,) a stratum; the pairs of a stratum are independent.
         level: of the interval; the verdict rejects at 1 - level.
         minimum: pairs below which the verdict is ``too few runs``.
         p_value: overrides the test's own, where several tests are corrected together.
+        guard: also ask the skewness-corrected test, see :func:`effect_bounds`; False leaves Student's alone.
     """
     arrays = [np.asarray(stratum, dtype=np.float64) for stratum in differences if len(stratum)]
     pairs = sum(len(array) for array in arrays)
@@ -63,11 +73,7 @@ def paired(
         effect = float(np.mean([array.mean() for array in arrays])) if arrays else float("nan")
         nan = float("nan")
         return Paired(effect=effect, low=nan, high=nan, p_value=nan, pairs=pairs, strata=len(arrays), verdict=FEW)
-    effect = float(estimate(usable, "mean"))
-    error, freedom = (float(value) for value in standard_error(usable, "mean"))
-    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error
-    # no spread at all: equal results, or a difference that chance cannot explain
-    found = float(2 * stats.t.sf(abs(effect) / error, freedom)) if error > 0 else float(effect == 0)
+    effect, low, high, found = (float(value) for value in effect_bounds(usable, level=level, guard=guard))
     decisive = found if p_value is None else p_value
     counted = sum(len(array) for array in usable)
     if counted < minimum:
@@ -77,14 +83,67 @@ def paired(
     else:
         verdict = BETTER if effect < 0 else WORSE
     return Paired(
-        effect=effect,
-        low=effect - half,
-        high=effect + half,
-        p_value=decisive,
-        pairs=counted,
-        strata=len(usable),
-        verdict=verdict,
+        effect=effect, low=low, high=high, p_value=decisive, pairs=counted, strata=len(usable), verdict=verdict
     )
+
+
+def effect_bounds(
+    strata: Strata, *, level: float = 0.95, guard: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean over strata of the mean, the ends of its interval, and the p-value of 0, each (...).
+
+    With t = effect / standard error, its Satterthwaite degrees, and a the estimated skewness of the effect (third
+    cumulant over the cubed standard error), Hall's corrected value is
+
+        g(t) = t + a t^2 / 3 + a^2 t^3 / 27 + a / 6 = ((1 + a t / 3)^3 - 1) / a + a / 6,
+
+    which grows in t, so that test and interval agree. With ``guard`` the p-value is the larger of those of t and
+    g(t), and the interval the union of both: 0 is outside it exactly where p is below 1 - level.
+
+    Args:
+        strata: one array (..., n) a task, n at least 2; leading axes are independent data sets, handled at once.
+    """
+    effect = estimate(strata, "mean")
+    error, freedom = standard_error(strata, "mean")
+    reach = np.asarray(stats.t.ppf((1 + level) / 2, freedom))
+    spread = np.where(error > 0, error, 1.0)
+    t = effect / spread
+    skew = _skewness(strata, spread) if guard else np.zeros_like(spread)
+    corrected = _corrected(t, skew)
+    both = np.where(t * corrected > 0, np.minimum(np.abs(t), np.abs(corrected)), 0.0)
+    p_value = 2 * stats.t.sf(both, freedom)
+    low = effect - error * np.maximum(reach, _uncorrected(reach, skew))
+    high = effect + error * np.maximum(reach, -_uncorrected(-reach, skew))
+    # no spread at all: equal results, or a difference that chance cannot explain
+    return effect, low, high, np.where(error > 0, p_value, (effect == 0).astype(float))
+
+
+def _skewness(strata: Strata, error: np.ndarray) -> np.ndarray:
+    """Unbiased third cumulant of the effect over ``error`` cubed; a stratum of two pairs shows none and adds 0."""
+    total = np.zeros_like(error)
+    for stratum in strata:
+        n = stratum.shape[-1]
+        if n > 2:
+            centred = (stratum - stratum.mean(axis=-1, keepdims=True)) / error[..., None]
+            # the k-statistic n sum / ((n - 1)(n - 2)), over n^2 for a mean of n
+            total = total + np.sum(centred**3, axis=-1) / (n * (n - 1) * (n - 2))
+    return total / len(strata) ** 3
+
+
+_FLAT = 1e-5
+"""Skewness below which the closed forms lose more digits to cancellation than the second-order terms are worth."""
+
+
+def _corrected(t: np.ndarray, skew: np.ndarray) -> np.ndarray:
+    """g(t)."""
+    return t + skew * t**2 / 3 + skew**2 * t**3 / 27 + skew / 6
+
+
+def _uncorrected(value: np.ndarray, skew: np.ndarray) -> np.ndarray:
+    """The t whose g(t) is ``value``."""
+    safe = np.where(np.abs(skew) < _FLAT, 1.0, skew)
+    exact = 3 / safe * (np.cbrt(1 + safe * (value - safe / 6)) - 1)
+    return np.where(np.abs(skew) < _FLAT, value - skew / 6 - skew * value**2 / 3, exact)
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import optimize, stats
 
 from suite.errors import UsageError
 from suite.stats import (
@@ -18,6 +18,7 @@ from suite.stats import (
     rank_intervals,
 )  # fmt: skip
 from suite.stats.intervals import standard_error
+from suite.stats.paired import effect_bounds
 
 DATA = np.array([0.31, 0.27, 0.35, 0.30, 0.41])
 
@@ -108,15 +109,55 @@ def test_proportion_interval_is_scipys_wilson(k, n):
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-def test_paired_is_scipys_paired_test():
+def test_paired_without_guard_is_scipys_paired_test():
     other = DATA + np.array([0.02, 0.01, 0.05, 0.02, 0.03])
     expected = stats.ttest_rel(DATA, other)
-    found = paired([DATA - other])
+    found = paired([DATA - other], guard=False)
     assert found.p_value == pytest.approx(expected.pvalue, rel=1e-12)
     ci = expected.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((ci.low, ci.high), rel=1e-12)
     assert found.verdict == "better"
-    assert paired([other - DATA]).verdict == "worse"
+    assert paired([other - DATA], guard=False).verdict == "worse"
+
+
+def test_symmetric_differences_need_no_correction():
+    # skewness exactly 0: Hall's transformation is the identity
+    differences = 0.1 + 0.02 * np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    plain, guarded = paired([differences], guard=False), paired([differences])
+    assert (guarded.low, guarded.high, guarded.p_value) == pytest.approx(
+        (plain.low, plain.high, plain.p_value), rel=1e-12
+    )
+
+
+def test_skewed_differences_get_halls_limits_where_they_are_wider():
+    x = np.array([0.1, 0.2, 0.3, 0.5, 2.0])
+    n, m, s = 5, x.mean(), x.std(ddof=1) / np.sqrt(5)
+    # scipy's skewness corrected for bias is k3 / k2^1.5; the skewness of a mean of n has another 1 / sqrt(n)
+    a = stats.skew(x, bias=False) / np.sqrt(n)
+    q = stats.t.ppf(0.975, n - 1)
+
+    def hall(theta):
+        t = (m - theta) / s
+        return t + a * t**2 / 3 + a**2 * t**3 / 27 + a / 6
+
+    low = optimize.brentq(lambda theta: hall(theta) - q, m - 50 * s, m)
+    high = optimize.brentq(lambda theta: hall(theta) + q, m, m + 50 * s)
+    found = paired([x])
+    assert found.low == pytest.approx(min(low, m - q * s), rel=1e-9)
+    assert found.high == pytest.approx(max(high, m + q * s), rel=1e-9)
+    assert found.high > m + q * s  # the long tail is above
+
+
+@pytest.mark.parametrize("shape", [[(4000, 5)], [(4000, 5), (4000, 3), (4000, 2)]])
+def test_paired_test_and_interval_agree(shape):
+    rng = np.random.default_rng(0)
+    strata = [rng.exponential(size=size) - 0.7 for size in shape]
+    effect, low, high, p_value = effect_bounds(strata)
+    assert np.array_equal(p_value < 0.05, (low > 0) | (high < 0))
+    assert np.all((low <= effect) & (effect <= high))
+    mirrored = effect_bounds([-stratum for stratum in strata])
+    assert mirrored[2] == pytest.approx(-low, rel=1e-12)
+    assert mirrored[3] == pytest.approx(p_value, rel=1e-9)
 
 
 def test_paired_verdicts_without_spread_or_runs():
