@@ -33,13 +33,12 @@ ROUNDS = {"smoke": 40, "standard": 300, "converged": 600, "paper": 600}
 class GradientBoosting:
     """Histogram gradient boosting [Friedman 2001; Ke et al. 2017], tuned by a fifth of the training rows.
 
-    A sum of trees is constant by pieces, so its Jacobian is 0 almost everywhere: the rank in its record is None, or
-    that of the few jumps that a finite difference of a hundredth of a standard deviation crosses, and says nothing.
+    A sum of trees is constant by pieces: its Jacobian is 0 almost everywhere, and its record has no rank.
     """
 
     spec: BaselineSpec | None = None
 
-    def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
+    def fit(self, train: Split, *, seed: int, preset: str) -> ConstantByPieces:
         """Choose among ``CANDIDATES``, then fit every target on all rows."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -61,7 +60,14 @@ class GradientBoosting:
         best = CANDIDATES[int(np.argmin(scores))]
         models = [HistGradientBoostingRegressor(**best, **fixed).fit(inputs, targets[:, i]) for i in range(d_out)]
         values = {**best, "held_out": min(scores), "trees": int(sum(model.n_iter_ for model in models))}
-        return Fitted(regressor=_Columns(models), report=FitReport(values=values))
+        return ConstantByPieces(regressor=_Columns(models), report=FitReport(values=values))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstantByPieces(Fitted):
+    """A fitted regressor whose derivative is 0 wherever it exists."""
+
+    differentiable: bool = False
 
 
 @dataclass(frozen=True)

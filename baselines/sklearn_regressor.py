@@ -11,12 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from baselines.gradient_boosting import ConstantByPieces
 from baselines.references import Fitted
 from suite import seeding
 from suite.baseline import FitReport, check_preset
 from suite.errors import UsageError
 from suite.registration import BaselineSpec
 from suite.task import Split
+
+PROBED = 64
+"""Training inputs between which a regressor is asked whether it is constant by pieces."""
+
+NUDGE = 1e-5
+"""How far they move, in standard deviations: an ensemble of 100 trees of 1000 leaves has a threshold there at one in
+ten, and a float32 prediction of a smooth map changes by a hundred units of its last place."""
 
 _FORM = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
@@ -47,6 +55,9 @@ class SklearnRegressor:
     def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
         """Fit on (n, d_in) inputs and (n, d_out) targets, in float64.
 
+        A regressor that does not change at all when its inputs change a little, such as trees or nearest neighbours, is
+        constant by pieces: its record has no rank.
+
         Raises:
             UsageError: a class that cannot be loaded, or settings that it does not take.
         """
@@ -58,7 +69,11 @@ class SklearnRegressor:
             regressor = MultiOutputRegressor(regressor)
         with _numpy_state_kept():
             regressor.fit(train.inputs.astype(np.float64), train.targets.astype(np.float64))
-        return Fitted(regressor=regressor, report=FitReport(values={"regressor": self.regressor}))
+        fitted = Fitted(regressor=regressor, report=FitReport(values={"regressor": self.regressor}))
+        direction = seeding.generator("Sklearn", seed, "probe").standard_normal((train.inputs.shape[1],))
+        if len(train.inputs) > 1 and _constant_by_pieces(fitted, train.inputs[:PROBED].astype(np.float64), direction):
+            return ConstantByPieces(regressor=regressor, report=fitted.report)
+        return fitted
 
     def _build(self, seed: int) -> Any:
         module, name = self.regressor.split(":")
@@ -88,6 +103,16 @@ def _takes_one_target(regressor: Any) -> bool:
     except AttributeError:
         return False  # it says nothing: it gets what there is
     return bool(not tags.multi_output)
+
+
+def _constant_by_pieces(fitted: Fitted, inputs: np.ndarray, direction: np.ndarray) -> bool:
+    """Whether predictions stay equal to the last bit at half of some points or more when these move by ``NUDGE`` standard
+    deviations along ``direction`` (d_in,). The points are between the inputs (n, d_in), n at least 2, because trees put
+    thresholds at inputs and half-way. A constant is left for the measures to find."""
+    points = 0.618 * inputs[:-1] + 0.382 * inputs[1:]
+    here, there = fitted.predict(points), fitted.predict(points + NUDGE * inputs.std(axis=0) * direction)
+    varies = bool((here != here[:1]).any())
+    return varies and 2 * int((here == there).all(axis=1).sum()) >= len(points)
 
 
 @contextlib.contextmanager

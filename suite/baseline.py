@@ -49,7 +49,11 @@ class Representations:
 
 @runtime_checkable
 class Model(Protocol):
-    """A fitted baseline. ``report`` holds what training has to say of itself, as plain JSON values."""
+    """A fitted baseline.
+
+    Optional: ``report``, a :class:`FitReport`, holds what training has to say of itself; ``differentiable = False``
+    says that the predictions are constant by pieces, so that no Jacobian rank is taken.
+    """
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predictions (n, d_out) for inputs (n, d_in)."""

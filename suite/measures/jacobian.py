@@ -65,7 +65,7 @@ def function_spectra(
     differences.
 
     ``J_i = (f(x + h t_i) - f(x - h t_i)) / (2 h)`` for the principal directions t_i of the inputs. A map that is
-    constant by pieces, such as a tree, has a zero Jacobian.
+    constant by pieces, such as a tree, has a zero Jacobian, and what this finds are the jumps that a step crosses.
 
     Args:
         predict: from float32 (n, d_in) to (n, d_out).

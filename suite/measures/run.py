@@ -50,7 +50,8 @@ def measure_model(model: Model, train: Any, test: Any) -> Measured:
     """Measure a fitted model on its training inputs and on held-out ones.
 
     The bottleneck rank is the Jacobian rank of ``model.predict`` at 64 training inputs. A model with
-    ``representations`` gets the Hamiltonian picture too, and every other estimator of the rank.
+    ``representations`` gets the Hamiltonian picture too, and every other estimator of the rank. A model whose attribute
+    ``differentiable`` is False, such as a sum of trees, has no derivative and hence no rank.
 
     Names in ``values``: a suffix such as ``_1e-2`` is the g0 of the norm, on which the value depends; a prefix
     ``test_`` says held-out inputs; ``_inside`` says p in 0.35-0.75 instead of the whole path.
@@ -99,6 +100,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _function_rank(model: Model, inputs: np.ndarray) -> dict[str, Any]:
+    if not getattr(model, "differentiable", True):
+        return {"rank": None, "reason": "the model has no derivative"}
     try:
         spectra = function_spectra(model.predict, inputs)
     except UsageError as error:

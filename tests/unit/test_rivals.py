@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import suite
-from baselines import feature_machine
+from baselines import feature_machine, neural_ode
+from suite.report.summary import summarise
+from suite.report.table import render
+from suite.scores import score_frame
 
 SMALL = {"d": 8, "n_train": 150, "n_test": 60}
 
@@ -67,6 +70,41 @@ def test_the_feature_machine_equals_the_authors_package_at_its_first_step():
     np.testing.assert_allclose(theirs.predict(pair[0]).numpy(), ours, atol=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("regressor", "differentiable"),
+    [
+        ("sklearn.ensemble:ExtraTreesRegressor", False),
+        ("sklearn.ensemble:HistGradientBoostingRegressor", False),
+        ("sklearn.neighbors:KNeighborsRegressor", False),
+        ("sklearn.neural_network:MLPRegressor", True),
+        ("sklearn.linear_model:Ridge", True),
+        ("sklearn.gaussian_process:GaussianProcessRegressor", True),
+        # equal everywhere, which the measures report as a constant map
+        ("sklearn.dummy:DummyRegressor", True),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_regressor_that_is_constant_by_pieces_is_found_out(regressor, differentiable):
+    task = suite.make("MultiIndex-k3-v0", d=8, n_train=300, n_test=60)
+    model = suite.make_baseline("Sklearn-v0", regressor=regressor).fit(task.train, seed=0, preset="smoke")
+    assert getattr(model, "differentiable", True) is differentiable
+
+
+def test_boosted_trees_have_no_rank_and_a_dash_in_the_tables():
+    task = suite.make("Linear-k3-v0", **SMALL)
+    record = suite.evaluate(suite.make_baseline("GradientBoosting-v0"), task, preset="smoke")
+    assert record.status == "ok"
+    assert record.bottleneck_rank is None
+    assert record.rank_recovered is None
+    for name in ("function_jacobian", "test_function_jacobian"):
+        assert record.rank_evidence["estimators"][name] == {"rank": None, "reason": "the model has no derivative"}
+    row = summarise(score_frame([record]), "cell").to_dict("records")[0]
+    assert row["rank"] is None
+    assert row["recovered"] is None
+    cells = [cell.strip() for cell in render(score_frame([record]), "github").splitlines()[2].split("|")]
+    assert cells[5:8] == ["-", "3", "-"]  # rank, true rank, recovered
+
+
 def test_any_regressor_is_named_by_its_entry_point():
     task = suite.make("Linear-k3-v0", **SMALL)
     ridge = suite.make_baseline("Sklearn-v0", regressor="sklearn.linear_model:Ridge", settings={"alpha": 0.1})
@@ -106,3 +144,45 @@ def test_bad_regressors_are_one_line(overrides, message):
 def test_bad_settings_of_the_neural_ode_are_one_line(overrides, message):
     with pytest.raises(suite.UsageError, match=message):
         suite.make_baseline("NeuralODE-v0", **overrides)
+
+
+@pytest.fixture(scope="module")
+def flow():
+    pytest.importorskip("torchdiffeq")
+    task = suite.make("MultiIndex-k3-v0", **SMALL)
+    return task, suite.make_baseline("NeuralODE-v0", width=32, knots=3).fit(task.train, seed=0, preset="smoke")
+
+
+def test_the_rate_is_chosen_on_held_out_training_rows(flow):
+    values = flow[1].report.values
+    errors = {float(rate): error for rate, error in values["held_out"].items()}
+    assert sorted(errors) == sorted(neural_ode.RATES)
+    assert values["rate"] == min(errors, key=errors.get)
+    # 15% of 25 steps, three rates; each pass of dopri5 costs at least 2 + 6 evaluations
+    assert values["evaluations_tuning"] == 3 * 4
+    assert values["function_evaluations_tuning"] >= 8 * 12
+    assert values["function_evaluations"] >= 8 * 25
+
+
+def test_the_errors_of_the_rates_are_those_of_the_held_out_rows(flow):
+    # a poison on the fifth alone: the errors of the rates see it, the fits of the trials do not
+    task, model = flow
+    order = suite.seeding.generator("NeuralODE", 0, "validation").permutation(150)
+    targets = task.train.targets.copy()
+    targets[order[:30]] += 7.0
+    shifted = neural_ode.NeuralODE(width=32, knots=3).fit(
+        suite.Split(task.train.inputs, targets), seed=0, preset="smoke"
+    )
+    assert min(shifted.report.values["held_out"].values()) > 40.0
+    assert max(model.report.values["held_out"].values()) < 5.0
+
+
+def test_a_rate_that_diverges_is_passed_over(monkeypatch):
+    pytest.importorskip("torchdiffeq")
+    monkeypatch.setattr(neural_ode, "RATES", (1e30, 1e-2))
+    task = suite.make("MultiIndex-k3-v0", **SMALL)
+    values = (
+        suite.make_baseline("NeuralODE-v0", width=32, knots=3).fit(task.train, seed=0, preset="smoke").report.values
+    )
+    assert values["rate"] == 1e-2
+    assert values["held_out"]["1e+30"] is None
