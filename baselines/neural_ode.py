@@ -27,7 +27,8 @@ RATES = (3e-3, 1e-2, 3e-2)
 """Rates of Adam that are tried on held-out training rows."""
 
 TRIAL = 0.15
-"""Share of the steps that each rate is tried for, on four fifths of the rows: together 36% of the cost of the fit."""
+"""Share of the steps that each rate is tried for, on four fifths of the rows: together 36% of the cost of the fit if
+each step took as many evaluations."""
 
 TRAINING_TOLERANCE = 3e-3
 """Relative and absolute tolerance of the solver while training: the gradient is that of the steps it takes."""

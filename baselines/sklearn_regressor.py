@@ -106,9 +106,9 @@ def _takes_one_target(regressor: Any) -> bool:
 
 
 def _constant_by_pieces(fitted: Fitted, inputs: np.ndarray, direction: np.ndarray) -> bool:
-    """Whether predictions stay equal to the last bit at half of some points or more when these move by ``NUDGE`` standard
-    deviations along ``direction`` (d_in,). The points are between the inputs (n, d_in), n at least 2, because trees put
-    thresholds at inputs and half-way. A constant is left for the measures to find."""
+    """Whether predictions stay equal to the last bit at half of some points or more when these move by ``NUDGE``
+    standard deviations along ``direction`` (d_in,). The points are between the inputs (n, d_in), n at least 2, because
+    trees put thresholds at inputs and half-way. A constant is left for the measures to find."""
     points = 0.618 * inputs[:-1] + 0.382 * inputs[1:]
     here, there = fitted.predict(points), fitted.predict(points + NUDGE * inputs.std(axis=0) * direction)
     varies = bool((here != here[:1]).any())
