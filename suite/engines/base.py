@@ -25,16 +25,26 @@ class EngineError(LeakybenchError):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run with the registered specs it needs, so that a worker can register what was registered by hand here."""
+    """One run with the registered specs it needs, so that a worker can register what was registered by hand here.
+
+    Attributes:
+        mates: further runs to be trained with it in one batch; they differ from ``run`` in the seed alone.
+    """
 
     run: RunSpec
     task_spec: TaskSpec
     baseline_spec: BaselineSpec
+    mates: tuple[RunSpec, ...] = ()
+
+    @property
+    def runs(self) -> tuple[RunSpec, ...]:
+        """The run and its mates."""
+        return (self.run, *self.mates)
 
     def to_json(self) -> str:
         """Plain JSON: what travels to a worker."""
         specs = {"task_spec": self.task_spec.to_json(), "baseline_spec": self.baseline_spec.to_json()}
-        return canonical_json({"run": self.run.to_dict(), **specs})
+        return canonical_json({"run": self.run.to_dict(), "mates": [run.to_dict() for run in self.mates], **specs})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -44,12 +54,13 @@ class Job:
             run=RunSpec.from_dict(data["run"]),
             task_spec=TaskSpec.from_json(data["task_spec"]),
             baseline_spec=BaselineSpec.from_json(data["baseline_spec"]),
+            mates=tuple(RunSpec.from_dict(run) for run in data["mates"]),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The record of a job, and what a failed run printed (its traceback at the end)."""
+    """The record of a run, and what a failed run printed (its traceback at the end)."""
 
     record: Record
     log: str = ""
@@ -61,7 +72,11 @@ class Engine(Protocol):
     workers: int
 
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """Outcomes as they come, in any order. Jobs are drawn one by one, each when somebody is free to run it."""
+        """Outcomes as they come, in any order. Jobs are drawn one by one, each when somebody is free to run it.
+
+        A job with mates gives the outcomes of all its runs one after the other: all as they ended, or, where the batch
+        failed, all with the status of the failure.
+        """
         ...
 
     def __enter__(self) -> Self: ...
@@ -80,7 +95,7 @@ def make_engine(
         name: ``local``, or ``dask``.
         workers: processes; 0 computes in this process (``local`` only, without limits).
         threads: of each worker.
-        limits: of each run.
+        limits: of each run; a batch of n runs may take n times as long.
         scheduler: address of an existing Dask scheduler; without one, ``dask`` starts its own cluster on this machine.
 
     Raises:
@@ -106,7 +121,9 @@ def make_engine(
     raise UsageError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")
 
 
-def failed(job: Job, status: str, message: str, *, seconds: float, threads: int) -> Record:
-    """The record of a run that did not end by itself."""
+def failures(job: Job, status: str, message: str, *, seconds: float, threads: int, log: str = "") -> list[Outcome]:
+    """The outcomes of a job that did not end by itself: one a run."""
     clock: dict[str, Any] = {"total": round(seconds, 3), "threads": threads}
-    return Record(run=job.run, status=status, message=message, wall_clock=clock, provenance=provenance.provenance())
+    origin = provenance.provenance()
+    fields: dict[str, Any] = {"status": status, "message": message, "wall_clock": clock, "provenance": origin}
+    return [Outcome(record=Record(run=run, **fields), log=log) for run in job.runs]

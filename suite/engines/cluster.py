@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from suite.engines.base import EngineError, Job, Outcome, failed
+from suite.engines.base import EngineError, Job, Outcome, failures
 from suite.engines.supervisor import Supervisor
-from suite.engines.wire import decode_outcome, encode_outcome
+from suite.engines.wire import decode_outcomes, encode_outcomes
 from suite.errors import UsageError
 from suite.limits import Limits
 
@@ -108,7 +108,7 @@ class DaskEngine:
             except Exception as error:  # cancelled futures and lost connections have no common base class
                 raise EngineError(f"the Dask scheduler was lost: {type(error).__name__}") from error
             for future in done:
-                yield self._collect(future, pending.pop(future))
+                yield from self._collect(future, pending.pop(future))
 
     def _slots(self) -> int:
         """Runs to have in hand: one a Dask thread, so that a claim is made only for a run that starts."""
@@ -124,14 +124,14 @@ class DaskEngine:
         key = f"leakybench-{job.run.run_id}-{secrets.token_hex(4)}"
         return self._client.submit(run_supervised, job.to_json(), *limits, key=key, pure=False)
 
-    def _collect(self, future: Any, job: Job) -> Outcome:
+    def _collect(self, future: Any, job: Job) -> list[Outcome]:
         error = future.exception()
         if error is None:
             header, body = future.result()
-            return decode_outcome(header, body)
+            return decode_outcomes(header, body)
         text = " ".join(str(error).split())[:300]
         message = f"on the Dask cluster: {type(error).__name__}: {text}"
-        return Outcome(record=failed(job, "error", message, seconds=0.0, threads=self._threads))
+        return failures(job, "error", message, seconds=0.0, threads=self._threads)
 
     def _close(self) -> None:
         for item in (self._client, self._cluster):
@@ -157,4 +157,4 @@ def run_supervised(text: str, threads: int, timeout: float | None, memory: int |
             old.close()
         _local.supervisor = Supervisor(threads=threads, limits=limits, stop=threading.Event())
         _local.settings = (threads, limits)
-    return encode_outcome(_local.supervisor.run(Job.from_json(text)))
+    return encode_outcomes(_local.supervisor.run(Job.from_json(text)))

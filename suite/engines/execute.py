@@ -1,4 +1,4 @@
-"""One job, computed in the process at hand: the same code whichever engine the process belongs to."""
+"""One job, a run or a batch, computed in the process at hand: the same code whichever engine the process belongs to."""
 
 from __future__ import annotations
 
@@ -7,36 +7,51 @@ import time
 import traceback
 from typing import Any
 
-from suite.engines.base import Job, Outcome, failed
+from suite.batch import evaluate_many
+from suite.engines.base import Job, Outcome, failures
 from suite.errors import LeakybenchError
 from suite.evaluate import evaluate
+from suite.record import Record, RunSpec
 from suite.registration import Registry, Spec, baselines, build, tasks
 
 MAX_MESSAGE = 500
 
 
-def execute(job: Job, *, threads: int) -> Outcome:
+def execute(job: Job, *, threads: int) -> list[Outcome]:
     """Build task and baseline, evaluate, and turn an exception into a record with status ``error`` or ``oom``.
+
+    Returns:
+        One outcome a run of the job.
 
     Raises:
         KeyboardInterrupt: passed on; a run that is interrupted leaves no record.
     """
     start = time.perf_counter()
     try:
-        ensure_registered(tasks, job.task_spec)
-        ensure_registered(baselines, job.baseline_spec)
-        run = job.run
-        task = build(tasks.spec(run.task), run.task_overrides, seed=run.seed)
-        baseline = build(baselines.spec(run.baseline), run.baseline_overrides)
-        record = evaluate(baseline, task, seed=run.seed, preset=run.preset)
-        _check_identity(job, record.run)
+        records = _evaluate(job)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a baseline that calls sys.exit must not end the worker
         status = "oom" if is_out_of_memory(error) else "error"
-        record = failed(job, status, describe(error), seconds=time.perf_counter() - start, threads=threads)
-        return Outcome(record=record, log=traceback.format_exc())
-    return Outcome(record=dataclasses.replace(record, wall_clock={**record.wall_clock, "threads": threads}))
+        seconds, log = time.perf_counter() - start, traceback.format_exc()
+        return failures(job, status, describe(error), seconds=seconds, threads=threads, log=log)
+    counted = (dataclasses.replace(record, wall_clock={**record.wall_clock, "threads": threads}) for record in records)
+    return [Outcome(record=record) for record in counted]
+
+
+def _evaluate(job: Job) -> list[Record]:
+    ensure_registered(tasks, job.task_spec)
+    ensure_registered(baselines, job.baseline_spec)
+    baseline = build(baselines.spec(job.run.baseline), job.run.baseline_overrides)
+    drawn = [build(tasks.spec(run.task), run.task_overrides, seed=run.seed) for run in job.runs]
+    preset = job.run.preset
+    if job.mates:
+        records = evaluate_many(baseline, drawn, seeds=[run.seed for run in job.runs], preset=preset)
+    else:
+        records = [evaluate(baseline, drawn[0], seed=job.run.seed, preset=preset)]
+    for run, record in zip(job.runs, records, strict=True):
+        _check_identity(run, record.run)
+    return records
 
 
 def ensure_registered(registry: Registry[Any], spec: Spec) -> None:
@@ -54,11 +69,11 @@ def ensure_registered(registry: Registry[Any], spec: Spec) -> None:
         )
 
 
-def _check_identity(job: Job, found: Any) -> None:
-    if found.run_id == job.run.run_id:
+def _check_identity(run: RunSpec, found: RunSpec) -> None:
+    if found.run_id == run.run_id:
         return
-    for name in job.run.__dataclass_fields__:
-        planned, here = getattr(job.run, name), getattr(found, name)
+    for name in run.__dataclass_fields__:
+        planned, here = getattr(run, name), getattr(found, name)
         if planned != here:
             raise LeakybenchError(
                 f"the worker computed another run than planned: {name} is {here!r} there and {planned!r} in the plan; "

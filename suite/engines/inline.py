@@ -26,7 +26,7 @@ class InlineEngine:
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
         """See :class:`suite.engines.base.Engine`."""
         for job in jobs:
-            yield execute(job, threads=self._threads)
+            yield from execute(job, threads=self._threads)
 
     def __enter__(self) -> Self:
         from threadpoolctl import threadpool_limits

@@ -20,7 +20,7 @@ class PoolEngine:
         self.workers = workers
         self._stop = threading.Event()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[Outcome | Exception] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[list[Outcome] | Exception] = queue.SimpleQueue()
         self._supervisors = [
             Supervisor(threads=threads, limits=limits or Limits(), stop=self._stop) for _ in range(workers)
         ]
@@ -42,11 +42,11 @@ class PoolEngine:
                     in_hand += 1
             if not in_hand:
                 return
-            outcome = self._done.get()
+            outcomes = self._done.get()
             in_hand -= 1
-            if isinstance(outcome, Exception):
-                raise outcome
-            yield outcome
+            if isinstance(outcomes, Exception):
+                raise outcomes
+            yield from outcomes
 
     def __enter__(self) -> Self:
         for thread in self._threads:

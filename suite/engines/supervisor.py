@@ -19,9 +19,9 @@ from typing import IO, Any
 
 import psutil
 
-from suite.engines.base import MAX_ATTEMPTS, EngineError, Job, Outcome, failed
+from suite.engines.base import MAX_ATTEMPTS, EngineError, Job, Outcome, failures
 from suite.engines.inline import THREAD_VARIABLES
-from suite.engines.wire import Reader, WireError, decode_outcome, pack
+from suite.engines.wire import Reader, WireError, decode_outcomes, pack
 from suite.limits import Limits
 
 START_SECONDS = 120.0
@@ -54,37 +54,44 @@ class Supervisor:
         self._stop = stop
         self._worker: Worker | None = None
 
-    def run(self, job: Job) -> Outcome:
-        """The outcome of a job, whatever it does to its process.
+    def run(self, job: Job) -> list[Outcome]:
+        """The outcomes of a job, whatever it does to its process.
+
+        A batch whose worker dies is not tried again: its runs will be, each alone.
 
         Raises:
             StoppedError: the engine is being left. EngineError: no worker can be started.
         """
         reason, log, start = "", "", time.monotonic()
-        for _ in range(MAX_ATTEMPTS):
+        attempts = 1 if job.mates else MAX_ATTEMPTS
+        died = 0
+        while died < attempts:
             worker = self._ready_worker()
             start = time.monotonic()
             used_before = worker.runs > 0
             try:
-                verdict, outcome = self._watch(worker, job)
+                verdict, outcomes = self._watch(worker, job)
             except WorkerDiedError as error:
+                died += 1
                 reason, log = str(error), worker.output()
                 self.close()
                 continue
-            if outcome is not None:
-                return outcome
+            if outcomes:
+                return outcomes
             log = worker.output()
             self.close()
             if verdict == "oom" and used_before:
                 continue  # what earlier runs left in the process must not count against this one
             message = (
-                f"ended at the limit of {self._limits.timeout:g} s"
+                f"ended at the limit of {self._seconds(job):g} s"
                 if verdict == "timeout"
                 else f"ended at the limit of {(self._limits.memory or 0) / 2**20:.0f} MiB of memory"
             )
-            return self._failure(job, verdict, message, start, log)
-        message = f"the worker process {reason} in each of {MAX_ATTEMPTS} attempts"
-        return self._failure(job, "error", message, start, log)
+            return self._failures(job, verdict, message, start, log)
+        message = f"the worker process {reason} in each of {attempts} attempts"
+        if job.mates:
+            message = f"the worker process {reason.rstrip(',')}"
+        return self._failures(job, "error", message, start, log)
 
     def close(self) -> None:
         """End the worker process, if there is one."""
@@ -92,9 +99,13 @@ class Supervisor:
         if worker is not None:
             worker.kill()
 
-    def _failure(self, job: Job, status: str, message: str, start: float, log: str) -> Outcome:
+    def _failures(self, job: Job, status: str, message: str, start: float, log: str) -> list[Outcome]:
         seconds = time.monotonic() - start
-        return Outcome(record=failed(job, status, message, seconds=seconds, threads=self._threads), log=log)
+        return failures(job, status, message, seconds=seconds, threads=self._threads, log=log)
+
+    def _seconds(self, job: Job) -> float | None:
+        """How long a job may take: the limit of a run, times its runs."""
+        return None if self._limits.timeout is None else self._limits.timeout * len(job.runs)
 
     def _ready_worker(self) -> Worker:
         reason = ""
@@ -110,23 +121,27 @@ class Supervisor:
             self.close()
         raise EngineError(f"a worker process cannot be started: {reason}")
 
-    def _watch(self, worker: Worker, job: Job) -> tuple[str, Outcome | None]:
-        """The outcome, or ``timeout`` or ``oom`` and None."""
+    def _watch(self, worker: Worker, job: Job) -> tuple[str, list[Outcome]]:
+        """The outcomes, or ``timeout`` or ``oom`` and none."""
         worker.send(job)
-        deadline = None if self._limits.timeout is None else time.monotonic() + self._limits.timeout
+        allowed = self._seconds(job)
+        deadline = None if allowed is None else time.monotonic() + allowed
         while True:
             wait = POLL_SECONDS if deadline is None else max(min(POLL_SECONDS, deadline - time.monotonic()), 0.0)
             message = worker.poll(wait)
             if message is not None:
-                outcome = decode_outcome(*message)
-                log = f"{worker.output()}{outcome.log}" if outcome.log else ""
-                return "", Outcome(record=outcome.record, log=log)
+                return "", [_with_output(outcome, worker) for outcome in decode_outcomes(*message)]
             if self._stop.is_set():
                 raise StoppedError
             if deadline is not None and time.monotonic() >= deadline:
-                return "timeout", None
+                return "timeout", []
             if self._limits.memory is not None and worker.memory() > self._limits.memory:
-                return "oom", None
+                return "oom", []
+
+
+def _with_output(outcome: Outcome, worker: Worker) -> Outcome:
+    """A failed run's log with what it printed ahead of it."""
+    return Outcome(record=outcome.record, log=f"{worker.output()}{outcome.log}") if outcome.log else outcome
 
 
 class Worker:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 from suite.engines.base import Outcome
@@ -58,8 +59,24 @@ class Reader:
         return messages
 
 
-def encode_outcome(outcome: Outcome) -> tuple[dict[str, Any], bytes]:
-    """An outcome as header and body: the record's JSON with the log, and its arrays as .npz."""
+def encode_outcomes(outcomes: Sequence[Outcome]) -> tuple[dict[str, Any], bytes]:
+    """Outcomes as header and body: each record's JSON with the log, and its arrays as .npz, one after the other."""
+    parts = [_encode(outcome) for outcome in outcomes]
+    headers = [{**header, "bytes": len(body)} for header, body in parts]
+    return {"outcomes": headers}, b"".join(body for _, body in parts)
+
+
+def decode_outcomes(header: dict[str, Any], body: bytes) -> list[Outcome]:
+    """Inverse of :func:`encode_outcomes`."""
+    outcomes, start = [], 0
+    for part in header["outcomes"]:
+        end = start + part["bytes"]
+        outcomes.append(_decode(part, body[start:end]))
+        start = end
+    return outcomes
+
+
+def _encode(outcome: Outcome) -> tuple[dict[str, Any], bytes]:
     record, body = outcome.record, b""
     if record.arrays:
         try:
@@ -69,8 +86,7 @@ def encode_outcome(outcome: Outcome) -> tuple[dict[str, Any], bytes]:
     return {"record": record.to_json(), "log": outcome.log}, body
 
 
-def decode_outcome(header: dict[str, Any], body: bytes) -> Outcome:
-    """Inverse of :func:`encode_outcome`."""
+def _decode(header: dict[str, Any], body: bytes) -> Outcome:
     record = Record.from_json(header["record"])
     if body:
         record = dataclasses.replace(record, arrays=decode_arrays(body))

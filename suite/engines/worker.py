@@ -33,12 +33,12 @@ def main(arguments: list[str]) -> NoReturn:
 
     from suite.engines.base import Job
     from suite.engines.execute import execute
-    from suite.engines.wire import encode_outcome
+    from suite.engines.wire import encode_outcomes
 
     connection.sendall(pack({"ready": os.getpid()}))
     while True:
         job = Job.from_json(inbox.get()["job"])
-        message = pack(*encode_outcome(execute(job, threads=threads)))
+        message = pack(*encode_outcomes(execute(job, threads=threads)))
         _flush()
         connection.sendall(message)
 
