@@ -11,7 +11,7 @@ import pandas as pd
 
 from suite.errors import UsageError
 from suite.scores import POLICY, latest
-from suite.stats import holm, mcnemar, paired, probability_of_improvement
+from suite.stats import holm, mcnemar, paired, proportion_interval
 from suite.stats.paired import MIN_PAIRS
 
 PAIRINGS: dict[str, tuple[str, ...]] = {
@@ -32,15 +32,19 @@ class Comparison:
         first, second: names of the two sides; a difference is first minus second.
         rows: a row a group and a last row ``all``; see :func:`compare`.
         notes: what a reader must know beside the numbers.
+        by: what a group is: task, baseline or overall.
     """
 
     first: str
     second: str
     rows: pd.DataFrame
     notes: list[str]
+    by: str = "task"
 
 
-def pairs_of(first: pd.DataFrame, second: pd.DataFrame, pairing: str) -> tuple[pd.DataFrame, list[str]]:
+def pairs_of(
+    first: pd.DataFrame, second: pd.DataFrame, pairing: str, names: Sequence[str] = ("A", "B")
+) -> tuple[pd.DataFrame, list[str]]:
     """The runs of both sides that share the keys of ``pairing``, columns of the sides with the suffixes ``_a`` and
     ``_b``.
 
@@ -53,25 +57,27 @@ def pairs_of(first: pd.DataFrame, second: pd.DataFrame, pairing: str) -> tuple[p
     keys = list(PAIRINGS[pairing])
     said = []
     sides = []
-    for name, frame in (("first", first), ("second", second)):
+    for name, frame in zip(names, (first, second), strict=True):
         kept, superseded = latest(frame)
         if superseded:
-            said.append(f"{superseded} older runs of the {name} side were left out.")
+            said.append(f"{superseded} older runs of {name} were left out.")
         repeated = kept[kept.duplicated(keys, keep=False)]
         if not repeated.empty:
             labels = ", ".join(sorted(repeated["baseline"].astype(str).unique())[:6])
-            raise UsageError(f"the {name} side must be one baseline, got several: {labels}; choose one by its label")
+            raise UsageError(f"{name} must be one baseline, got several: {labels}; choose one by its label")
         excluded = int((~kept["counted"]).sum())
         if excluded:
-            said.append(f"{excluded} runs of the {name} side ended in error or were interrupted and are left out.")
+            said.append(f"{excluded} runs of {name} ended in error or were interrupted and are left out.")
         sides.append(kept[kept["counted"]])
     together = sides[0].merge(sides[1], on=keys, suffixes=("_a", "_b"), how="inner", validate="1:1")
-    for name, side in zip(("first", "second"), sides, strict=True):
+    alike = ", ".join("baseline" if key == "method" else key for key in keys)
+    for name, side in zip(names, sides, strict=True):
         if alone := len(side) - len(together):
-            said.append(f"{alone} runs of the {name} side have no partner with the same {', '.join(keys)}.")
+            said.append(f"{alone} of {len(side)} runs of {name} are left out: no partner of the same {alike}.")
     failures = [int((together[f"status_{s}"] != "ok").sum()) for s in "ab"]
     if any(failures):
-        said.append(f"{failures[0]} runs of the first side and {failures[1]} of the second did not end ok: {POLICY}.")
+        counts = " and ".join(f"{n} runs of {name}" for n, name in zip(failures, names, strict=True))
+        said.append(f"{counts} did not end ok: {POLICY}.")
     return together, said
 
 
@@ -86,28 +92,33 @@ def compare(
         by: a row for each ``task``, each ``baseline``, or only the ``overall`` one.
 
     Returns:
-        Rows with ``group``; ``pairs``; ``error_a``, ``error_b`` (mean over strata); ``difference``, ``low``,
-        ``high`` (paired, 95%, share of the targets' variance); ``ratio``, ``ratio_low``, ``ratio_high`` (geometric
-        mean of A / B with 95% interval, None where an error is 0); ``p_value`` (Holm-corrected over the groups; the
-        row ``all``, the one primary question, is not); ``improvement``, ``improvement_low``, ``improvement_high``
-        (probability that A has the smaller error); ``recovered_a``, ``recovered_b``, ``recovered_of``,
-        ``recovered_p`` (exact McNemar); ``time_ratio`` (geometric mean of fit seconds A / B, pairs of one machine
-        and thread count only); ``verdict`` for A. Missing values are None.
+        Rows with ``group``; ``pairs``; ``units`` (tasks x seeds: pairs of several baselines on the same data are
+        averaged first and count once); ``error_a``, ``error_b`` (mean over tasks); ``difference``, ``low``, ``high``
+        (paired, 95%, share of the targets' variance); ``ratio``, ``ratio_low``, ``ratio_high`` (geometric mean of A / B
+        with 95% interval, None where an error is 0); ``p_value`` (Holm-corrected over the groups; the row ``all``, the
+        one primary question, is not); ``improvement``, ``improvement_low``, ``improvement_high`` (probability that A
+        has the smaller error); ``recovered_a``, ``recovered_b``, ``recovered_of`` (runs), ``recovered_p`` (exact
+        McNemar over units); ``time_ratio`` (geometric mean of fit seconds A / B, pairs of one machine and thread count
+        only); ``verdict`` for A. Missing values are None.
     """
     if by not in GROUPINGS:
         raise UsageError(f"--by must be one of {', '.join(GROUPINGS)}, got {by!r}")
-    together, said = pairs_of(first, second, pairing)
+    together, said = pairs_of(first, second, pairing, names)
     columns = [name for name in GROUPINGS[by] if name in together]
-    strata = [name for name in PAIRINGS[pairing] if name not in ("seed", "preset")]
     groups: list[tuple[str, pd.DataFrame]] = []
     if columns:
         for key, part in together.groupby(columns, sort=True):
             groups.append((" ".join(str(item) for item in key if item != "-"), part))
     # each group is tested among its peers; the sum of all is a question of its own
-    raw = [paired(_differences(part, strata)).p_value for _, part in groups]
+    raw = [paired(_differences(part)).p_value for _, part in groups]
     corrected = holm(raw)
-    rows = [_row(name, part, strata, p) for (name, part), p in zip(groups, corrected, strict=True)]
-    rows.append(_row(ALL, together, strata, None))
+    rows = [_row(name, part, p) for (name, part), p in zip(groups, corrected, strict=True)]
+    rows.append(_row(ALL, together, None))
+    if rows[-1]["units"] < rows[-1]["pairs"]:
+        said.append(
+            f"{rows[-1]['pairs']} pairs lie on {rows[-1]['units']} data sets (tasks x seeds): the differences of several "
+            "baselines on the same data are averaged, and count once."
+        )
     if together["preset"].nunique() > 1:
         said.append("pairs of several presets are pooled: choose one with --preset.")
     if together.empty:
@@ -115,29 +126,39 @@ def compare(
     elif rows[-1]["time_ratio"] is None:
         said.append("no pair was timed on one machine with one number of threads: times are not compared.")
     said.append(
-        f"verdict: two-sided paired t-test at 5% (Holm over the rows but '{ALL}'), at least {MIN_PAIRS} pairs; "
-        "difference and ratio are first against second, smaller error is better."
+        "A is better or worse where two paired tests at 5% agree, Student's and one corrected for skewness"
+        + (f" (p is Holm's over the rows but '{ALL}')" if groups else "")
+        + f"; below {MIN_PAIRS} data sets there is no verdict."
     )
     frame = pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in rows[0]})
-    return Comparison(first=names[0], second=names[1], rows=frame, notes=said)
+    return Comparison(first=names[0], second=names[1], rows=frame, notes=said, by=by)
 
 
-def _differences(pairs: pd.DataFrame, strata: list[str], scale: str = "plain") -> list[np.ndarray]:
-    found = []
-    for _, part in pairs.groupby(strata, sort=False):
-        a, b = part["score_a"].to_numpy(), part["score_b"].to_numpy()
-        found.append(np.log(a) - np.log(b) if scale == "log" else a - b)
-    return found
+DATA = ["task", "preset", "seed"]
+"""What decides the data of a run: runs that share it are not independent."""
 
 
-def _row(name: str, pairs: pd.DataFrame, strata: list[str], p_value: float | None) -> dict[str, Any]:
+def _differences(pairs: pd.DataFrame, scale: str = "plain") -> list[np.ndarray]:
+    """First minus second, one array (seeds,) a task, averaged over the baselines that share a data set."""
+    if scale == "log":
+        each = np.log(pairs["score_a"]) - np.log(pairs["score_b"])
+    elif scale == "wins":
+        each = (pairs["score_a"] < pairs["score_b"]) + 0.5 * (pairs["score_a"] == pairs["score_b"])
+    else:
+        each = pairs["score_a"] - pairs["score_b"]
+    units = each.groupby([pairs[name] for name in DATA], sort=False).mean()
+    return [part.to_numpy(dtype=float) for _, part in units.groupby(level="task", sort=False)]
+
+
+def _row(name: str, pairs: pd.DataFrame, p_value: float | None) -> dict[str, Any]:
     known = None if p_value is None or np.isnan(p_value) else p_value
-    result = paired(_differences(pairs, strata), p_value=known)
+    result = paired(_differences(pairs), p_value=known)
     row: dict[str, Any] = {
         "group": name,
         "pairs": len(pairs),
-        "error_a": _mean(pairs, strata, "score_a"),
-        "error_b": _mean(pairs, strata, "score_b"),
+        "units": len(pairs[DATA].drop_duplicates()),
+        "error_a": _mean(pairs, "score_a"),
+        "error_b": _mean(pairs, "score_b"),
         "difference": result.effect,
         "low": result.low,
         "high": result.high,
@@ -149,9 +170,10 @@ def _row(name: str, pairs: pd.DataFrame, strata: list[str], p_value: float | Non
     }
     if len(pairs):
         if (pairs[["score_a", "score_b"]] > 0).all(axis=None):
-            log = paired(_differences(pairs, strata, "log"))
+            log = paired(_differences(pairs, "log"))
             row |= dict(zip(("ratio", "ratio_low", "ratio_high"), np.exp([log.effect, log.low, log.high]), strict=True))
-        chance = probability_of_improvement(_differences(pairs, strata))
+        wins = np.concatenate(_differences(pairs, "wins"))
+        chance = proportion_interval(float(wins.sum()), len(wins))
         row |= {
             "improvement": chance.estimate,
             "improvement_low": chance.low,
@@ -160,8 +182,8 @@ def _row(name: str, pairs: pd.DataFrame, strata: list[str], p_value: float | Non
     return {key: _none(value) for key, value in row.items()}
 
 
-def _mean(pairs: pd.DataFrame, strata: list[str], column: str) -> float | None:
-    return float(pairs.groupby(strata)[column].mean().mean()) if len(pairs) else None
+def _mean(pairs: pd.DataFrame, column: str) -> float | None:
+    return float(pairs.groupby(DATA)[column].mean().groupby("task").mean().mean()) if len(pairs) else None
 
 
 def _recovery(pairs: pd.DataFrame) -> dict[str, Any]:
@@ -169,7 +191,8 @@ def _recovery(pairs: pd.DataFrame) -> dict[str, Any]:
     if not len(judged):
         return dict.fromkeys(("recovered_a", "recovered_b", "recovered_of", "recovered_p"))
     a, b = judged["recovered_a"].astype(bool), judged["recovered_b"].astype(bool)
-    p_value = mcnemar(int((a & ~b).sum()), int((b & ~a).sum()))
+    ahead = (a.astype(int) - b.astype(int)).groupby([judged[name] for name in DATA]).sum()
+    p_value = mcnemar(int((ahead > 0).sum()), int((ahead < 0).sum()))
     return {
         "recovered_a": int(a.sum()),
         "recovered_b": int(b.sum()),

@@ -22,6 +22,21 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", metavar="NAME", help="only runs of this preset")
 
 
+def records_folder(path: str | Path) -> Path:
+    """The folder that holds the runs: ``path``, or its ``records/`` as in results/reference, where it has none itself.
+
+    Raises:
+        UsageError: the folder does not exist.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        raise UsageError(
+            f"there is no results folder {str(path)!r}: 'leakybench run' makes one, --results names another"
+        )
+    inner = folder / "records"
+    return inner if inner.is_dir() and not any(folder.glob("*.json")) else folder
+
+
 def read_records(path: str | Path) -> list[Record]:
     """Every readable record of a results folder, without arrays; files that are damaged are named on standard error.
 
@@ -30,12 +45,7 @@ def read_records(path: str | Path) -> list[Record]:
     """
     from suite.store import Store
 
-    folder = Path(path)
-    if not folder.is_dir():
-        raise UsageError(
-            f"there is no results folder {str(path)!r}: 'leakybench run' makes one, --results names another"
-        )
-    store = Store(folder, set_aside=False)  # whoever only looks moves nothing
+    store = Store(records_folder(path), set_aside=False)  # whoever only looks moves nothing
     records = list(store)
     _shared.report_problems(store.problems)
     return records

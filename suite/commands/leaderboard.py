@@ -74,7 +74,7 @@ def _write(args: argparse.Namespace, board: Any, records: Any) -> str:
     format = suffixes.get(Path(args.out).suffix, args.format) if args.out and args.format == "terminal" else args.format
     if format != "html":
         return render(board, format)
-    store = Store(Path(args.results), set_aside=False)
+    store = Store(_frames.records_folder(args.results), set_aside=False)
 
     def arrays(run_id: str) -> Any:
         try:

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     chosen = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
     wanted = set(chosen["run_id"])
     picked = [record for record in records if record.run_id in wanted]
-    store = Store(Path(args.folder), set_aside=False)
+    store = Store(_frames.records_folder(args.folder), set_aside=False)
     files = {
         f"records/{record.run_id}.{kind}": path.read_bytes()
         for record in picked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -212,7 +213,23 @@ def test_only_pairs_of_the_same_task_and_seed_count():
     first, second = _steps(frame)
     pairs, said = pairs_of(first[first["seed"] < 3], second[second["seed"] > 0], "steps")
     assert len(pairs) == 6
-    assert any("have no partner" in line for line in said)
+    rest = "are left out: no partner of the same task, baseline, preset, seed."
+    assert said == [f"3 of 9 runs of A {rest}", f"6 of 12 runs of B {rest}"]
+
+
+def test_baselines_on_the_same_data_count_once():
+    # three baselines that share all their luck: as much evidence as one of them
+    frame = score_frame(board(("Linear-k3-v0",), METHODS[:2], seeds=6, effects={"uniform": 0.0, "adaptive": 0.02}))
+    one = compare(*_steps(frame), pairing="steps", by="overall").rows.iloc[-1]
+    copies = []
+    for name in ("ResNet-v0", "LeakyResNet-v0", "FullyConnected-v0"):
+        copies.append(frame.assign(method=name, baseline=name, run_id=frame["run_id"] + name))
+    found = compare(*_steps(pd.concat(copies, ignore_index=True)), pairing="steps", by="overall")
+    three = found.rows.iloc[-1]
+    assert (three["pairs"], three["units"]) == (18, 6)
+    for name in ("difference", "low", "high", "p_value", "ratio_low", "improvement_low", "error_a"):
+        assert three[name] == pytest.approx(one[name], rel=1e-12), name
+    assert any("18 pairs lie on 6 data sets" in line for line in found.notes)
 
 
 def test_failed_pairs_follow_the_policy():
@@ -259,6 +276,11 @@ def test_compare_command(folder, capsys):
     assert json.loads(capsys.readouterr().out)["rows"][-1]["verdict"] == "better"
     assert main(["compare", str(folder), str(folder), "--by", "baseline"]) == 0
     assert "no difference" in capsys.readouterr().out
+    # a folder that keeps its runs in records/, as results/reference does
+    shutil.copytree(folder, folder.parent / "reference" / "records")
+    assert main(["compare", str(folder.parent / "reference"), str(folder)]) == 0
+    assert "60 pairs" in capsys.readouterr().out
+    assert main(["table", "--results", str(folder.parent / "reference")]) == 0
     for wrong in (
         ["a"],
         [str(folder), "Ridge-v0"],
