@@ -114,10 +114,10 @@ def compare(
     corrected = holm(raw)
     rows = [_row(name, part, p) for (name, part), p in zip(groups, corrected, strict=True)]
     rows.append(_row(ALL, together, None))
-    if rows[-1]["units"] < rows[-1]["pairs"]:
+    if (units := rows[-1]["units"]) < (pairs := rows[-1]["pairs"]):
         said.append(
-            f"{rows[-1]['pairs']} pairs lie on {rows[-1]['units']} data sets (tasks x seeds): the differences of several "
-            "baselines on the same data are averaged, and count once."
+            f"{pairs} pairs lie on {units} data sets (tasks x seeds): the differences of several baselines on the same "
+            "data are averaged, and count once."
         )
     if together["preset"].nunique() > 1:
         said.append("pairs of several presets are pooled: choose one with --preset.")

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 EPILOG = """\
 A and B are two result folders (the same tasks, baselines, step rules and seeds, run by two versions of the code), or
 two baselines in --results, by id, label or glob. With --steps they are two step rules of the same baselines. Runs
-are paired by task and seed, and the difference A - B of each pair is what counts. The verdict is on A: better, worse, no
-difference shown (chance explains it; the interval says what is excluded), or too few runs. Exit code 0 whatever the
-verdict, 3 where no pair exists.
+are paired by task and seed, and the difference A - B of each pair is what counts. The verdict is on A: better, worse,
+no difference shown (chance explains it; the interval says what is excluded), or too few runs. Exit code 0 whatever
+the verdict, 3 where no pair exists.
 
 examples:
   leakybench compare --steps adaptive uniform                                the question of the paper

@@ -221,9 +221,8 @@ def test_baselines_on_the_same_data_count_once():
     # three baselines that share all their luck: as much evidence as one of them
     frame = score_frame(board(("Linear-k3-v0",), METHODS[:2], seeds=6, effects={"uniform": 0.0, "adaptive": 0.02}))
     one = compare(*_steps(frame), pairing="steps", by="overall").rows.iloc[-1]
-    copies = []
-    for name in ("ResNet-v0", "LeakyResNet-v0", "FullyConnected-v0"):
-        copies.append(frame.assign(method=name, baseline=name, run_id=frame["run_id"] + name))
+    names = ("ResNet-v0", "LeakyResNet-v0", "FullyConnected-v0")
+    copies = [frame.assign(method=name, baseline=name, run_id=frame["run_id"] + name) for name in names]
     found = compare(*_steps(pd.concat(copies, ignore_index=True)), pairing="steps", by="overall")
     three = found.rows.iloc[-1]
     assert (three["pairs"], three["units"]) == (18, 6)
