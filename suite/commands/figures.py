@@ -1,4 +1,4 @@
-"""``leakybench figures``: the figures of the paper and four more, from runs that are trained where they are missing."""
+"""``leakybench figures``: the figures of the paper and six more, from runs that are trained where they are missing."""
 
 from __future__ import annotations
 
@@ -28,9 +28,17 @@ EPILOG = """\
 figures:
 {figures}
 
+what they need at five seeds, a run trained once for all its figures, and about how long on one core alone:
+  2a,2b,2c,adaptive               65 runs    8 min
+  depth-grid                      70 runs   12 min
+  1a,1b,1c,3,theorem,cross-term   40 runs   27 min
+  layers                          22 runs    6 min, 10 of them shared with theorem
+  rank                           103 runs   33 min
+
 examples:
   leakybench figures --dry-run                              what has to be trained, and how long it takes
   leakybench figures --only 1a,theorem --workers 2
+  leakybench figures --only 2a,adaptive --workers 1         adaptive compares fit times: one run at a time, nothing else
   leakybench figures --no-train                             from what is stored, whatever version of the code made it
   leakybench figures --preset smoke --seeds 0:2 --set width=40 --results /tmp/runs --out /tmp/figures
 

@@ -1,4 +1,4 @@
-"""The figures of [JK24], with seeds and intervals, and four that the paper lacks. One file a figure.
+"""The figures of [JK24], with seeds and intervals, and six that the paper lacks. One file a figure.
 
 Each figure goes through four steps that can be repeated alone: runs (an ordinary sweep into a store), data (one row a
 run or a layer, written as CSV), summary (means and intervals, written as CSV), drawing (from the two CSV files alone).
@@ -24,8 +24,10 @@ MODULES: dict[str, tuple[str, str]] = {
     "3": ("bounded", "path length and momenta against the effective depth"),
     "theorem": ("theorem", "both sides of the stable decomposition theorem"),
     "cross-term": ("cross_term", "size of the cross term in the Lagrangian"),
+    "layers": ("layers", "the theorem and H against the number of layers alone"),
     "adaptive": ("adaptive", "adaptive against uniform steps at equal depth and at equal time"),
     "depth-grid": ("depth_grid", "test error over effective depth and number of layers"),
+    "rank": ("rank", "every estimator of the rank against the true rank"),
 }
 """Name of a figure: the module here that makes it, and what it shows. The first seven are those of [JK24]."""
 

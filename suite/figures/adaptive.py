@@ -1,4 +1,12 @@
-"""Are adaptive steps worth their price: against uniform ones at equal depth, and at equal cost; not in the paper."""
+"""Are adaptive steps worth their price: against uniform ones at equal depth, and at equal cost; not in the paper.
+
+Fit times mean something only where one run at a time was trained on a machine that did nothing else:
+
+    leakybench figures --only 2a,adaptive --workers 1
+
+Every row of the data says how many workers trained side by side (0 and 1: the run was alone among ours), the figure
+says it too, and layer evaluations, the other cost, depend on no machine.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +68,14 @@ def differences(data: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)] or [equal], ignore_index=True)
 
 
+def workers_text(data: pd.DataFrame) -> str:
+    """How many runs were trained side by side while their fit times were taken."""
+    counts = sorted({max(int(count), 1) for count in data["workers"].dropna()})
+    if not counts:
+        return "workers unknown"
+    return " or ".join(map(str, counts)) + (" worker" if counts == [1] else " workers")
+
+
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     """Left error against cost, right the differences."""
     canvas, (left, right) = panels(2, height=1.45)
@@ -92,7 +108,9 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     for axes in (left, right):
         legend_below(axes)
     canvas.suptitle(
-        rf"$\tilde L = {studies.STEPS_DEPTH}$, {seeds_text(summary)}; right, below 0: adaptive is better", fontsize=8
+        rf"$\tilde L = {studies.STEPS_DEPTH}$, {seeds_text(summary)}; right, below 0: adaptive is better; "
+        f"fit times with {workers_text(data)}",
+        fontsize=8,
     )
     return canvas
 
@@ -100,7 +118,8 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
 FIGURE = Figure(
     name="adaptive",
     caption="NestedRank-6-3-v0, Lt = 3, preset standard. Uniform steps at equal cost are interpolated between their "
-    "depths; a layer evaluation is one layer of one evaluation of the objective and its gradient.",
+    "depths; a layer evaluation is one layer of one evaluation of the objective and its gradient. Fit times are to be "
+    "taken with one worker on a machine that does nothing else.",
     grids=studies.cost_study,
     collect=collect,
     draw=draw,

@@ -51,7 +51,7 @@ def jobs_of(
 def build(
     figure: Figure, jobs: Sequence[Job], store: Store, out: Path, formats: Sequence[str], *, any_source: bool = False
 ) -> Built:
-    """Write ``<name>.csv``, ``<name>.summary.csv`` and a file a format; nothing where no run is there.
+    """Write ``<name>.csv``, ``<name>.summary.csv``, further tables and a file a format; nothing where no run is there.
 
     Data whose collection is costly are kept where they are of the same runs.
     """
@@ -63,8 +63,12 @@ def build(
             return Built(name=figure.name, files=[], runs=len(runs), missing=runs.missing)
         write_csv(path, data)
     # what is drawn is what was written: the next steps start from the files
-    write_csv(summary_path, figure.summarise(read_csv(path)))
-    files = [path, summary_path, *draw_files(figure, out, formats)]
+    held = read_csv(path)
+    write_csv(summary_path, figure.summarise(held))
+    further = {out / f"{figure.name}.{name}.csv": table for name, table in figure.further.items()}
+    for further_path, table in further.items():
+        write_csv(further_path, table(held))
+    files = [path, summary_path, *further, *draw_files(figure, out, formats)]
     return Built(name=figure.name, files=[str(file) for file in files], runs=len(runs), missing=runs.missing)
 
 

@@ -13,7 +13,8 @@ import pandas as pd
 from suite.engines.base import Job
 from suite.figures.summary import summarise
 from suite.grid import Grid
-from suite.record import Record
+from suite.record import Record, RunSpec
+from suite.registration import canonical_json
 from suite.store import DamagedError, Store
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 EFFECTIVE_DEPTH, DEPTH, POSITION = "effective_depth [1]", "depth [layers]", "p [1]"
 """Columns that several figures share. Every column of a CSV but the keys ends in its unit, ``[1]`` for none."""
 
-KEYS = ("run_id", "status", "seed", "steps", "layer", "index", "kind", "g0", "part", "quantity", "runs")
+KEYS = (
+    "run_id", "status", "seed", "steps", "layer", "index", "kind", "g0", "part", "quantity", "runs", "estimator",
+    "slice", "workers",
+)  # fmt: skip
 """Columns without a unit: names, counts and labels."""
 
 
@@ -90,9 +94,19 @@ class Runs:
         return len(self._found)
 
 
-def _question(run: Any) -> tuple[Any, ...]:
-    """What a run answers, whatever code answered it."""
-    return run.task_label, run.baseline_label, run.seed, run.preset
+def _question(run: RunSpec) -> tuple[Any, ...]:
+    """What a run answers, whatever code answered it, and whether its settings were written as 7 or as 7.0."""
+    settings = (run.task_overrides, run.baseline_overrides)
+    return run.task, run.baseline, run.seed, run.preset, *(canonical_json(_whole(values)) for values in settings)
+
+
+def _whole(value: Any) -> Any:
+    """Plain JSON with its whole numbers as integers."""
+    if isinstance(value, Mapping):
+        return {name: _whole(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _newest(store: Store) -> dict[tuple[Any, ...], Record]:
@@ -113,8 +127,10 @@ class Figure:
         extra: further rows of the summary, from the data: paired differences.
         draw: data and summary to the figure.
         costly: collecting takes long, so data of the same runs are kept.
+        further: more tables, from the data, by what their file's name adds to that of the figure.
         tabled, table_of: the quantities that a table of the figure shows, by their headings, and the values of its keys
             to which it keeps (all of them unless named).
+        counted: heading of the column that says how many runs are behind a row.
     """
 
     name: str
@@ -127,10 +143,13 @@ class Figure:
     along: str = ""
     extra: Callable[[pd.DataFrame], pd.DataFrame] | None = None
     costly: bool = False
+    further: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]] = field(default_factory=dict)
     tabled: Mapping[str, str] = field(default_factory=dict)
     table_of: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    counted: str = "seeds"
 
     def summarise(self, data: pd.DataFrame) -> pd.DataFrame:
         """The means and intervals of the data."""
-        summary = summarise(data, self.by, self.values, along=self.along)
-        return summary if self.extra is None else pd.concat([summary, self.extra(data)], ignore_index=True)
+        tables = [summarise(data, self.by, self.values, along=self.along)] if self.values else []
+        tables += [] if self.extra is None else [self.extra(data)]
+        return pd.concat(tables, ignore_index=True)

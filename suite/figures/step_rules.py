@@ -30,6 +30,8 @@ def collect(runs: Runs) -> pd.DataFrame:
             "train_error [variance of the targets]": run.record.train_error,
             "bottleneck_rank [rank]": run.record.bottleneck_rank,
             "fit_time [s]": run.record.wall_clock.get("fit"),
+            # runs that were trained side by side: their times are not those of a quiet machine
+            "workers": run.record.provenance.get("workers"),
             # an evaluation passes through every layer: a cost that does not depend on what else the machine does
             "cost [layer evaluations]": run.setting("depth") * run.record.training.get("evaluations", float("nan")),
         }

@@ -1,8 +1,12 @@
-"""The runs that figures are made from: what is trained, under which names. Ids are text; nothing is imported."""
+"""The runs that figures are made from: what is trained, under which names. Ids are text; nothing is imported.
+
+Effective depth and depth are always spelled out, as integers: 7 and 7.0 would be two names of one run, trained twice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from suite.grid import Grid, Setting
 
@@ -13,13 +17,23 @@ STEPS_DEPTH = 3
 
 EFFECTIVE_DEPTHS = (1, 2, 3, 5, 7, 10, 15, 20)
 PROFILE_DEPTH = 7
+"""The registered default of the effective depth."""
 LAYERS = (6, 8, 12, 18)
 DEEPER = 24
 """Uniform steps go deeper than the others, so that adaptive steps at 18 layers have something of equal cost beside
 them."""
 SPECTRA_LAYERS = 18
-GRID_EFFECTIVE_DEPTHS, GRID_LAYERS = (1, 3, 7, 15), (8, 16, 24, 32)
-GRID_SEEDS = 3
+GRID_EFFECTIVE_DEPTHS, GRID_LAYERS = (1, 3, 7, 15), (8, 12, 20, 30)
+REFINED_EFFECTIVE_DEPTHS, REFINED_LAYERS, REFINED_SEEDS = (3, 7), (10, 40), 3
+"""Beside the layers of the depth study; fewer seeds, since 40 layers cost most."""
+
+RANKS, LARGEST_RANK = (1, 2, 3, 5), 10
+DIMENSION, DIMENSIONS, LARGEST_DIMENSION = 30, (20, 30, 50), 100
+"""Of the inputs: the default of the tasks, those of the rank study, and the one beyond them."""
+NOISES = (0.1, 0.3)
+RANK_LAYERS = 12
+"""Of the rank study: the ranks of 20 layers, at 60% of their cost."""
+NOISE_SEEDS, LARGEST_SEEDS = 3, 2
 
 
 def layers_for(effective_depth: int) -> int:
@@ -28,13 +42,21 @@ def layers_for(effective_depth: int) -> int:
 
 
 def _grid(
-    task: str, effective_depth: float, depths: Sequence[int], seeds: Sequence[int], preset: str, rule: str
+    task: str,
+    effective_depth: int,
+    depths: Sequence[int],
+    seeds: Sequence[int],
+    preset: str,
+    *,
+    rule: str = "uniform",
+    of_task: Sequence[tuple[str, Any]] = (),
 ) -> Grid:
     settings = [Setting("effective_depth", effective_depth), *(Setting("depth", depth) for depth in depths)]
     return Grid(
         tasks=[task],
         baselines=[BASELINE],
         steps=[rule],
+        task_settings=[Setting(name, value) for name, value in of_task],
         baseline_settings=settings,
         seeds=list(seeds),
         preset=preset,
@@ -43,7 +65,7 @@ def _grid(
 
 def depth_study(seeds: Sequence[int], effective_depths: Sequence[int] = EFFECTIVE_DEPTHS) -> list[Grid]:
     """Rank 3 at every effective depth, trained until the weights are critical."""
-    return [_grid(RANK_TASK, float(lt), [layers_for(lt)], seeds, "converged", "uniform") for lt in effective_depths]
+    return [_grid(RANK_TASK, lt, [layers_for(lt)], seeds, "converged") for lt in effective_depths]
 
 
 def profile_study(seeds: Sequence[int]) -> list[Grid]:
@@ -51,22 +73,54 @@ def profile_study(seeds: Sequence[int]) -> list[Grid]:
     return depth_study(seeds, [PROFILE_DEPTH])
 
 
+def layers_study(seeds: Sequence[int]) -> list[Grid]:
+    """The number of layers alone, at effective depths of the depth study."""
+    finer = [
+        _grid(RANK_TASK, lt, REFINED_LAYERS, seeds[:REFINED_SEEDS], "converged") for lt in REFINED_EFFECTIVE_DEPTHS
+    ]
+    return [*depth_study(seeds, REFINED_EFFECTIVE_DEPTHS), *finer]
+
+
 def steps_study(seeds: Sequence[int], layers: Sequence[int] = LAYERS) -> list[Grid]:
     """Dimensions 30-6-3-30 under the three step rules [JK24 figure 2]."""
     return [
-        _grid(STEPS_TASK, STEPS_DEPTH, layers, seeds, "standard", rule) for rule in ("uniform", "irregular", "adaptive")
+        _grid(STEPS_TASK, STEPS_DEPTH, layers, seeds, "standard", rule=rule)
+        for rule in ("uniform", "irregular", "adaptive")
     ]
 
 
 def cost_study(seeds: Sequence[int]) -> list[Grid]:
     """Uniform and adaptive steps, and uniform ones that go deeper."""
     uniform, _, adaptive = steps_study(seeds)
-    return [uniform, adaptive, _grid(STEPS_TASK, STEPS_DEPTH, [DEEPER], seeds, "standard", "uniform")]
+    return [uniform, adaptive, _grid(STEPS_TASK, STEPS_DEPTH, [DEEPER], seeds, "standard")]
 
 
 def grid_study(seeds: Sequence[int]) -> list[Grid]:
     """Effective depth and layers varied together, wherever L > Lt."""
     return [
-        _grid(RANK_TASK, lt, [depth for depth in GRID_LAYERS if depth > lt], seeds[:GRID_SEEDS], "standard", "uniform")
+        _grid(RANK_TASK, lt, [depth for depth in GRID_LAYERS if depth > lt], seeds, "standard")
         for lt in GRID_EFFECTIVE_DEPTHS
+    ]
+
+
+def rank_study(seeds: Sequence[int]) -> list[Grid]:
+    """True rank x dimension, each with all seeds; beyond that grid, with fewer: rank 10, noise, and 100 dimensions.
+
+    A setting of the task leaves its draws as they are, so that a teacher with noise is the teacher without.
+    """
+
+    def grid(rank: int, count: int | None, **of_task: Sequence[Any]) -> Grid:
+        pairs = [(name, value) for name, values in of_task.items() for value in values]
+        task = f"LowRank-k{rank}-v0"
+        return _grid(task, PROFILE_DEPTH, [RANK_LAYERS], seeds[:count], "converged", of_task=pairs)
+
+    # the default dimension is not spelled out: it is the task itself
+    others = [dimension for dimension in DIMENSIONS if dimension != DIMENSION]
+    ranks = (*RANKS, LARGEST_RANK)
+    return [
+        *(grid(rank, None) for rank in RANKS),
+        *(grid(rank, None, d=others) for rank in RANKS),
+        grid(LARGEST_RANK, NOISE_SEEDS),
+        *(grid(rank, NOISE_SEEDS, noise=NOISES) for rank in ranks),
+        *(grid(rank, LARGEST_SEEDS, d=[LARGEST_DIMENSION]) for rank in ranks),
     ]

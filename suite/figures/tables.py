@@ -45,7 +45,7 @@ def table(figure: Figure, summary: pd.DataFrame) -> str:
     headings = [
         *(column.split(" [")[0].replace("_", " ") for column in keys),
         *(heading.replace("|", r"\|") for heading in figure.tabled),
-        "seeds",
+        figure.counted,
     ]
     bar = ["---"] * len(headings)
     return "".join("| " + " | ".join(line) + " |\n" for line in [headings, bar, *lines])

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 
 from suite.cli import main
-from suite.engines.base import Job
 from suite.errors import UsageError
 from suite.figures import MODULES, adaptive, load, names_of, rank_limit, studies, tables
 from suite.figures.build import adapted, build, draw_files, jobs_of, read_csv
@@ -23,58 +22,14 @@ from suite.figures.step_rules import ERROR
 from suite.figures.style import FORMATS
 from suite.figures.summary import paired_differences, seeds_text, summarise
 from suite.grid import Setting
-from suite.measures.path import G0
-from suite.record import Record
 from suite.store import Store
 from tests.helpers.cli import ROOT, one_line_error
+from tests.helpers.figure_runs import fabricated, fill
 
 SEEDS = (0, 1, 2)
 TRAINED = "2c"
 """The figure whose data need networks: it is trained for real, elsewhere."""
-
-
-def fabricated(job: Job, **fields: Any) -> Record:
-    """A record with every measure and array that a figure may ask for, drawn from the run's id."""
-    rng = np.random.default_rng(int(job.run.run_id[:8], 16))
-    layers = int(job.run.baseline_overrides["depth"])
-    steps = rng.uniform(0.5, 1.5, layers) if job.run.baseline_overrides["steps"] == "adaptive" else np.ones(layers)
-    steps /= steps.sum()
-    names = {
-        "hamiltonian_rank", "hamiltonian_cv", "criticality", "momentum_max", "momentum_features_max",
-        *(f"{name}_1e-{g}" for g in range(1, 9)
-          for name in ("stable_hamiltonian_rank", "coi_min", "path_length", "kinetic_share", "cross_share",
-                       "kinetic_share_inside", "cross_share_inside", "theorem_gap_high", "theorem_gap_high_inside",
-                       "theorem_excess_share", "theorem_excess_share_inside")),
-    }  # fmt: skip
-    measures: dict[str, Any] = {name: float(rng.uniform(0.1, 3.0)) for name in sorted(names)}
-    for part in ("", "_inside"):
-        for g0 in ("1e-4", "1e-6", "1e-8"):
-            gap, low = f"theorem_gap{part}_{g0}", f"theorem_gap_low{part}_{g0}"
-            measures |= {gap: -float(rng.uniform(0, 5)), low: -float(rng.uniform(5, 50))}
-            measures[f"theorem_gap_holds{part}_{g0}"] = True
-    energies = {name: rng.uniform(0.1, 9.0, (len(G0), layers)) for name in ("kinetic", "cross", "stable_hamiltonian")}
-    arrays = {
-        "positions": np.concatenate([[0.0], np.cumsum(steps)]),
-        "step_sizes": steps,
-        "g0": np.array(G0),
-        "spectra_centred": -np.sort(-rng.uniform(0.0, 5.0, (layers + 1, 12)), axis=1),
-        "weight_spectra": -np.sort(-rng.uniform(0.0, 5.0, (layers, 12)), axis=1),
-        "coi": rng.uniform(2.0, 9.0, (len(G0), layers + 1)),
-        "hamiltonian": rng.uniform(-9.0, 0.0, layers),
-        **energies,
-    }
-    settings: dict[str, Any] = {
-        "status": "ok",
-        "test_error": float(rng.uniform(0.1, 0.3)),
-        "train_error": float(rng.uniform(0.0, 0.1)),
-        "true_rank": 3,
-        "bottleneck_rank": 3,
-        "wall_clock": {"fit": layers * float(rng.uniform(0.9, 1.1))},
-        "training": {"evaluations": 300},
-        "measures": measures,
-        "arrays": arrays,
-    }
-    return Record(run=job.run, **{**settings, **fields})
+DRAWN = [name for name in MODULES if name != TRAINED]
 
 
 @pytest.fixture
@@ -82,11 +37,6 @@ def store(tmp_path: Path) -> Store:
     found = Store(tmp_path / "runs")
     found.prepare()
     return found
-
-
-def fill(store: Store, jobs: list[Job], **fields: Any) -> None:
-    for job in jobs:
-        store.write(fabricated(job, **fields))
 
 
 def some_paths(tmp_path: Path) -> pd.DataFrame:
@@ -101,7 +51,7 @@ def some_paths(tmp_path: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != TRAINED])
+@pytest.mark.parametrize("name", DRAWN)
 def test_every_figure_draws_from_its_files_and_names_its_units(name: str, store: Store, tmp_path: Path) -> None:
     figure = load(name)
     assert figure.name == name
@@ -109,8 +59,10 @@ def test_every_figure_draws_from_its_files_and_names_its_units(name: str, store:
     fill(store, jobs)
     built = build(figure, jobs, store, tmp_path, FORMATS)
     assert (built.runs, built.missing) == (len(jobs), 0)
-    assert {Path(file).name for file in built.files} == {f"{name}.{end}" for end in ("csv", "summary.csv", *FORMATS)}
-    for end in (".csv", ".summary.csv"):
+    further = [f"{end}.csv" for end in figure.further]
+    expected = {f"{name}.{end}" for end in ("csv", "summary.csv", *further, *FORMATS)}
+    assert {Path(file).name for file in built.files} == expected
+    for end in (".csv", ".summary.csv", *(f".{end}" for end in further)):
         for column in read_csv(tmp_path / f"{name}{end}"):
             assert column in KEYS or re.fullmatch(r"\S.* \[[^\]]+\]", column), column
     data = read_csv(tmp_path / f"{name}.csv")
@@ -119,16 +71,18 @@ def test_every_figure_draws_from_its_files_and_names_its_units(name: str, store:
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != TRAINED])
+@pytest.mark.parametrize("name", DRAWN)
 def test_missing_and_collapsed_runs_leave_a_figure_that_says_so(name: str, store: Store, tmp_path: Path) -> None:
     figure = load(name)
     jobs = jobs_of(figure, SEEDS)
     fill(store, [job for job in jobs if job.run.seed == 0])
-    nothing = {"measures": {}, "arrays": {}, "bottleneck_rank": None}
+    nothing = {"measures": {}, "arrays": {}, "bottleneck_rank": None, "rank_evidence": {}}
     fill(store, [job for job in jobs if job.run.seed == 1], status="collapsed", test_error=1.0, **nothing)
     built = build(figure, jobs, store, tmp_path, ("svg",))
     assert built.missing == sum(job.run.seed == 2 for job in jobs)
     summary = read_csv(tmp_path / f"{name}.summary.csv")
+    if name == "rank":  # its rows count runs of several tasks
+        return
     # errors of a collapsed run count, measures it has none
     assert summary["runs"].max() == (2 if "test_error" in " ".join(figure.values) else 1)
 
@@ -182,13 +136,6 @@ def test_nothing_is_drawn_from_no_run(store: Store, tmp_path: Path) -> None:
     built = build(figure, jobs_of(figure, SEEDS), store, tmp_path, FORMATS)
     assert (built.files, built.runs) == ([], 0)
     assert not list(tmp_path.glob("1a*"))
-
-
-def test_figures_share_their_runs() -> None:
-    ids = [{job.run.run_id for job in jobs_of(load(name), SEEDS)} for name in ("1a", "3", "theorem", "cross-term")]
-    assert ids[0] == ids[1] == ids[2] == ids[3]
-    assert {job.run.run_id for job in jobs_of(load("1c"), SEEDS)} < ids[0]
-    assert {job.run.run_id for job in jobs_of(load("2b"), SEEDS)} < {j.run.run_id for j in jobs_of(load("2a"), SEEDS)}
 
 
 def test_runs_of_another_source_serve_where_asked_for(store: Store) -> None:

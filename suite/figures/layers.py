@@ -1,0 +1,85 @@
+"""What coarse layers do to the theorem and to H: the number of layers alone varies; not in the paper."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from suite.figures import studies, theorem
+from suite.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
+from suite.figures.style import BLACK, common_legend, depth_axis, panels, series
+from suite.figures.summary import seeds_text
+from suite.figures.theorem import GAP, HOLDS, SHARE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+FAILING, EXTENT = "second_inequality_fails [layers]", "second_inequality_fails [share of the path]"
+HAMILTONIAN, SPREAD = "minus_2H_over_Lt [rank]", "cv_of_H_inside [share of mean]"
+CRITICALITY = "criticality [share of |W|]"
+PARTS = ("whole",)
+SHOWN_G0 = "1e-8"
+"""Where the bounds are so narrow that a coarse layer leaves them."""
+
+
+def collect(runs: Runs) -> pd.DataFrame:
+    """One row a run and g0, the whole path; H does not depend on g0 and is repeated at each."""
+    found = theorem.collect(runs)
+    if found.empty:
+        return found
+    found = found[found["part"].isin(PARTS)].drop(columns="part")
+    found[EXTENT] = 1.0 - found[SHARE]
+    # uniform steps: a share of the layers is a share of the path
+    found[FAILING] = np.round(found[EXTENT] * found[DEPTH])
+    for column, name in ((HAMILTONIAN, "hamiltonian_rank"), (SPREAD, "hamiltonian_cv")):
+        found[column] = found["run_id"].map({run.record.run_id: run.measure(name) for run in runs})
+    return found.sort_values([EFFECTIVE_DEPTH, DEPTH], kind="stable", ignore_index=True)
+
+
+def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
+    """Where the second inequality fails, H, and how far H is from being conserved, against the number of layers."""
+    canvas, axes = panels(3, width=0.9, height=1.25)
+    rows = summary[summary["g0"] == SHOWN_G0]
+    for number, depth in enumerate(sorted(rows[EFFECTIVE_DEPTH].unique())):
+        here = rows[rows[EFFECTIVE_DEPTH] == depth]
+        for panel, quantity in zip(axes, (EXTENT, HAMILTONIAN, SPREAD), strict=True):
+            series(panel, here, quantity, DEPTH, number=number, label=rf"$\tilde L = {depth:g}$")
+    layers = np.array(sorted(rows[DEPTH].unique()), dtype=float)
+    axes[0].plot(layers, 1.0 / layers, color=BLACK, linewidth=0.9, linestyle=":", label="one layer, $1/L$")
+    axes[0].set_ylim(0, None)
+    axes[0].set_title(rf"second inequality, $g_0 = 10^{{{int(SHOWN_G0[2:])}}}$", fontsize=9)
+    axes[0].set_ylabel("share of the path where it fails")
+    axes[1].axhline(studies.RANK, color=BLACK, linewidth=0.9, linestyle="--", label=rf"$k^* = {studies.RANK}$")
+    axes[1].set_title(r"$-2H/\tilde L$, median inside", fontsize=9)
+    axes[1].set_ylabel("rank")
+    axes[2].set_ylim(0, None)
+    axes[2].set_title(r"variation of $H$, $p \in [0.35, 0.75]$", fontsize=9)
+    axes[2].set_ylabel("standard deviation (share of the mean)")
+    for panel in axes:
+        depth_axis(panel, layers, "number of layers $L$")
+    common_legend(canvas, axes, columns=4)
+    canvas.suptitle(seeds_text(rows), fontsize=8)
+    return canvas
+
+
+FIGURE = Figure(
+    name="layers",
+    caption="LowRank-k3-v0, preset converged, effective depths 3 and 7: the theorem's second inequality, and H, as the "
+    "layers get finer.",
+    grids=studies.layers_study,
+    collect=collect,
+    draw=draw,
+    by=(EFFECTIVE_DEPTH, DEPTH, "g0"),
+    values=(EXTENT, FAILING, HOLDS, GAP, HAMILTONIAN, SPREAD, CRITICALITY),
+    tabled={
+        "second fails, layers": FAILING,
+        "share of the path": EXTENT,
+        "first holds": HOLDS,
+        "-2H/Lt": HAMILTONIAN,
+        "CV inside": SPREAD,
+        "criticality": CRITICALITY,
+    },
+    table_of={"g0": ("1e-6", "1e-8")},
+)
