@@ -14,7 +14,6 @@ penalty shrinks, are solved for at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,20 +45,19 @@ class KroneckerPreconditioner:
         single = runs == 1
         gradient, scratch = space.gradient, space.scratch
         torch.matmul(readout[0].mT if single else readout.mT, draw[0] if single else draw, out=gradient)
-        product: Any = torch.addmm if single else torch.baddbmm
         output_factors = []
         for l in range(coefficients.depth - 1, -1, -1):
             output_factors.append(gradient @ gradient.mT)
             if l > 0 or problem.learn_ends:
-                state, branch = space.state_layers[l], coefficients.branch[l]
-                product(scratch, weights[l][..., : problem.width].mT, gradient, beta=0.0, alpha=branch, out=scratch)
-                torch.ops.aten.threshold_backward.grad_input(
-                    scratch, state[..., : problem.width, :], 0.0, grad_input=scratch
-                )
-                torch.add(scratch, gradient, alpha=coefficients.skip[l], out=gradient)
+                state = space.state_layers[l][..., : problem.width, :].to(gradient.dtype)
+                torch.matmul(weights[l][..., : problem.width].mT, gradient, out=scratch)
+                torch.ops.aten.threshold_backward.grad_input(scratch, state, 0.0, grad_input=scratch)
+                gradient.mul_(coefficients.skip[l]).add_(scratch, alpha=coefficients.branch[l])
         stack = torch.stack(output_factors[::-1], dim=-3).reshape(runs, coefficients.depth, problem.width, -1) / samples
         branch_squared = torch.tensor(coefficients.branch).square().to(stack)
-        blocks = [(stack * branch_squared[:, None, None], space.states @ space.states.mT / samples)]
+        moments = torch.stack([second_moment(state) for state in space.state_layers], dim=-3)
+        moments = moments.reshape(runs, coefficients.depth, problem.width + 1, -1)
+        blocks = [(stack * branch_squared[:, None, None], moments)]
         if problem.learn_ends:
             covariance = problem.inputs @ problem.inputs.mT / samples
             blocks.append(((gradient @ gradient.mT / samples).reshape(runs, problem.width, -1), covariance))
@@ -75,17 +73,29 @@ class KroneckerPreconditioner:
             curvature = (2.0 / outputs) * out_values.clamp_min(0)[..., :, None] * in_values.clamp_min(0)[..., None, :]
             decay = (objective.strength * (1.0 + damping) * rho).to(curvature)
             decay = decay[:, None, None] if curvature.ndim == 4 else decay
-            self._blocks.append((out_vectors, in_vectors, curvature + decay))
+            arrays = (out_vectors, in_vectors, curvature + decay)
+            # one batch axis and memory of its own: matmul on four axes copies, which here costs more than it computes
+            left, right, whole = (array.reshape(-1, *array.shape[-2:]).contiguous() for array in arrays)
+            self._blocks.append((left, right, whole, torch.empty_like(whole), torch.empty_like(whole)))
 
     def __call__(self, vector: Tensor) -> Tensor:
         """H^{-1} times a gradient, (R, P)."""
         result = torch.empty_like(vector)
-        for (left, right, curvature), part, out in zip(
-            self._blocks, self._objective.views(vector), self._objective.views(result), strict=True
-        ):
-            rotated = (left.mT @ part @ right).div_(curvature)
-            out.copy_(left @ rotated @ right.mT)
+        parts = zip(self._blocks, self._objective.views(vector), self._objective.views(result), strict=True)
+        for (left, right, curvature, one, two), part, out in parts:
+            torch.bmm(left.mT, part.reshape(one.shape), out=one)
+            torch.bmm(one, right, out=two)
+            two.div_(curvature)
+            torch.bmm(left, two, out=one)
+            torch.bmm(one, right.mT, out=two)
+            out.copy_(two.view_as(out))
         return result
+
+
+def second_moment(state: Tensor) -> Tensor:
+    """S S^T / n of ([R,] w + 1, n), at least in float32."""
+    wide = state.to(torch.promote_types(state.dtype, torch.float32))
+    return wide @ wide.mT / state.shape[-1]
 
 
 def eigenbasis(factor: Tensor) -> tuple[Tensor, Tensor]:

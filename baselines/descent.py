@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from baselines.network import Movement
 from baselines.objective import Objective
 from baselines.steps import AdaptiveSteps
 
@@ -63,9 +64,9 @@ def adam(
     count = torch.zeros((), dtype=torch.float32, device=parameters.device)
     result = DescentResult()
     for step in range(settings.steps):
-        if adaptive is not None and step % settings.adapt_every == 0 and step >= settings.warmup:
-            adapt(objective, parameters, adaptive)
-        objective.gradient(parameters, gradient)
+        due = adaptive is not None and step % settings.adapt_every == 0 and step >= settings.warmup
+        movement = objective.movement() if due else None
+        objective.gradient(parameters, gradient, movement=movement)
         if (step + 1) % 50 == 0:
             note(objective, parameters, gradient, result.curve, progress, step + 1)
         count += 1
@@ -74,6 +75,8 @@ def adam(
             lr=settings.rate_at(step), beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-10,
             amsgrad=False, maximize=False,
         )  # fmt: skip
+        if adaptive is not None and movement is not None:
+            adapt(objective, parameters, adaptive, movement)
     return result
 
 
@@ -91,24 +94,33 @@ def sgd(
     gradient = torch.empty_like(parameters)
     result = DescentResult()
     for step in range(steps):
-        if adaptive is not None and step % adapt_every == 0:
-            adapt(objective, parameters, adaptive)
-        objective.gradient(parameters, gradient)
+        movement = objective.movement() if adaptive is not None and step % adapt_every == 0 else None
+        objective.gradient(parameters, gradient, movement=movement)
         if (step + 1) % 50 == 0:
             note(objective, parameters, gradient, result.curve, progress, step + 1)
         parameters.sub_(gradient, alpha=rate)
+        if adaptive is not None and movement is not None:
+            adapt(objective, parameters, adaptive, movement)
     return result
 
 
-def adapt(objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps) -> bool:
-    """One update of the step-sizes of a single run from where its network stands; returns whether they changed.
+def adapt(
+    objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps, movement: Movement | None = None
+) -> bool:
+    """One update of the step-sizes of a single run; returns whether they changed.
 
     With a skip connection V stays, being the velocity field that the steps integrate. Without one the steps only
     weigh the layers, whose product is the function: b_l V_l stays.
+
+    Args:
+        movement: noted in the gradient before, which spares a forward pass; without it, one is made.
     """
     if adaptive.frozen_at is not None:
         return False
-    moved, sizes = objective.movement(parameters)
+    if movement is None:
+        movement = objective.movement()
+        objective.predict(parameters, movement=movement)
+    moved, sizes = movement.norms()
     changed = adaptive.update(moved[:, 0].cpu().numpy(), sizes[:, 0].cpu().numpy(), objective.evaluations)
     if changed:
         before = objective.coefficients

@@ -17,14 +17,12 @@ with batched products; R = 1 uses plain ones.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from suite.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,14 +72,53 @@ class Coefficients:
         """Whether this is a fully-connected network."""
         return all(skip == 0.0 for skip in self.skip)
 
+    @property
+    def even(self) -> bool:
+        """Whether all layers have the same coefficients, as under uniform steps."""
+        return len(set(self.step_sizes)) == 1
+
+    def absorbed(self) -> Coefficients:
+        """The recursion of U_l = b_l V_l: the same skips, and every branch 1."""
+        return replace(self, branch=(1.0,) * self.depth)
+
 
 def layers(stacked: Tensor) -> list[Tensor]:
     """Per-layer views of a (R, L, ...) array; the axis of runs is dropped where R = 1, so that plain products serve."""
     return list(stacked[0].unbind(0) if stacked.shape[0] == 1 else stacked.unbind(1))
 
 
+class Movement:
+    """How far each layer moves the representation, noted during a forward pass.
+
+    Args:
+        scratch: ([R,] w, n), for the representation before a layer.
+    """
+
+    def __init__(self, scratch: Tensor) -> None:
+        self._scratch = scratch
+        self._moved: list[Tensor] = []
+        self._sizes: list[Tensor] = []
+
+    def before(self, running: Tensor) -> None:
+        """Note A_{l-1}."""
+        self._scratch.copy_(running)
+
+    def after(self, running: Tensor) -> None:
+        """Note A_l."""
+        self._moved.append(torch.linalg.vector_norm(self._scratch.sub_(running), dim=(-2, -1)).reshape(-1))
+        self._sizes.append(torch.linalg.vector_norm(running, dim=(-2, -1)).reshape(-1))
+
+    def norms(self) -> tuple[Tensor, Tensor]:
+        """|A_l - A_{l-1}| and |A_l| for l = 1..L; float64 (L, R) each."""
+        return torch.stack(self._moved).double(), torch.stack(self._sizes).double()
+
+
 def forward_pass(
-    weights: Sequence[Tensor], states: Sequence[Tensor], running: Tensor, coefficients: Coefficients
+    weights: Sequence[Tensor],
+    states: Sequence[Tensor],
+    running: Tensor,
+    coefficients: Coefficients,
+    movement: Movement | None = None,
 ) -> None:
     """Run the recursion in place: ``running`` goes from A_0 to A_L, and ``states[l]`` becomes S_l = [relu(A_l); 1].
 
@@ -90,12 +127,23 @@ def forward_pass(
         states: S_0 .. S_{L-1}, each ([R,] w + 1, n), whose last row is one already.
         running: A_0, ([R,] w, n).
         coefficients: c and b.
+        movement: takes notes.
     """
     width = running.shape[-2]
     product = Tensor.addmm_ if running.ndim == 2 else Tensor.baddbmm_
+    even = coefficients.even
     for weight, state, skip, branch in zip(weights, states, coefficients.skip, coefficients.branch, strict=True):
         torch.clamp_min(running, 0.0, out=state[..., :width, :])
+        if movement is not None:
+            movement.before(running)
+        if not even and skip != 0.0:
+            # the library compiles a kernel for each pair (alpha, beta) that it meets: one that changes costs more than
+            # a pass over the array
+            running.mul_(skip)
+            skip = 1.0
         product(running, weight, state, beta=skip, alpha=branch)
+        if movement is not None:
+            movement.after(running)
 
 
 def backward_pass(
@@ -136,94 +184,27 @@ class Workspace:
     Attributes:
         states: S_0 .. S_{L-1} with their ones, (R, L, w + 1, n): all that the backward pass needs, and nearly all
         the memory. running, gradient, scratch: ([R,] w, n).
+
+    Args:
+        products: the precision of the states, where it is not ``dtype``.
     """
 
     def __init__(
-        self, depth: int, runs: int, width: int, samples: int, *, dtype: torch.dtype, device: torch.device
+        self,
+        depth: int,
+        runs: int,
+        width: int,
+        samples: int,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        products: torch.dtype | None = None,
     ) -> None:
         def empty(*shape: int) -> Tensor:
             return torch.empty(*shape, dtype=dtype, device=device)
 
-        self.states = empty(runs, depth, width + 1, samples)
+        self.states = torch.empty(runs, depth, width + 1, samples, dtype=products or dtype, device=device)
         self.states[:, :, width].fill_(1.0)
         self.state_layers = layers(self.states)
         shape = (width, samples) if runs == 1 else (runs, width, samples)
         self.running, self.gradient, self.scratch = empty(*shape), empty(*shape), empty(*shape)
-
-
-class _Recursion(torch.autograd.Function):
-    """The recursion as one node of the autograd graph, on memory of its own (so that graphs may overlap)."""
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, coefficients: Coefficients) -> Tensor:
-        depth, width = weight.shape[0], weight.shape[1]
-        states = inputs.new_empty(depth, width + 1, inputs.shape[1])
-        states[:, width].fill_(1.0)
-        running = inputs.clone(memory_format=torch.contiguous_format)
-        forward_pass(weight.unbind(0), states.unbind(0), running, coefficients)
-        ctx.coefficients = coefficients
-        ctx.save_for_backward(weight, states)
-        return running
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        weight, states = ctx.saved_tensors
-        gradient = grad_output.clone(memory_format=torch.contiguous_format)
-        weight_gradient = torch.empty_like(weight)
-        backward_pass(
-            weight.unbind(0),
-            states.unbind(0),
-            gradient,
-            torch.empty_like(gradient),
-            weight_gradient.unbind(0),
-            ctx.coefficients,
-            decay=[0.0] * weight.shape[0],
-            to_input=ctx.needs_input_grad[0],
-        )
-        return gradient if ctx.needs_input_grad[0] else None, weight_gradient, None
-
-
-class LeakyRecursion(torch.nn.Module):
-    """The hidden layers of a leaky residual network as an ordinary module: (n, w) -> (n, w).
-
-    Args:
-        width: w.
-        step_sizes: rho, (L,); kept as a buffer, so that it is in the state_dict.
-        effective_depth: Lt; 0 gives a ResNet, None a fully-connected network.
-        generator: of the initial weights (see :func:`baselines.initial.signal_preserving`).
-        dtype, device: of the one parameter ``weight`` (L, w, w + 1), which is V = W / max(Lt, 1), bias last.
-    """
-
-    step_sizes: Tensor
-
-    def __init__(
-        self,
-        width: int,
-        step_sizes: Sequence[float] | np.ndarray,
-        effective_depth: float | None,
-        *,
-        generator: torch.Generator | None = None,
-        dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        super().__init__()
-        from baselines.initial import signal_preserving
-
-        self.effective_depth = effective_depth
-        rho = torch.as_tensor(np.asarray(step_sizes, dtype=np.float64))
-        self.register_buffer("step_sizes", rho)
-        initial = signal_preserving(self.coefficients, width, generator=generator)
-        self.weight = torch.nn.Parameter(initial.to(dtype=dtype, device=device))
-
-    @property
-    def coefficients(self) -> Coefficients:
-        """c, b and scale at the present step-sizes."""
-        return Coefficients.of(self.step_sizes.tolist(), self.effective_depth)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """A_L (n, w) for A_0 (n, w)."""
-        width = self.weight.shape[1]
-        if inputs.ndim != 2 or inputs.shape[1] != width:
-            raise UsageError(f"inputs must be (n, {width}), got {tuple(inputs.shape)}")
-        return _Recursion.apply(inputs.mT, self.weight, self.coefficients).mT

@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from baselines.network import Coefficients, Workspace, backward_pass, forward_pass, layers
+from baselines import rounded
+from baselines.network import Coefficients, Movement, Workspace, backward_pass, forward_pass, layers
+from baselines.rounded import RoundedBuffers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,28 +71,36 @@ class Objective:
     called with.
     """
 
-    def __init__(self, problem: Problem, coefficients: Coefficients) -> None:
+    def __init__(self, problem: Problem, coefficients: Coefficients, *, products: torch.dtype | None = None) -> None:
         self.problem = problem
         self.penalty_scale = 1.0
         self.evaluations = 0
-        depth, runs, width = coefficients.depth, problem.runs, problem.width
-        like = problem.inputs
-        self.workspace = Workspace(depth, runs, width, like.shape[2], dtype=like.dtype, device=like.device)
-        self._single = runs == 1
+        self._single = problem.runs == 1
         self._inputs, self._targets = self._squeeze(problem.inputs), self._squeeze(problem.targets)
         self._embedding, self._readout = self._squeeze(problem.embedding), self._squeeze(problem.readout)
         self._embedded = torch.matmul(self._embedding, self._inputs)
-        self._residual = torch.empty_like(self._targets)
+        self._residual, self._slope = torch.empty_like(self._targets), torch.empty_like(self._targets)
+        depth, width = coefficients.depth, problem.width
         ends = [problem.embedding.shape[1:], problem.readout.shape[1:]] if problem.learn_ends else []
         self._shapes: list[tuple[int, ...]] = [(depth, width, width + 1), *(tuple(end) for end in ends)]
         self.set_coefficients(coefficients)
+        self.set_products(products)
+
+    def set_products(self, products: torch.dtype | None) -> None:
+        """The precision of the matrix products, torch.bfloat16, or None for that of the data; takes new memory."""
+        problem, like = self.problem, self.problem.inputs
+        shape = (self.coefficients.depth, problem.runs, problem.width, like.shape[2])
+        self.workspace = Workspace(*shape, dtype=like.dtype, device=like.device, products=products)
+        self._rounded = None if products is None else RoundedBuffers(*shape, device=like.device)
 
     def set_coefficients(self, coefficients: Coefficients) -> None:
         """Change the step-sizes; the depth stays."""
         self.coefficients = coefficients
+        like = self.problem.inputs
         # the step-size of each parameter's layer, which weighs its penalty: rho_l for V_l, 1/L for a learned end
-        rho = torch.tensor(coefficients.step_sizes, dtype=torch.float64, device=self.problem.inputs.device)
+        rho = torch.tensor(coefficients.step_sizes, dtype=torch.float64, device=like.device)
         self.layer_steps = [rho, *(rho.new_full((1,), 1.0 / len(rho)) for _ in self._shapes[1:])]
+        self._branch = torch.tensor(coefficients.branch, dtype=like.dtype, device=like.device)[:, None, None]
 
     def _squeeze(self, stacked: Tensor) -> Tensor:
         return stacked[0] if self._single else stacked
@@ -110,59 +120,95 @@ class Objective:
         ends = [self.problem.embedding, self.problem.readout] if self.problem.learn_ends else []
         return torch.cat([part.flatten(1).to(self.problem.inputs) for part in (weights, *ends)], dim=1)
 
-    def predict(self, parameters: Tensor) -> Tensor:
+    def predict(self, parameters: Tensor, *, movement: Movement | None = None) -> Tensor:
         """The forward pass; returns f(X) - Y, ([R,] d_out, n), in a buffer that the next call overwrites."""
-        space = self.workspace
-        weights, readout = self._embed(parameters)
-        forward_pass(weights, space.state_layers, space.running, self.coefficients)
-        torch.matmul(readout, space.running, out=self._residual)
-        return self._residual.sub_(self._targets)
+        return self._forward(parameters, movement)[-1]
 
-    def _embed(self, parameters: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Put A_0 into the workspace; returns the layers' weights and the read-out."""
-        views = self.views(parameters)
+    def _forward(self, parameters: Tensor, movement: Movement | None) -> tuple[list[Tensor], Coefficients, Tensor]:
+        """Run the network; returns what the products ran on, V_l or U_l = b_l V_l, with its coefficients, and f(X) - Y.
+
+        V itself serves where the step-sizes are uniform; otherwise see :func:`baselines.network.forward_pass`.
+        """
+        space, views, coefficients = self.workspace, self.views(parameters), self.coefficients
         if self.problem.learn_ends:
-            torch.matmul(self._squeeze(views[1]), self._inputs, out=self.workspace.running)
-            return layers(views[0]), self._squeeze(views[2])
-        self.workspace.running.copy_(self._embedded)
-        return layers(views[0]), self._readout
+            torch.matmul(self._squeeze(views[1]), self._inputs, out=space.running)
+        else:
+            space.running.copy_(self._embedded)
+        if self._rounded is not None:
+            weights = layers(torch.mul(views[0], self._branch, out=self._rounded.weights))
+            update = self._rounded.update
+            rounded.forward_pass(weights, space.state_layers, space.running, update, coefficients, movement)
+        else:
+            if coefficients.even:
+                weights = layers(views[0])
+            else:
+                weights, coefficients = layers(views[0] * self._branch), coefficients.absorbed()
+            forward_pass(weights, space.state_layers, space.running, coefficients, movement)
+        residual = torch.matmul(self._ends(parameters)[1], space.running, out=self._residual).sub_(self._targets)
+        return weights, coefficients, residual
+
+    def _ends(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """E and D, ([R,] ...), fixed or as they are now."""
+        if not self.problem.learn_ends:
+            return self._embedding, self._readout
+        embedding, readout = self.views(parameters)[1:]
+        return self._squeeze(embedding), self._squeeze(readout)
 
     @property
     def strength(self) -> float:
         """The c0 that counts now: the problem's, times ``penalty_scale``, which raises the penalty in stages."""
         return self.problem.penalty * self.penalty_scale
 
-    def gradient(self, parameters: Tensor, out: Tensor) -> None:
-        """Write dF/dparameters (R, P) into ``out``."""
+    def gradient(self, parameters: Tensor, out: Tensor, *, movement: Movement | None = None) -> None:
+        """Write dF/dparameters (R, P) into ``out``; ``movement`` takes notes on the way."""
         self.evaluations += 1
-        space, coefficients = self.workspace, self.coefficients
-        weights, readout = self._embed(parameters)
-        forward_pass(weights, space.state_layers, space.running, coefficients)
-        residual = torch.matmul(readout, space.running, out=self._residual).sub_(self._targets)
-        per_entry = 2.0 / (residual.shape[-1] * residual.shape[-2])
-        c0 = self.strength
-        end_decay = c0 / coefficients.depth
-        views = self.views(out)
-        learn = self.problem.learn_ends
+        space, learn = self.workspace, self.problem.learn_ends
+        weights, coefficients, residual = self._forward(parameters, movement)
+        slope = self._cost_gradient(residual)
+        inside, *given_ends = self.views(parameters)
+        found, *ends = self.views(out)
+        end_decay = self.strength / coefficients.depth
         if learn:
-            ends = self.views(parameters)[1:]
-            torch.matmul(residual, space.running.mT, out=self._squeeze(views[2]))
-            views[2].mul_(per_entry).add_(ends[1], alpha=end_decay)
-        torch.matmul(readout.mT, residual, out=space.gradient)
-        space.gradient.mul_(per_entry)
-        backward_pass(
-            weights,
-            space.state_layers,
-            space.gradient,
-            space.scratch,
-            layers(views[0]),
-            coefficients,
-            decay=[c0 * rho for rho in coefficients.step_sizes],
-            to_input=learn,
-        )
+            torch.matmul(slope, space.running.mT, out=self._squeeze(ends[1]))
+            ends[1].add_(given_ends[1], alpha=end_decay)
+        torch.matmul(self._ends(parameters)[1].mT, slope, out=space.gradient)
+        decay = [self.strength * rho for rho in coefficients.step_sizes]
+        if self._rounded is not None:
+            buffers = self._rounded
+            rounded.backward_pass(
+                weights,
+                space.state_layers,
+                space.gradient,
+                buffers.gradient,
+                buffers.update,
+                layers(buffers.weight_gradients),
+                coefficients,
+                to_input=learn,
+            )
+            torch.mul(buffers.weight_gradients, self._branch, out=found)
+        else:
+            even = coefficients.even
+            backward_pass(
+                weights,
+                space.state_layers,
+                space.gradient,
+                space.scratch,
+                layers(found),
+                coefficients,
+                decay=decay if even else [0.0] * coefficients.depth,
+                to_input=learn,
+            )
+            if not even:
+                found.mul_(self._branch)
+        if self._rounded is not None or not coefficients.even:
+            found.addcmul_(inside, self._branch.new_tensor(decay)[:, None, None])
         if learn:
-            torch.matmul(space.gradient, self._inputs.mT, out=self._squeeze(views[1]))
-            views[1].add_(ends[0], alpha=end_decay)
+            torch.matmul(space.gradient, self._inputs.mT, out=self._squeeze(ends[0]))
+            ends[0].add_(given_ends[0], alpha=end_decay)
+
+    def _cost_gradient(self, residual: Tensor) -> Tensor:
+        """dC/df from f(X) - Y, ([R,] d_out, n)."""
+        return torch.mul(residual, 2.0 / (residual.shape[-1] * residual.shape[-2]), out=self._slope)
 
     def cost(self) -> Tensor:
         """The mean squared error at the last evaluation; float64 (R,)."""
@@ -185,22 +231,9 @@ class Objective:
         decay = (self.strength * self.layer_steps[0]) ** 2 * squared_norms(self.views(parameters)[0])
         return (squared_norms(self.views(gradients)[0]).sum(1) / decay.sum(1)).sqrt()
 
-    def movement(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """|A_l - A_{l-1}| and |A_l| for l = 1..L, by a forward pass that keeps their norms; float64 (L, R) each."""
-        space, coefficients = self.workspace, self.coefficients
-        weights, _ = self._embed(parameters)
-        product = torch.addmm if self._single else torch.baddbmm
-        before, after = space.running, space.scratch
-        moved, sizes = [], []
-        for weight, state, skip, branch in zip(
-            weights, space.state_layers, coefficients.skip, coefficients.branch, strict=True
-        ):
-            torch.clamp_min(before, 0.0, out=state[..., : self.problem.width, :])
-            product(before, weight, state, beta=skip, alpha=branch, out=after)
-            moved.append(before.sub_(after).flatten(-2).norm(dim=-1).reshape(-1))
-            sizes.append(after.flatten(-2).norm(dim=-1).reshape(-1))
-            before, after = after, before
-        return torch.stack(moved).double(), torch.stack(sizes).double()
+    def movement(self) -> Movement:
+        """A note-taker for the next pass."""
+        return Movement(self.workspace.scratch)
 
 
 def squared_norms(stacked: Tensor) -> Tensor:

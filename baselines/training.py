@@ -99,6 +99,7 @@ class NetworkSettings:
         rule: the step-size rule.
         penalty: lambda, from :func:`penalty_rule` unless given.
         learn_ends: train embedding and read-out too.
+        precision: of the products while training, ``float32`` or ``bfloat16``.
     """
 
     width: int
@@ -107,6 +108,7 @@ class NetworkSettings:
     rule: str
     penalty: float
     learn_ends: bool
+    precision: str = "float32"
 
     @property
     def coefficients(self) -> Coefficients:
@@ -167,7 +169,8 @@ def _fit(
     begun = time.perf_counter()
     coefficients = settings.coefficients
     problem, weights = build(settings, recipe, trains, seeds, name)
-    objective = Objective(problem, coefficients)
+    products = torch.bfloat16 if settings.precision == "bfloat16" else None
+    objective = Objective(problem, coefficients, products=products)
     parameters = objective.initial(weights)
     warm = torch.empty_like(parameters)
     objective.gradient(parameters, warm)  # first touch of the memory, and the libraries' own set-up
@@ -300,6 +303,8 @@ def _models(
     backend: str,
 ) -> list[TrainedNetwork]:
     evaluations = objective.evaluations
+    if settings.precision != "float32":
+        objective.set_products(None)  # what is reported is exact
     gradient = torch.empty_like(parameters)
     objective.gradient(parameters, gradient)
     cost, penalty = objective.cost().tolist(), objective.penalty(parameters).tolist()
@@ -333,6 +338,7 @@ def _models(
             "curve": [[at, value[run], left[run]] for at, value, left in curve],
             "step_sizes": list(objective.coefficients.step_sizes),
             "matmul": backend,
+            "precision": settings.precision,
             "threads": torch.get_num_threads(),
             "warmup_seconds": warmup_seconds,
             "seed": seed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from baselines.network import Coefficients, backward_pass, forward_pass, layers
+from baselines.network import Coefficients
 from baselines.objective import Objective, Problem
 
 
@@ -25,36 +25,8 @@ class WeightedObjective(Objective):
         super().__init__(problem, coefficients)
         self._sample_weights = weights.to(problem.inputs)
 
-    def gradient(self, parameters: Tensor, out: Tensor) -> None:
-        """Write dF/dparameters (1, P) into ``out``."""
-        self.evaluations += 1
-        space, coefficients = self.workspace, self.coefficients
-        weights, readout = self._embed(parameters)
-        forward_pass(weights, space.state_layers, space.running, coefficients)
-        residual = torch.matmul(readout, space.running, out=self._residual).sub_(self._targets)
-        # dC/df, (d_out, n)
-        slope = residual * (self._sample_weights * (2.0 / residual.numel()))
-        c0 = self.strength
-        views = self.views(out)
-        learn = self.problem.learn_ends
-        ends = self.views(parameters)[1:]
-        if learn:
-            torch.matmul(slope, space.running.mT, out=views[2][0])
-            views[2].add_(ends[1], alpha=c0 / coefficients.depth)
-        torch.matmul(readout.mT, slope, out=space.gradient)
-        backward_pass(
-            weights,
-            space.state_layers,
-            space.gradient,
-            space.scratch,
-            layers(views[0]),
-            coefficients,
-            decay=[c0 * rho for rho in coefficients.step_sizes],
-            to_input=learn,
-        )
-        if learn:
-            torch.matmul(space.gradient, self._inputs.mT, out=views[1][0])
-            views[1].add_(ends[0], alpha=c0 / coefficients.depth)
+    def _cost_gradient(self, residual: Tensor) -> Tensor:
+        return torch.mul(residual, self._sample_weights * (2.0 / residual.numel()), out=self._slope)
 
     def cost(self) -> Tensor:
         """The weighted mean squared error at the last evaluation; float64 (1,)."""

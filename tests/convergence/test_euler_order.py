@@ -8,7 +8,7 @@ import torch
 from torchdiffeq import odeint
 
 from baselines import steps
-from baselines.network import LeakyRecursion
+from baselines.recursion import LeakyRecursion
 
 WIDTH, SAMPLES = 6, 5
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from baselines import steps
 from baselines.initial import looks_linear, mirrored, orthonormal, signal_preserving
-from baselines.network import Coefficients, LeakyRecursion
+from baselines.network import Coefficients
+from baselines.recursion import LeakyRecursion
 from suite.errors import UsageError
 
 
