@@ -68,8 +68,9 @@ def covered(
         hits.append((low <= law.truth[statistic]) & (law.truth[statistic] <= high))
         widths.append(high - low)
     spread = float(law.law.std())  # type: ignore[attr-defined]
-    finite = np.concatenate(widths)
-    return float(np.mean(np.concatenate(hits))), float(np.mean(finite[np.isfinite(finite)]) / spread), level
+    width = np.concatenate(widths)
+    finite = width[np.isfinite(width)]  # a bootstrap of five may have no end
+    return float(np.mean(np.concatenate(hits))), float(finite.mean() / spread) if len(finite) else np.inf, level
 
 
 def _chunks(total: int, size: int) -> Iterator[int]:

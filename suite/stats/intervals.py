@@ -66,7 +66,8 @@ METHODS = ("t", "order", "bootstrap-t", "rescaled", "percentile", "BCa")
 
 
 def default_method(statistic: str, strata: int) -> str:
-    """The method with the best simulated coverage at 5 and 10 seeds (see ``suite.stats.coverage``)."""
+    """The method that covers 93 to 97% of everyday laws at 5 and 10 seeds (see ``suite.stats.coverage``), of several
+    the one without random numbers; the interquartile mean of 5 seeds of one task has none."""
     if statistic == "median":
         return "order" if strata == 1 else "BCa"
     return "t"

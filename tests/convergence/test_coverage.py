@@ -6,11 +6,13 @@ of them beyond the stated 93 to 97%, or beyond the number that the table below s
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from suite.stats import paired, proportion_interval, rank_intervals
-from suite.stats.coverage import DIFFERENCES, SHAPES, alarms, covered, worlds
+from suite.stats.coverage import DIFFERENCES, SHAPES, alarm_table, alarms, covered, worlds
 from suite.stats.intervals import default_method
 from suite.stats.paired import effect_bounds
 
@@ -62,6 +64,20 @@ def test_paired_test_rarely_alarms_without_cause(law, tasks, seeds):
     share = alarms(DIFFERENCES[law], tasks=tasks, seeds=seeds, repetitions=repetitions, random_state=3)
     # 3 standard errors of the simulation
     assert share <= ALARMS.get((law, tasks, seeds), 0.05) + 3 * np.sqrt(0.05 * 0.95 / repetitions)
+
+
+@pytest.mark.slow
+def test_the_table_in_the_documentation_is_what_the_command_prints():
+    page = (Path(__file__).parents[2] / "docs" / "statistics.md").read_text(encoding="utf-8")
+    table = (100 * alarm_table()).round(1)
+    lines = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in page.splitlines()]
+    stated = {
+        (line[0], line[1]): [float(cell) for cell in line[2:]] for line in lines if line[1:2] in (["Student"], ["both"])
+    }
+    assert set(stated) == set(table.index)
+    for key, numbers in stated.items():
+        # the same seeds; another build of numpy may draw otherwise: 3 standard errors of a difference
+        assert numbers == pytest.approx(list(table.loc[key]), abs=1.0), key
 
 
 def test_student_alone_is_not_the_test_for_a_reason():
