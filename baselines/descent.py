@@ -104,9 +104,7 @@ def sgd(
     return result
 
 
-def adapt(
-    objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps, movement: Movement | None = None
-) -> bool:
+def adapt(objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps, movement: Movement | None = None) -> bool:
     """One update of the step-sizes of a single run; returns whether they changed.
 
     With a skip connection V stays, being the velocity field that the steps integrate. Without one the steps only

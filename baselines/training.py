@@ -71,7 +71,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "converged": Recipe(
         continuation=CONTINUATION,
-        polish=PolishSettings(iterations=2000, memory=40, tolerance=0.03, stall=2e-4),
+        polish=PolishSettings(iterations=2000, memory=40, tolerance=0.02, stall=2e-4),
     ),
 }
 

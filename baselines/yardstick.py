@@ -49,9 +49,9 @@ def plain_step(width: int, samples: int, depth: int, *, compiled: bool = False) 
     return step
 
 
-def engine_step(width: int, samples: int, depth: int, *, runs: int = 1) -> Step:
+def engine_step(width: int, samples: int, depth: int, *, runs: int = 1, products: torch.dtype | None = None) -> Step:
     """The same work by this package: one gradient of the penalised objective and one Adam update, for ``runs``
-    networks.
+    networks; ``products`` as for :class:`~baselines.objective.Objective`.
     """
     draw = torch.Generator().manual_seed(0)
     ends = ends_for(width)
@@ -63,7 +63,7 @@ def engine_step(width: int, samples: int, depth: int, *, runs: int = 1) -> Step:
         penalty=0.01,
     )
     coefficients = Coefficients.of(steps.uniform(depth), LEAK * depth)
-    objective = Objective(problem, coefficients)
+    objective = Objective(problem, coefficients, products=products)
     weights = [initial.signal_preserving(coefficients, width, generator=draw) for _ in range(runs)]
     parameters = objective.initial(torch.stack(weights))
     gradient, first, second = (torch.zeros_like(parameters) for _ in range(3))

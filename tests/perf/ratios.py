@@ -1,6 +1,6 @@
 """``make perf``: step times as ratios, memory, growth, adaptive overhead and time to target, each in one run.
 
-    python -m tests.perf.ratios [grid] [scaling] [memory] [adaptive] [batch] [target] [compilers]
+    python -m tests.perf.ratios [grid] [precision] [scaling] [memory] [adaptive] [batch] [target] [compilers]
 
 Milliseconds belong to the machine; the ratios are what the project promises (see ``baselines/yardstick.py``).
 """
@@ -61,6 +61,50 @@ def grid() -> None:
     show("one step, medians of 9 in turn", rows, headers)
 
 
+def precision() -> None:
+    """bfloat16 products: a step's time, and what they cost in the objective and the rank."""
+    rows = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        for width, samples, depth in ((100, 1000, 20), (200, 1000, 20), (400, 1000, 10)):
+            candidates = {
+                "plain": yardstick.plain_step(width, samples, depth),
+                "engine": yardstick.engine_step(width, samples, depth),
+                "bfloat16": yardstick.engine_step(width, samples, depth, products=torch.bfloat16),
+            }
+            with matmul_scope():
+                got = yardstick.side_by_side(candidates, rounds=9)
+            plain, engine, rounded = (got[name] for name in candidates)
+            rows.append(
+                [threads, width, samples, depth, 1e3 * engine, 1e3 * rounded, engine / rounded, plain / rounded]
+            )
+    headers = ["threads", "w", "N", "L", "float32, ms", "bfloat16, ms", "float32/bfloat16", "plain/bfloat16"]
+    show("products in bfloat16, one step", rows, headers)
+    torch.set_num_threads(1)
+    rows = []
+    for effective_depth in (3.0, 7.0):
+        for seed in range(3):
+            task = suite.make("LowRank-k3-v0", seed=seed)
+            records = [
+                suite.evaluate(
+                    suite.make_baseline("LeakyResNet-v0", effective_depth=effective_depth, precision=name),
+                    task,
+                    seed=seed,
+                    preset="standard",
+                )
+                for name in ("float32", "bfloat16")
+            ]
+            objectives = [record.training["objective"] for record in records]
+            rows.append(
+                [effective_depth, seed, *objectives, 100 * (objectives[1] / objectives[0] - 1)]
+                + [record.bottleneck_rank for record in records]
+                + [record.test_error for record in records]
+                + [record.wall_clock["fit"] for record in records]
+            )
+    headers = ["Lt", "seed", "F", "F, bf16", "higher by, %", "rank", "rank, bf16", "error", "error, bf16"]
+    show("products in bfloat16, standard fits of LowRank-k3-v0", rows, [*headers, "fit, s", "fit, s, bf16"])
+
+
 def compilers() -> None:
     """torch.compile and JAX beside the others, where they are installed."""
     shape, rows = (100, 1000, 20), []
@@ -118,22 +162,18 @@ def memory() -> None:
 
 
 def adaptive() -> None:
-    """What adaptive step-sizes cost: one update every 20 steps."""
+    """What adaptive step-sizes cost in Adam, with one update every 20 steps."""
     torch.set_num_threads(1)
     rows = []
     with matmul_scope():
         for name, rule in (("uniform", False), ("adaptive", True)):
             objective, parameters = problem("standard", 7.0)
-            gradient = torch.empty_like(parameters)
-            rows.append((name, rule, objective, parameters, gradient))
+            rows.append((name, rule, objective, parameters, descent.AdamSettings(steps=40, rate=1e-4, warmup=0)))
 
-        def block(rule: bool, objective: Objective, parameters: torch.Tensor, gradient: torch.Tensor) -> float:
+        def block(rule: bool, objective: Objective, parameters: torch.Tensor, settings: descent.AdamSettings) -> float:
             mover = steps.AdaptiveSteps(np.asarray(objective.coefficients.step_sizes), patience=10**9)
             begun = time.perf_counter()
-            for _ in range(20):
-                objective.gradient(parameters, gradient)
-            if rule:
-                descent.adapt(objective, parameters, mover)
+            descent.adam(objective, parameters, settings, adaptive=mover if rule else None)
             return time.perf_counter() - begun
 
         seconds: dict[str, list[float]] = {name: [] for name, *_ in rows}
@@ -142,7 +182,7 @@ def adaptive() -> None:
                 seconds[name].append(block(*arguments))
     median = {name: float(np.median(values)) for name, values in seconds.items()}
     show(
-        "adaptive step-sizes, 20 steps and one update",
+        "adaptive step-sizes: 40 steps of Adam with an update every 20",
         [[median["uniform"], median["adaptive"], 100 * (median["adaptive"] / median["uniform"] - 1)]],
         ["without, s", "with, s", "overhead, %"],
     )
@@ -246,7 +286,7 @@ def paper_protocol(effective_depth: float) -> list[tuple[float, float]]:
 
 
 PARTS: dict[str, Callable[[], None]] = {
-    part.__name__: part for part in (grid, scaling, memory, adaptive, batch, compilers, target)
+    part.__name__: part for part in (grid, precision, scaling, memory, adaptive, batch, compilers, target)
 }
 
 
