@@ -14,11 +14,19 @@ from suite.registration import parse_id
 from suite.report.summary import notes as table_notes
 from suite.report.summary import summarise
 from suite.report.text import natural_key
-from suite.scores import latest
-from suite.stats import rank_intervals
+from suite.scores import POLICY, latest
+from suite.stats import interval, rank_intervals
 from suite.stats.ranking import Ranks
 
 METHOD = ["method", "steps"]
+CAP = 1.0
+"""Largest error that counts in a score over several tasks: the mean predictor's, which is what a user would fall back
+on. Without it one small data set, on which every method is hopeless, would decide the sum, and a run that broke off
+(which counts as 1) would be better than one that ended with 4."""
+POLICY_TASKS = (
+    "a method is ranked over several tasks where it ran all of them; its score is the mean over tasks of "
+    "min(test error, 1)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +36,16 @@ class Board:
     Attributes:
         preset: of all its runs.
         overall: a row a method, best first: the columns of :func:`suite.report.summary.summarise` by baseline, over
-            ``tasks`` only, and ``rank_low``, ``rank_high`` (interval that holds all true ranks at once; None for a
-            method that is not ranked), ``tied`` (shares ``rank_low`` with another), ``tasks`` (how many of the
-            ranked tasks it ran), ``cost`` (geometric mean over tasks of the median fit time, in units of
-            ``cost_unit``), ``pareto`` (no other method is both better and cheaper).
-        per_task: the same for each task alone, with the column ``task``.
-        tasks: that the overall ranking is over.
+            ``tasks`` only, and ``score``, ``score_low``, ``score_high`` (mean over the tasks of min(test error, 1);
+            None for a method that did not run them all), ``rank_low``, ``rank_high`` (interval that holds all true
+            ranks at once; None for a method that is not ranked), ``tied`` (shares ``rank_low`` with another),
+            ``tasks`` (how many of the ranked tasks it ran), ``cost`` (geometric mean over tasks of the median fit
+            time, in units of ``cost_unit``), ``pareto`` (no other method is both better and cheaper), ``seeds``,
+            ``commits``, ``created`` (first and last day).
+        per_task: the same for each task alone, with the column ``task``; the score is the plain test error.
+        common: the same as ``overall`` over ``common_tasks``; empty where all methods ran all ranked tasks, or none.
+        tasks: that the overall ranking is over: those that at least half of the methods ran.
+        common_tasks: those that every method ran.
         confusion: runs by true rank (rows) and measured rank (columns, ``none`` last), ok runs only.
         cost_unit: what ``cost`` counts: fits of the yardstick, or seconds on the one machine; empty where neither is
             possible.
@@ -44,7 +56,9 @@ class Board:
     preset: str
     overall: pd.DataFrame
     per_task: pd.DataFrame
+    common: pd.DataFrame
     tasks: list[str]
+    common_tasks: list[str]
     confusion: pd.DataFrame
     cost_unit: str
     runs: pd.DataFrame
@@ -74,25 +88,36 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
     shown = kept[kept["baseline_id"] != unit] if unit else kept
     if shown.empty:
         shown = kept
-    tasks = _common_tasks(shown)
+    tasks = _ranked_tasks(shown)
     overall, ranking_notes = _ranked(shown[shown["task"].isin(tasks)], tasks, costs, resamples)
     missing = sorted({tuple(key) for key in shown[METHOD].to_numpy()} - {tuple(k) for k in overall[METHOD].to_numpy()})
     per_task = [
         _ranked(part, [str(task)], costs, resamples)[0].assign(task=task)
         for task, part in sorted(shown.groupby("task"), key=lambda item: natural_key(str(item[0])))
     ]
+    common_tasks = _shared_tasks(shown[shown["task"].isin(tasks)])
+    common = overall.iloc[:0]
+    if (overall["tasks"] < len(tasks)).any() and common_tasks:
+        common, _ = _ranked(shown[shown["task"].isin(common_tasks)], common_tasks, costs, resamples)
+        ranking_notes.append(f"all methods are ranked over the {len(common_tasks)} tasks that all of them ran.")
     if missing:
         names = ", ".join(" ".join(key) for key in missing)
         ranking_notes.append(f"without a run on any ranked task: {names}.")
+    if rare := sorted({str(task) for task in shown["task"]} - set(tasks), key=natural_key):
+        ranking_notes.append(f"not ranked over, since fewer than half of the methods ran them: {', '.join(rare)}.")
+    remarks = table_notes(kept)
+    policies = [f"{POLICY_TASKS}."] * (len(tasks) > 1) + [f"{POLICY}."] * all(POLICY not in note for note in remarks)
     return Board(
         preset=presets[0],
         overall=overall,
         per_task=pd.concat(per_task, ignore_index=True),
+        common=common,
         tasks=tasks,
+        common_tasks=common_tasks,
         confusion=confusion(shown),
         cost_unit=cost_unit,
         runs=kept,
-        notes=[*table_notes(kept), *said, *ranking_notes],
+        notes=[*remarks, *policies, *said, *ranking_notes],
     )
 
 
@@ -101,12 +126,18 @@ def _find_yardstick(frame: pd.DataFrame) -> str | None:
     return found[0] if found else None
 
 
-def _common_tasks(frame: pd.DataFrame) -> list[str]:
+def _ranked_tasks(frame: pd.DataFrame) -> list[str]:
     """Tasks that at least half of the methods ran, so that one run on a rare task does not unrank everybody."""
     methods = frame.groupby(METHOD).ngroups
     ran = frame[frame["counted"]].groupby("task").apply(lambda part: part.groupby(METHOD).ngroups)
     common = [str(task) for task, count in ran.items() if 2 * count >= methods]
     return sorted(common or [str(task) for task in frame["task"].unique()], key=natural_key)
+
+
+def _shared_tasks(frame: pd.DataFrame) -> list[str]:
+    """Tasks on which every method has a run that counts."""
+    ran = [set(part.loc[part["counted"], "task"].astype(str)) for _, part in frame.groupby(METHOD)]
+    return sorted(set.intersection(*ran), key=natural_key)
 
 
 def _costs(frame: pd.DataFrame, yardstick: str | None) -> tuple[pd.Series, str, list[str]]:
@@ -138,6 +169,14 @@ def _ranked(
 ) -> tuple[pd.DataFrame, list[str]]:
     """One row a method, best first, for the given tasks."""
     rows: list[dict[Any, Any]] = summarise(frame, "baseline").to_dict("records")
+    said = []
+    if len(tasks) > 1:
+        above = frame[frame["counted"] & (frame["score"] > 1.05 * CAP)]
+        if len(above):
+            counts = above["task"].value_counts().sort_index(key=lambda names: names.map(natural_key))
+            listed = ", ".join(f"{task} {n}" for task, n in counts.items())
+            said.append(f"{len(above)} runs have a test error above 1.05 and count as 1 in a score ({listed}).")
+        frame = frame.assign(score=frame["score"].clip(upper=CAP))
     by_method = {tuple(key): part for key, part in frame.groupby(METHOD)}
     for row in rows:
         part = by_method[row["method"], row["steps"]]
@@ -145,11 +184,13 @@ def _ranked(
         medians = costs.reindex(part.index).groupby(part["task"]).median()
         complete = medians.notna().sum() == len(tasks)
         row["cost"] = float(np.exp(np.log(medians).mean())) if complete else None
-        row |= {"rank_low": None, "rank_high": None, "tied": False}
+        row |= {"rank_low": None, "rank_high": None, "tied": False, **_score(part, len(tasks)), **_origin(part)}
     complete_rows = [row for row in rows if row["tasks"] == len(tasks)]
-    said = []
     if len(complete_rows) < len(rows):
-        said.append(f"{len(rows) - len(complete_rows)} methods did not run all {len(tasks)} ranked tasks: not ranked.")
+        lacking = len(rows) - len(complete_rows)
+        said.append(
+            f"{lacking} of {len(rows)} methods did not run all {len(tasks)} ranked tasks: not ranked over them."
+        )
     ranks, used = _intervals([by_method[row["method"], row["steps"]] for row in complete_rows], tasks, resamples)
     if ranks is None and complete_rows:
         said.append("ranks need at least two seeds that all ranked methods have, on every task: none are given.")
@@ -168,9 +209,30 @@ def _ranked(
     return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in columns}), said
 
 
+def _score(part: pd.DataFrame, tasks: int) -> dict[str, float | None]:
+    """The mean over tasks of the mean score of a method, with its interval; None where it did not run them all."""
+    counted = part[part["counted"]]
+    strata = [group["score"].to_numpy() for _, group in counted.groupby("task")]
+    if len(strata) < tasks or not strata:
+        return {"score": None, "score_low": None, "score_high": None}
+    found = interval(strata, "mean")
+    low, high = (max(found.low, 0.0), found.high) if found.known else (None, None)
+    return {"score": found.estimate, "score_low": low, "score_high": high}
+
+
+def _origin(part: pd.DataFrame) -> dict[str, Any]:
+    """Where the runs of a row come from."""
+    days = sorted(str(created)[:10] for created in part["created"] if created)
+    return {
+        "seeds": sorted(int(seed) for seed in part["seed"].unique()),
+        "commits": sorted({str(commit) for commit in part["commit"] if commit}),
+        "created": [days[0], days[-1]] if days else [],
+    }
+
+
 def _order(row: dict[Any, Any]) -> tuple[Any, ...]:
     """Ranked methods first, by rank and then by error; within a tie the order says nothing."""
-    error = row["test_error"]
+    error = row["score"]
     return (
         row["rank_low"] is None,
         row["tasks"] * -1,
@@ -195,14 +257,13 @@ def _intervals(methods: Sequence[pd.DataFrame], tasks: Sequence[str], resamples:
 
 
 def _mark_pareto(rows: list[dict[Any, Any]]) -> None:
-    placed = [row for row in rows if row["cost"] is not None and row["test_error"] is not None]
+    placed = [row for row in rows if row["cost"] is not None and row["score"] is not None]
     for row in rows:
-        row["pareto"] = row in placed and not any(
+        row["pareto"] = any(row is other for other in placed) and not any(
             other["cost"] <= row["cost"]
-            and other["test_error"] <= row["test_error"]
-            and (other["cost"], other["test_error"]) != (row["cost"], row["test_error"])
+            and other["score"] <= row["score"]
+            and (other["cost"], other["score"]) != (row["cost"], row["score"])
             for other in placed
-            if other["tasks"] >= row["tasks"]
         )
 
 

@@ -32,29 +32,40 @@ def recovered_text(row: dict[Any, Any]) -> str:
     return f"{row['recovered']}/{row['recovered_of']} ({row['recovered_low']:.2f}-{row['recovered_high']:.2f})"
 
 
-def columns(board: Board) -> list[tuple[str, str]]:
-    """Header and unit of each column."""
+def columns(board: Board, *, tasks: int = 1) -> list[tuple[str, str]]:
+    """Header and unit of each column, for a table over that many tasks."""
+    error = ("test error", "mean (95%), / var(y)") if tasks == 1 else ("score", "min(test error, 1), mean (95%)")
     return [
-        ("place", "rank (95%)"), ("baseline", ""), ("steps", ""), ("test error", "mean (95%), / var(y)"),
+        ("place", "rank (95%)"), ("baseline", ""), ("steps", ""), error,
         ("rank recovered", "runs, share (95%)"), ("cost", board.cost_unit or "not comparable"),
-        ("criticality", "median, rel."), ("tasks", "number"), ("status", "runs"),
+        ("criticality", "median, rel."), ("tasks", f"of {tasks}"), ("status", "runs"),
     ]  # fmt: skip
 
 
 def cells(row: dict[Any, Any]) -> list[str]:
     """One row as text, in the order of :func:`columns`."""
-    error = text.error_text(row["test_error"], row["test_error_low"], row["test_error_high"])
+    error = text.error_text(row["score"], row["score_low"], row["score_high"])
     return [
         rank_range(row),
         text.clean(row["method"]),
         text.clean(row["steps"]),
-        error + "*" * bool(row["imputed"]),
+        error + "*" * bool(row["imputed"] and row["score"] is not None),
         recovered_text(row),
         text.seconds_text(row["cost"]) + (" P" if row["pareto"] else ""),
         text.error_text(row["criticality"]),
         str(row["tasks"]),
         text.count_text(row["status"]),
     ]
+
+
+def sections(board: Board) -> list[tuple[str, int, pd.DataFrame]]:
+    """Title, number of tasks and rows of each table: overall, over what all methods ran, and a task each."""
+    found = [(f"All {len(board.tasks)} ranked tasks", len(board.tasks), board.overall)]
+    if not board.common.empty:
+        count = len(board.common_tasks)
+        title = f"The {count} tasks that every method ran" if count > 1 else "The task that every method ran"
+        found.append((title, count, board.common))
+    return found + [(str(task), 1, part) for task, part in board.per_task.groupby("task", sort=False)]
 
 
 def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> str:
@@ -65,6 +76,8 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
             "tasks": board.tasks,
             "cost_unit": board.cost_unit,
             "overall": plain(board.overall),
+            "common_tasks": board.common_tasks,
+            "common": plain(board.common),
             "per_task": plain(board.per_task),
             "confusion": {
                 str(true): {str(name): int(count) for name, count in row.items()}
@@ -73,9 +86,12 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
             "notes": board.notes,
         }
         return json.dumps(content, indent=1, allow_nan=False)
-    parts = [_section(f"Overall, {len(board.tasks)} tasks, preset {board.preset}", board.overall, board, format)]
-    if per_task:
-        parts += [_section(str(task), part, board, format) for task, part in board.per_task.groupby("task", sort=False)]
+    parts = [
+        _section(title, rows, columns(board, tasks=count), format)
+        for title, count, rows in sections(board)
+        if per_task or rows is board.overall
+    ]
+    parts[0] = f"{_heading(f'Leaderboard, preset {board.preset}', format, 2)}\n\n{parts[0]}"
     if not board.confusion.empty:
         parts.append(_confusion(board.confusion, format))
     remarks = [
@@ -86,14 +102,19 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
     return "\n\n".join(parts) + layout_notes(remarks, format)
 
 
-def _section(title: str, rows: pd.DataFrame, board: Board, format: str) -> str:
+def _heading(title: str, format: str, level: int = 3) -> str:
+    return f"{'#' * level} {markdown(title)}" if format == "github" else text.clean(title)
+
+
+def _section(title: str, rows: pd.DataFrame, heads: list[tuple[str, str]], format: str) -> str:
     body = [cells(row) for row in rows.to_dict("records")]
     if format == "github":
-        heads = [f"{name} ({unit})" if unit else name for name, unit in columns(board)]
-        escaped = [[markdown(cell) for cell in row] for row in body]
-        return f"### {markdown(title)}\n\n" + tabulate(escaped, headers=heads, tablefmt="github", disable_numparse=True)
-    heads = [f"{name}\n{unit}" if unit else name for name, unit in columns(board)]
-    return f"{text.clean(title)}\n\n" + tabulate(body, headers=heads, tablefmt="simple", disable_numparse=True)
+        names = [f"{name} ({unit})" if unit else name for name, unit in heads]
+        body = [[markdown(cell) for cell in row] for row in body]
+    else:
+        names = [f"{name}\n{unit}" if unit else name for name, unit in heads]
+    kind = "github" if format == "github" else "simple"
+    return f"{_heading(title, format)}\n\n" + tabulate(body, headers=names, tablefmt=kind, disable_numparse=True)
 
 
 def _confusion(table: pd.DataFrame, format: str) -> str:
@@ -101,8 +122,7 @@ def _confusion(table: pd.DataFrame, format: str) -> str:
     body = [
         [str(true), *(str(count) for count in row)] for true, row in zip(table.index, table.to_numpy(), strict=True)
     ]
-    title = "Rank confusion (ok runs)"
-    if format == "github":
-        grid = tabulate(body, headers=[markdown(h) for h in heads], tablefmt="github", disable_numparse=True)
-        return f"### {title}\n\n{grid}"
-    return f"{title}\n\n" + tabulate(body, headers=heads, tablefmt="simple", disable_numparse=True)
+    title = _heading("Rank confusion (ok runs)", format)
+    kind = "github" if format == "github" else "simple"
+    names = [markdown(h) for h in heads] if format == "github" else heads
+    return f"{title}\n\n" + tabulate(body, headers=names, tablefmt=kind, disable_numparse=True)

@@ -74,7 +74,6 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
     return environment.get_template("page.html.j2").render(
         title=title or "leakybench leaderboard",
         board=board,
-        heads=board_text.columns(board),
         sections=_sections(board),
         pareto=_pareto(board),
         profiles=_profiles(board),
@@ -115,12 +114,10 @@ def _policy_notes(board: Board) -> list[str]:
 
 
 def _sections(board: Board) -> list[dict[str, Any]]:
-    overall = {"name": f"All {len(board.tasks)} ranked tasks", "rows": _board_rows(board.overall)}
-    found = [overall]
-    found += [
-        {"name": str(task), "rows": _board_rows(part)} for task, part in board.per_task.groupby("task", sort=False)
+    return [
+        {"name": title, "heads": board_text.columns(board, tasks=count), "rows": _board_rows(rows)}
+        for title, count, rows in board_text.sections(board)
     ]
-    return found
 
 
 def _board_rows(rows: pd.DataFrame) -> list[list[dict[str, Any]]]:
@@ -128,7 +125,7 @@ def _board_rows(rows: pd.DataFrame) -> list[list[dict[str, Any]]]:
     for row in rows.to_dict("records"):
         keys = [
             row["rank_low"], text.natural_text(row["method"]),
-            row["steps"], row["test_error"],
+            row["steps"], row["score"],
             None if row["recovered"] is None else row["recovered"] / row["recovered_of"], row["cost"],
             row["criticality"], row["tasks"], row["runs"],
         ]  # fmt: skip
@@ -189,13 +186,17 @@ def _missing(value: Any) -> bool:
 def _pareto(board: Board) -> str:
     points = [
         Point(
-            x=row["cost"], y=row["test_error"], low=row["test_error_low"], high=row["test_error_high"],
+            x=row["cost"], y=row["score"], low=row["score_low"], high=row["score_high"],
             name=" ".join(part for part in (row["method"], row["steps"]) if part != "-"), front=bool(row["pareto"]),
         )
         for row in board.overall.to_dict("records")
-        if row["cost"] is not None and row["test_error"] is not None and row["tasks"] == len(board.tasks)
+        if row["cost"] is not None and row["score"] is not None
     ]  # fmt: skip
-    return pareto_svg(points, f"cost ({board.cost_unit})", "test error (/ var(y))")
+    return pareto_svg(points, f"cost ({board.cost_unit})", _error_name(board))
+
+
+def _error_name(board: Board) -> str:
+    return "score: mean of min(test error, 1)" if len(board.tasks) > 1 else "test error (/ var(y))"
 
 
 def _profiles(board: Board) -> dict[str, Any]:

@@ -41,6 +41,102 @@ def test_method_with_a_missing_task_is_not_ranked_and_said_so():
     assert _row(built.per_task[built.per_task["task"] == "Linear-k3-v0"], "mine/New-v0", "-")["rank_low"] == 1
 
 
+def _places(rows):
+    return {(r["method"], r["steps"]): (r["rank_low"], r["rank_high"], r["score"]) for r in rows.to_dict("records")}
+
+
+def test_method_that_ran_only_easy_tasks_gains_nothing():
+    # the first task is the easy one: level 0.1 against 0.2 and 0.3
+    easy = [record("LowRank-k1-v0", "mine/Easy-v0", seed, error=0.09, true_rank=1, rank=1) for seed in range(5)]
+    before, after = _board(board()), _board(board() + easy)
+    row = _row(after.overall, "mine/Easy-v0", "-")
+    assert (row["score"], row["rank_low"], row["cost"], row["pareto"]) == (None, None, None, False)
+    shown = render(after, "github").splitlines()
+    assert "| - " in next(line for line in shown if "mine/Easy-v0" in line)
+    # and the others keep their places
+    kept = _places(after.overall)
+    kept.pop(("mine/Easy-v0", "-"))
+    assert kept == _places(before.overall)
+
+
+def test_over_the_tasks_that_all_ran_every_method_is_ranked():
+    easy = [record("LowRank-k1-v0", "mine/Easy-v0", seed, error=0.01, true_rank=1, rank=1) for seed in range(5)]
+    built = _board(board() + easy)
+    assert built.common_tasks == ["LowRank-k1-v0"]
+    assert built.common["rank_low"].notna().all()
+    assert built.common.iloc[0]["method"] == "mine/Easy-v0"
+    # over that one task, the common table is the table of the task
+    task = built.per_task[built.per_task["task"] == "LowRank-k1-v0"].drop(columns="task")
+    assert _places(task) == _places(built.common)
+    assert "The task that every method ran" in render(built)
+    assert any("1 of 5 methods did not run all 3 ranked tasks" in note for note in built.notes)
+
+
+def test_without_gaps_there_is_one_overall_table():
+    assert _board(board()).common.empty
+    assert "every method ran" not in render(_board(board()))
+
+
+def test_methods_without_a_common_task_have_no_common_table():
+    records = board() + [record("Linear-k3-v0", "x/A-v0", s) for s in range(3)]
+    records += [record("LowRank-k1-v0", "x/B-v0", s, true_rank=1, rank=1) for s in range(3)]
+    built = _board(records)
+    assert built.common_tasks == []
+    assert built.common.empty
+
+
+def test_method_that_always_breaks_on_a_task_is_not_ranked_and_one_that_times_out_is():
+    def rival(name, status):
+        return [
+            record(
+                task,
+                name,
+                seed,
+                status=status if task == "Linear-k3-v0" else "ok",
+                error=None if task == "Linear-k3-v0" else 0.1,
+            )
+            for task in ("LowRank-k1-v0", "LowRank-k3-v0", "Linear-k3-v0")
+            for seed in range(5)
+        ]
+
+    built = _board(board() + rival("x/Broken-v0", "error") + rival("x/Slow-v0", "timeout"))
+    broken, slow = (_row(built.overall, name, "-") for name in ("x/Broken-v0", "x/Slow-v0"))
+    assert (broken["rank_low"], broken["tasks"], broken["score"]) == (None, 2, None)
+    assert slow["score"] == pytest.approx((0.1 + 0.1 + 1) / 3)
+    assert slow["rank_low"] is not None
+    assert slow["cost"] is None  # no fit of the third task ended
+
+
+def test_breaking_off_is_never_better_than_a_bad_result():
+    def two(name, hard):
+        easy = [record("LowRank-k3-v0", name, seed, error=0.1) for seed in range(5)]
+        return easy + [record("Real-linnerud-v0", name, seed, true_rank=None, **hard) for seed in range(5)]
+
+    built = _board(two("x/Ends-v0", {"error": 4.0}) + two("x/Breaks-v0", {"error": None, "status": "diverged"}))
+    ends, breaks = (_row(built.overall, f"x/{name}-v0", "-") for name in ("Ends", "Breaks"))
+    assert ends["score"] == breaks["score"] == pytest.approx(0.55)
+    assert ends["rank_low"] == breaks["rank_low"] == 1
+    assert any("5 runs have a test error above 1.05" in note for note in built.notes)
+    # a single task is ranked by its plain errors
+    task = built.per_task[built.per_task["task"] == "Real-linnerud-v0"]
+    assert _row(task, "x/Ends-v0", "-")["score"] == pytest.approx(4.0)
+
+
+def test_policy_is_always_stated():
+    for shown in (render(_board(board())), render(_board([*board(), record(seed=5, status="oom", error=None)]))):
+        assert shown.count("error and interrupted runs are left out") == 1
+        assert "ranked over several tasks where it ran all of them" in shown
+
+
+def test_rows_say_where_they_come_from():
+    records = board(seeds=2) + board(seeds=3, source="0.1.0+bbbbbbbbbbbb", created="2026-02-01T00:00:00+00:00")
+    row = _board(records).overall.iloc[0]
+    assert row["seeds"] == [0, 1, 2]
+    assert row["sources"] == ["0.1.0+bbbbbbbbbbbb"]  # the latest of each run
+    assert row["created"] == ["2026-02-01", "2026-02-01"]
+    assert row["commits"] == ["0" * 40]
+
+
 def test_rare_task_does_not_unrank_everybody():
     built = _board([*board(), record("Noisy-k3-v0", seed=0), record("Noisy-k3-v0", seed=1)])
     assert built.tasks == ["Linear-k3-v0", "LowRank-k1-v0", "LowRank-k3-v0"]
@@ -128,8 +224,8 @@ def test_formats(tmp_path, capsys):
     content = json.loads(capsys.readouterr().out)
     assert content["overall"][0]["rank_low"] == 1
     assert main([*where, "--format", "github"]) == 0
-    assert capsys.readouterr().out.startswith("### Overall, 3 tasks")
-    for name, start in (("a.md", "### "), ("a.json", "{"), ("a.html", "<!doctype html>")):
+    assert capsys.readouterr().out.startswith("## Leaderboard, preset standard\n\n### All 3 ranked tasks")
+    for name, start in (("a.md", "## "), ("a.json", "{"), ("a.html", "<!doctype html>")):
         assert main([*where, "--out", str(tmp_path / name)]) == 0
         assert (tmp_path / name).read_text().lstrip().startswith(start)
 
