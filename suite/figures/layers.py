@@ -1,4 +1,9 @@
-"""What coarse layers do to the theorem and to H: the number of layers alone varies; not in the paper."""
+"""What coarse layers do to the theorem and to H: the number of layers alone varies; not in the paper.
+
+The second inequality bounds the excess ``|dA| - Lt sqrt(|A|^2 + 2H/Lt)`` of each layer by a multiple of ``sqrt(gamma)``.
+On networks it is left first at the first layer, whose step is long beside the way from the input to the bottleneck: its
+excess hardly depends on gamma, and falls with L.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from suite.figures import studies, theorem
-from suite.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
-from suite.figures.style import BLACK, common_legend, depth_axis, panels, series
+from suite.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs, Stored
+from suite.figures.style import BLACK, COLOURS, common_legend, depth_axis, panels, series
 from suite.figures.summary import seeds_text
 from suite.figures.theorem import GAP, HOLDS, SHARE
 
@@ -19,7 +24,10 @@ if TYPE_CHECKING:
 FAILING, EXTENT = "second_inequality_fails [layers]", "second_inequality_fails [share of the path]"
 HAMILTONIAN, SPREAD = "minus_2H_over_Lt [rank]", "cv_of_H_inside [share of mean]"
 CRITICALITY = "criticality [share of |W|]"
-PARTS = ("whole",)
+FIRST, BOUND = "excess_of_the_first_layer_g0_1e-4 [sqrt(rank)]", "second_inequality_upper_bound [sqrt(rank)]"
+FIRST_G0 = 1e-4
+"""The smallest of the profiles that a record keeps; on trained networks the excess of the first layer at 1e-8 is
+within 5% of it."""
 SHOWN_G0 = "1e-8"
 """Where the bounds are so narrow that a coarse layer leaves them."""
 
@@ -29,37 +37,53 @@ def collect(runs: Runs) -> pd.DataFrame:
     found = theorem.collect(runs)
     if found.empty:
         return found
-    found = found[found["part"].isin(PARTS)].drop(columns="part")
+    found = found[found["part"] == "whole"].drop(columns="part")
     found[EXTENT] = 1.0 - found[SHARE]
     # uniform steps: a share of the layers is a share of the path
     found[FAILING] = np.round(found[EXTENT] * found[DEPTH])
+    # the upper bound of the first inequality is gamma c
+    found[BOUND] = 2.0 * found[EFFECTIVE_DEPTH] * np.sqrt(found[theorem.HIGH])
     for column, name in ((HAMILTONIAN, "hamiltonian_rank"), (SPREAD, "hamiltonian_cv")):
         found[column] = found["run_id"].map({run.record.run_id: run.measure(name) for run in runs})
+    found[FIRST] = found["run_id"].map({run.record.run_id: first_excess(run) for run in runs})
     return found.sort_values([EFFECTIVE_DEPTH, DEPTH], kind="stable", ignore_index=True)
 
 
+def first_excess(run: Stored) -> float:
+    """``|dA| - Lt sqrt(max(|A|^2 + 2H/Lt, 0))`` of the first layer, 2H/Lt from the momenta; nan without profiles."""
+    arrays = run.arrays
+    if not run.ok or not {"g0", "speed", "coi"} <= arrays.keys():
+        return float("nan")
+    row, depth = int(np.argmin(np.abs(arrays["g0"] - FIRST_G0))), float(run.setting("effective_depth"))
+    inside = float(arrays["coi"][row, 0]) - run.measure("hamiltonian_rank")
+    return float(arrays["speed"][row, 0]) - depth * float(np.sqrt(max(inside, 0.0)))
+
+
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """Where the second inequality fails, H, and how far H is from being conserved, against the number of layers."""
+    """The excess of the first layer and its bound, where the second inequality fails, and how far H is from being
+    conserved, against the number of layers."""
     canvas, axes = panels(3, width=0.9, height=1.25)
     rows = summary[summary["g0"] == SHOWN_G0]
     for number, depth in enumerate(sorted(rows[EFFECTIVE_DEPTH].unique())):
         here = rows[rows[EFFECTIVE_DEPTH] == depth]
-        for panel, quantity in zip(axes, (EXTENT, HAMILTONIAN, SPREAD), strict=True):
+        for panel, quantity in zip(axes, (FIRST, EXTENT, SPREAD), strict=True):
             series(panel, here, quantity, DEPTH, number=number, label=rf"$\tilde L = {depth:g}$")
+        bound = rf"its bound at $g_0 = 10^{{{int(SHOWN_G0[2:])}}}$, $\tilde L = {depth:g}$"
+        series(axes[0], here, BOUND, DEPTH, style=(COLOURS[number], "", ":"), label=bound)
     layers = np.array(sorted(rows[DEPTH].unique()), dtype=float)
-    axes[0].plot(layers, 1.0 / layers, color=BLACK, linewidth=0.9, linestyle=":", label="one layer, $1/L$")
     axes[0].set_ylim(0, None)
-    axes[0].set_title(rf"second inequality, $g_0 = 10^{{{int(SHOWN_G0[2:])}}}$", fontsize=9)
-    axes[0].set_ylabel("share of the path where it fails")
-    axes[1].axhline(studies.RANK, color=BLACK, linewidth=0.9, linestyle="--", label=rf"$k^* = {studies.RANK}$")
-    axes[1].set_title(r"$-2H/\tilde L$, median inside", fontsize=9)
-    axes[1].set_ylabel("rank")
+    axes[0].set_title("first layer", fontsize=9)
+    axes[0].set_ylabel(r"$|\dot A| - \tilde L \sqrt{|A|^2 + 2H/\tilde L}$")
+    axes[1].plot(layers, 1.0 / layers, color=BLACK, linewidth=0.9, linestyle="--", label="one layer, $1/L$")
+    axes[1].set_ylim(0, None)
+    axes[1].set_title(rf"second inequality, $g_0 = 10^{{{int(SHOWN_G0[2:])}}}$", fontsize=9)
+    axes[1].set_ylabel("share of the path where it fails")
     axes[2].set_ylim(0, None)
     axes[2].set_title(r"variation of $H$, $p \in [0.35, 0.75]$", fontsize=9)
     axes[2].set_ylabel("standard deviation (share of the mean)")
     for panel in axes:
         depth_axis(panel, layers, "number of layers $L$")
-    common_legend(canvas, axes, columns=4)
+    common_legend(canvas, axes, columns=5)
     canvas.suptitle(seeds_text(rows), fontsize=8)
     return canvas
 
@@ -72,11 +96,12 @@ FIGURE = Figure(
     collect=collect,
     draw=draw,
     by=(EFFECTIVE_DEPTH, DEPTH, "g0"),
-    values=(EXTENT, FAILING, HOLDS, GAP, HAMILTONIAN, SPREAD, CRITICALITY),
+    values=(FIRST, BOUND, EXTENT, FAILING, HOLDS, GAP, HAMILTONIAN, SPREAD, CRITICALITY),
     tabled={
+        "excess, first layer": FIRST,
+        "upper bound": BOUND,
         "second fails, layers": FAILING,
         "share of the path": EXTENT,
-        "first holds": HOLDS,
         "-2H/Lt": HAMILTONIAN,
         "CV inside": SPREAD,
         "criticality": CRITICALITY,

@@ -32,7 +32,9 @@ def fabricated(job: Job, **fields: Any) -> Record:
             gap, low = f"theorem_gap{part}_{g0}", f"theorem_gap_low{part}_{g0}"
             measures |= {gap: -float(rng.uniform(0, 5)), low: -float(rng.uniform(5, 50))}
             measures[f"theorem_gap_holds{part}_{g0}"] = True
-    energies = {name: rng.uniform(0.1, 9.0, (len(G0), layers)) for name in ("kinetic", "cross", "stable_hamiltonian")}
+    energies = {
+        name: rng.uniform(0.1, 9.0, (len(G0), layers)) for name in ("kinetic", "cross", "speed", "stable_hamiltonian")
+    }
     arrays = {
         "positions": np.concatenate([[0.0], np.cumsum(steps)]),
         "step_sizes": steps,

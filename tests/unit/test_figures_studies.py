@@ -16,6 +16,7 @@ from suite.engines.base import Job
 from suite.figures import MODULES, adaptive, layers, load, rank, studies
 from suite.figures.build import build, jobs_of, read_csv
 from suite.figures.figure import DEPTH, Runs
+from suite.measures.path import G0
 from suite.store import Store
 from tests.helpers.figure_runs import fabricated, fill
 
@@ -162,6 +163,20 @@ def test_confusion_counts_every_run_once_for_each_estimator(store: Store) -> Non
     one_more = table[table["estimator"] == "coi_1e-2"]
     assert one_more[rank.MEASURED].tolist() == [2.0, 3.0, 4.0, 6.0, 11.0]
     assert one_more["runs"].tolist() == [6, 6, 6, 6, 4]
+
+
+def test_the_excess_of_the_first_layer_is_that_of_its_profiles(store: Store) -> None:
+    (job, *_) = [job for job in jobs_of(load("layers"), (0,)) if job.run.baseline_overrides["effective_depth"] == 7]
+    record = fabricated(job)
+    profiles = {name: record.arrays[name].copy() for name in ("coi", "speed")}
+    profiles["coi"][-1, 0], profiles["speed"][-1, 0] = 6.0, 15.0  # the last g0 is 1e-4
+    measures = {**record.measures, "hamiltonian_rank": 2.0, "theorem_gap_high_1e-8": 0.01}
+    store.write(dataclasses.replace(record, measures=measures, arrays={**record.arrays, **profiles}))
+    data = layers.collect(Runs(store, [job]))
+    # 15 - 7 sqrt(6 - 2) = 1, and the bound 2 Lt sqrt(gamma c) = 2 7 0.1
+    assert data[layers.FIRST].tolist() == pytest.approx([1.0] * 3)
+    assert data.loc[data["g0"] == "1e-8", layers.BOUND].tolist() == pytest.approx([1.4])
+    assert G0[-1] == layers.FIRST_G0
 
 
 def test_collapsed_runs_are_counted_apart_from_wrong_ranks(store: Store, tmp_path: Path) -> None:
