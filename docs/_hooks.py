@@ -1,7 +1,14 @@
-"""Brings the reference figures, which lie outside the folder of the pages, into the site."""
+"""Brings into the site what is not a page: the reference figures, which lie outside its folder, and the notebooks.
+
+A notebook becomes a page of its cells and the outputs that it was stored with; nothing is executed. The library for
+this is nbconvert, whose pages fetch scripts from other servers when they are read.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +22,44 @@ def on_files(files: Any, config: Any) -> Any:
     """Add every figure as if it lay in ``docs/figures``."""
     for path in sorted(FIGURES.glob("*.svg")) if FIGURES.is_dir() else []:
         files.append(File.generated(config, f"{INSIDE}{path.name}", content=path.read_bytes()))
+    for path in sorted(Path(config["docs_dir"]).glob("*.ipynb")):
+        page, images = as_page(path)
+        files.append(File.generated(config, f"{path.stem}.md", content=page))
+        for name, content in images.items():
+            files.append(File.generated(config, name, content=content))
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Point the pages, which link to the repository's folder, to the figures of the site."""
+def as_page(path: Path) -> tuple[str, dict[str, bytes]]:
+    """The Markdown of a notebook, and its images by their place beside the page."""
+    parts, images = [], {}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for kind, content in _outputs(cell):
+            if kind == "image/png":
+                name = f"{path.stem}_{len(images) + 1}.png"
+                images[name] = base64.b64decode(content)
+                parts.append(f"![what this cell draws]({name})")
+            else:
+                parts.append(content if kind == "text/markdown" else f"```text\n{content.rstrip()}\n```")
+    return "\n\n".join([*parts, f"[This page as a notebook]({path.name})", ""]), images
+
+
+def _outputs(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Kind and content of each output of a cell, in the richest form that a page can show."""
+    for output in cell.get("outputs", ()):
+        shown = output.get("data") or {"text/plain": output.get("text", "")}
+        for kind in ("image/png", "text/markdown", "text/plain"):
+            if kind in shown:
+                yield kind, "".join(shown[kind])
+                break
+
+
+def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
+    """Point the pages, which link to the repository's folder, to the figures and the notebooks' pages of the site."""
+    own = page.file.src_uri.replace(".md", ".ipynb")
+    links = [path.name for path in Path(__file__).parent.glob("*.ipynb") if path.name != own]
+    for name in links:
+        markdown = markdown.replace(f"({name})", f"({name.replace('.ipynb', '.md')})")
     return markdown.replace(OUTSIDE, INSIDE)
