@@ -70,6 +70,14 @@ def further_gain(keeper: Keeping, task: suite.Task, seed: int) -> float:
     return 1.0 - float(result.objective[0]) / before
 
 
+def read_gains(file: Path) -> dict[tuple[int, int], float]:
+    """By effective depth and seed; empty where there is no file."""
+    if not file.exists():
+        return {}
+    with file.open() as lines:
+        return {(int(r["effective_depth"]), int(r["seed"])): float(r["gain"]) for r in csv.DictReader(lines)}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0:5")
@@ -81,13 +89,10 @@ def main() -> int:
     store, rows = Store(arguments.results), []
     store.prepare()
     gains_file = arguments.results.parent / "recipe-further-polish.csv"
-    gains: dict[tuple[float, int], float] = {}
-    if gains_file.exists():
-        with gains_file.open() as file:
-            gains = {(float(r["effective_depth"]), int(r["seed"])): float(r["gain"]) for r in csv.DictReader(file)}
+    gains = read_gains(gains_file)
     for seed in parse_seeds(arguments.seeds):
-        for effective_depth in (float(text) for text in arguments.depths.split(",")):
-            depth = max(20, round(2 * effective_depth))
+        for effective_depth in (int(text) for text in arguments.depths.split(",")):
+            depth = max(20, 2 * effective_depth)
             task = suite.make(TASK, seed=seed)
             keeper = Keeping(
                 suite.make_baseline("LeakyResNet-v0", effective_depth=effective_depth, depth=depth, steps="uniform")
@@ -99,7 +104,8 @@ def main() -> int:
                 record = suite.evaluate(keeper, task, seed=seed, preset="converged")
                 store.write(record)
                 if wanted:
-                    gains[key] = further_gain(keeper, task, seed)
+                    # a second process may work on other seeds
+                    gains = read_gains(gains_file) | {key: further_gain(keeper, task, seed)}
                     with gains_file.open("w", newline="") as file:
                         writer = csv.writer(file)
                         writer.writerow(["effective_depth", "seed", "gain"])
