@@ -31,8 +31,8 @@ figures:
 what they need at five seeds, a run trained once for all its figures, and about how long on one core alone:
   2a,2b,2c,adaptive               65 runs    8 min
   depth-grid                      70 runs   12 min
-  1a,1b,1c,3,theorem,cross-term   40 runs   27 min
-  layers                          22 runs    6 min, 10 of them shared with theorem
+  1a,1b,1c,3,theorem,cross-term   40 runs   30 min
+  layers                          22 runs    7 min, 10 of them shared with theorem
   rank                           103 runs   33 min
 
 examples:

@@ -1,8 +1,8 @@
 """What coarse layers do to the theorem and to H: the number of layers alone varies; not in the paper.
 
-The second inequality bounds the excess ``|dA| - Lt sqrt(|A|^2 + 2H/Lt)`` of each layer by a multiple of ``sqrt(gamma)``.
-On networks it is left first at the first layer, whose step is long beside the way from the input to the bottleneck: its
-excess hardly depends on gamma, and falls with L.
+The second inequality bounds the excess ``|dA| - Lt sqrt(|A|^2 + 2H/Lt)`` of each layer by a multiple of
+``sqrt(gamma)``. On networks it fails first at the first layer, whose step is long beside the way from the input to the
+bottleneck: its excess hardly depends on gamma, and falls with L.
 """
 
 from __future__ import annotations
