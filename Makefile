@@ -55,7 +55,7 @@ leaderboard: $(STAMP) ## rank the reference results: terminal table, Markdown, J
 regress: $(STAMP) ## train the gate's small plan and compare it with the reference: exit 1 where it got worse or slower
 	$(BIN)/leakybench regress --reference results/reference
 
-figures: $(STAMP) ## the paper's figures and four more, from stored runs, training what is missing
+figures: $(STAMP) ## the paper's figures and six more, from stored runs, training what is missing
 	$(BIN)/leakybench figures
 	$(BIN)/python -m suite.figures.tables docs/theory.md
 
