@@ -247,7 +247,7 @@ class Registry(Generic[SpecT]):
             hits = [spec for spec in self if fnmatch.fnmatchcase(spec.id, pattern)]
             if not hits:
                 known = ", ".join(spec.id for spec in self)
-                raise UnknownIdError(f"no {self.kind} id matches {pattern!r}; the ids are: {known}")
+                raise UnknownIdError(f"no {self.kind} id matches {pattern!r}; the ids are: {known}{self._broken()}")
             chosen.update((spec.id, spec) for spec in hits)
         return [spec for spec in self if spec.id in chosen]
 
@@ -297,9 +297,13 @@ class Registry(Generic[SpecT]):
             message += f": no installed plugin provides the namespace {namespace!r} (install the package that does)"
         near = difflib.get_close_matches(str(id), list(self._specs), n=3, cutoff=0.5)
         message += _suggest(near) or f"; 'leakybench {self.kind}s' lists the ids"
-        if self.failures:
-            message += "; plugins that failed to load: " + "; ".join(f"{k} ({v})" for k, v in self.failures.items())
-        return message
+        return message + self._broken()
+
+    def _broken(self) -> str:
+        """The plugins that failed to load, as the end of a message."""
+        if not self.failures:
+            return ""
+        return "; plugins that failed to load: " + "; ".join(f"{k} ({v})" for k, v in self.failures.items())
 
 
 def _suggest(near: list[str]) -> str:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from suite.commands import _shared
 from suite.errors import LeakybenchError, UsageError
-from suite.record import FAILED
+from suite.record import FAILED, Record
 
 if TYPE_CHECKING:
     from suite.plan import Plan
     from suite.store import Store
     from suite.sweep import Progress
+
+REASONS = 3
+"""Reasons of failed runs that the end of a sweep names."""
 
 
 def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
@@ -81,8 +84,32 @@ def compute(plan: Plan, store: Store, engine: Any, argv: list[str]) -> tuple[int
         text += f", {progress.elsewhere.total()} came from another sweep"
     _shared.note(text)
     if failed:
-        _shared.note(f"{failed} runs failed: 'leakybench show RUN_ID' says why; run them again with: {command}")
+        for line in reasons(plan, store):
+            _shared.note(line)
+        runs = "1 run" if failed == 1 else f"{failed} runs"
+        _shared.note(f"{runs} failed: 'leakybench show RUN_ID' says more; run again what failed with: {command}")
     return (3 if failed else 0), progress
+
+
+def reasons(plan: Plan, store: Store) -> list[str]:
+    """A line for each of the commonest reasons why runs of a plan failed, with the first run that has it."""
+    from suite.report.text import clean, shorten
+
+    found: dict[str, list[Record]] = {}
+    kept = [run_id for run_id, status in plan.kept.items() if status in FAILED]
+    for run_id in [*(planned.job.run.run_id for planned in plan.todo), *kept]:
+        record = store.try_read(run_id)
+        if record is not None and record.status in FAILED:
+            found.setdefault(f"{record.status}: {record.message}", []).append(record)
+    common = sorted(found.items(), key=lambda item: -len(item[1]))
+    lines = []
+    for reason, records in common[:REASONS]:
+        first = records[0].run
+        where = f"{first.task_label} x {first.baseline_label}, seed {first.seed}, {first.run_id[:8]}"
+        also = f" and {len(records) - 1} more" if len(records) > 1 else ""
+        lines.append(f"{shorten(clean(reason), 200)} ({clean(where)}{also})")
+    left = len(common) - REASONS
+    return [*lines, f"{left} other reason{'s' * (left > 1)}"] if left > 0 else lines
 
 
 @contextmanager

@@ -84,6 +84,14 @@ def test_a_listing_names_what_failed_to_load_and_lists_the_rest(site: Path, tmp_
     assert "plugin bad-import failed to load its tasks: OSError: no licence file" in done.stderr
 
 
+def test_a_glob_of_a_plugin_that_failed_to_load_says_so(site: Path, tmp_path: Path) -> None:
+    done = call(site, "run", "--task", "bad_import/*", "--baseline", "Mean-v0", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no task id matches 'bad_import/*'" in done.stderr
+    assert "bad-import (OSError: no licence file)" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_a_sweep_over_all_of_them_leaves_the_others_unharmed(site: Path, tmp_path: Path) -> None:
     baselines = "healthy/*,bad_shapes/*,bad_fit/*,bad_dice/*,bad_peek/*,bad_clock/*,bad_mouth/*,bad_seeds/*,Mean-v0"
@@ -94,6 +102,8 @@ def test_a_sweep_over_all_of_them_leaves_the_others_unharmed(site: Path, tmp_pat
         cwd=tmp_path,
     )
     assert done.returncode == 3, done.stderr
+    for reason in ("error: ZeroDivisionError: one over nothing", "timeout: ", "predictions have shape (30, 1)"):
+        assert sum(reason in line for line in done.stderr.splitlines()) == 1, done.stderr
     json.loads(done.stdout)  # what a plugin prints is not in the JSON
     found: dict[str, list[tuple[str, str]]] = {}
     for record in Store(tmp_path / "runs"):

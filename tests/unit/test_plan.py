@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from suite.commands._plans import reasons
 from suite.errors import UsageError
 from suite.grid import Setting
 from suite.plan import GUESS_REFERENCE_SECONDS, GUESS_SECONDS, make_plan
@@ -91,3 +92,20 @@ def test_the_longest_run_goes_first_and_the_makespan_follows(store: Store) -> No
     assert plan.seconds == 12.0
     assert [plan.makespan(n) for n in (1, 2, 3, 50)] == [12.0, 6.0, 6.0, 6.0]
     assert make_plan([], store).makespan(4) == 0.0
+
+
+def test_the_end_of_a_sweep_names_the_commonest_reasons_of_failures(store: Store) -> None:
+    planned = jobs(8)
+    told = ["ValueError: a\nb", "ValueError: a\nb", "gone", "late", "late", "late", "odd", ""]
+    for job, message in zip(planned, told, strict=True):
+        fields = {"status": "error", "message": message, "test_error": None} if message else {}
+        store.write(record(run=job.run, **fields))  # type: ignore[arg-type]
+    plan = make_plan(planned, store, retry="none")
+    first = planned[3].run
+    lines = reasons(plan, store)
+    assert lines[0] == f"error: late (dummy/Tiny-v0 x {first.baseline_label}, seed 3, {first.run_id[:8]} and 2 more)"
+    assert lines[1].startswith(r"error: ValueError: a\nb (")
+    assert lines[1].endswith("and 1 more)")
+    assert lines[2].startswith("error: gone (")
+    assert lines[3:] == ["1 other reason"]
+    assert all("\n" not in line for line in lines)
