@@ -68,7 +68,8 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     canvas.colorbar(image, ax=axes, label="test error (share of the variance)")
     least, most = int(rows["runs"].min()), int(rows["runs"].max())
     seeds = f"{most}" if least == most else f"{least} to {most}"
-    axes.set_title(f"mean ± half the 95% interval, {seeds} seeds; empty: needs $L > \\tilde L$", fontsize=8)
+    seeds += " seed" if most == 1 else " seeds"
+    axes.set_title(f"mean ± half the 95% interval, {seeds}; empty: needs $L > \\tilde L$", fontsize=8)
     return canvas
 
 
