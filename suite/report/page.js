@@ -102,12 +102,26 @@
     return element;
   }
 
+  // a power of ten as people write it, and with an exponent where that is long
+  const plain = (value) => (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e4 ? String(Number(value.toPrecision(3))) : value.toExponential(0).replace("e+", "e"));
+
+  // [place on the axis, label]: powers of ten where there are several, else 1, 2 and 5 times them, else round numbers
   function ticks(low, high, log) {
     if (log) {
       const first = Math.ceil(low), last = Math.floor(high), step = Math.max(1, Math.ceil((last - first) / 4));
       const found = [];
-      for (let power = first; power <= last; power += step) found.push([power, `1e${power}`]);
-      return found.length > 1 ? found : [[low, (10 ** low).toPrecision(2)], [high, (10 ** high).toPrecision(2)]];
+      if (last - first >= 2) {
+        for (let power = first; power <= last; power += step) found.push([power, plain(10 ** power)]);
+        return found;
+      }
+      for (let power = first - 1; power <= last + 1; power += 1) {
+        for (const factor of [1, 2, 5]) {
+          const place = power + Math.log10(factor);
+          if (place >= low && place <= high) found.push([place, plain(factor * 10 ** power)]);
+        }
+      }
+      if (found.length > 1) return found;
+      return ticks(10 ** low, 10 ** high, false).map(([value, label]) => [Math.log10(value), label]);
     }
     const raw = (high - low) / 4, size = 10 ** Math.floor(Math.log10(raw));
     const step = size * [1, 2, 5, 10].find((factor) => factor * size >= raw);
@@ -141,6 +155,11 @@
       root.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: py(value), y2: py(value) }));
       root.append(svg("text", { x: left - 4, y: py(value) + 4, "text-anchor": "end" }, label));
     }
+    if (curve.mark && scale(curve.mark) > low && scale(curve.mark) < high) {
+      const y = py(scale(curve.mark));
+      root.append(svg("line", { class: "zero", x1: left, x2: width - right, y1: y, y2: y }));
+      root.append(svg("text", { x: left + 4, y: y - 4 }, `true rank ${curve.mark}`));
+    }
     root.append(svg("text", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, "depth p"));
     caption.append(curve.lines.length > 1 ? `${curve.title}: ` : curve.title);
     curve.lines.forEach((line, index) => {
@@ -150,11 +169,11 @@
         path += `${pen}${px(curve.x[i]).toFixed(1)} ${py(scale(y)).toFixed(1)}`;
         pen = "L";
       });
-      root.append(svg("path", { class: `curve l${index % 6}`, d: path }));
+      root.append(svg("path", { class: `curve k${index}`, d: path }));
       if (curve.lines.length > 1) {
         const key = document.createElement("span");
         const swatch = svg("svg", { viewBox: "0 0 16 8", "aria-hidden": "true" });
-        swatch.append(svg("path", { class: `curve l${index % 6}`, d: "M0 4H16" }));
+        swatch.append(svg("path", { class: `curve k${index}`, d: "M0 4H16" }));
         key.append(swatch, line.label);
         caption.append(key);
       }
@@ -164,21 +183,46 @@
   }
 
   const panel = byId("panel");
-  function open(id) {
-    const run = data.panels[id];
-    if (!run) return;
-    const fact = Object.fromEntries(run.facts);
-    byId("panel-title").textContent = `${fact.baseline} on ${fact.task}, seed ${fact.seed}`;
-    byId("panel-curves").replaceChildren(...run.curves.map(plot));
-    byId("panel-facts").replaceChildren(...run.facts.flatMap(([name, value]) => {
+  function fill(title, curves, facts) {
+    byId("panel-title").textContent = title;
+    byId("panel-curves").replaceChildren(...curves.map(plot));
+    byId("panel-facts").replaceChildren(...facts.flatMap(([name, value]) => {
       const term = document.createElement("dt"), description = document.createElement("dd");
       term.textContent = name;
       description.textContent = value;
       return [term, description];
     }));
     if (!panel.open) panel.showModal();
+  }
+
+  function open(id) {
+    const run = data.panels[id];
+    if (!run) return;
+    const fact = Object.fromEntries(run.facts);
+    byId("panel-more").hidden = true;
+    fill(`${fact.baseline} on ${fact.task}, seed ${fact.seed}`, run.curves, run.facts);
     history.replaceState(null, "", `#run-${id}`);
   }
+
+  // a row of the board: where its numbers come from, and the way to its runs
+  let words = "";
+  document.querySelectorAll("[data-board]").forEach((part, section) => {
+    part.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-row]");
+      if (!button) return;
+      const row = data.boards[section][button.dataset.row];
+      words = row.words;
+      byId("panel-more").hidden = false;
+      fill(row.name, [], row.facts);
+    });
+  });
+  byId("panel-more").addEventListener("click", () => {
+    byId("filter").value = words;
+    byId("status").value = "";
+    filter();
+    panel.close();
+    byId("h-runs").scrollIntoView();
+  });
   panel.addEventListener("close", () => history.replaceState(null, "", "#"));
   panel.addEventListener("click", (event) => { if (event.target === panel) panel.close(); });
   body.addEventListener("click", (event) => {

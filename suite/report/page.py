@@ -16,7 +16,7 @@ from suite.leaderboard import Board
 from suite.record import Record
 from suite.report import board as board_text
 from suite.report import text
-from suite.report.plots import Point, Profile, pareto_svg, profile_svg
+from suite.report.plots import COLOURS, DASHES, SHAPES, Point, Profile, marker, pareto_svg, profile_svg
 from suite.report.summary import letter
 from suite.stats import performance_profile
 
@@ -25,21 +25,30 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 CURVES = {
-    "spectra_centred": ("Singular values of A, centred", "layers"),
-    "weight_spectra": ("Singular values of W", "steps"),
-    "hamiltonian": ("Hamiltonian H", "steps"),
-    "stable_hamiltonian": ("Stable Hamiltonian", "steps"),
-    "coi": ("Cost of identity", "layers"),
-    "criticality": ("Criticality residual", "steps"),
+    "spectra_centred": ("Singular values of A, centred", True),
+    "weight_spectra": ("Singular values of W", True),
+    "hamiltonian": ("Hamiltonian H", False),
+    "stable_hamiltonian": ("Stable Hamiltonian", False),
+    "coi": ("Cost of identity", True),
+    "criticality": ("Criticality residual", True),
 }
-"""Arrays that a panel draws along the depth p: title, and whether they live on layers (L + 1) or between them (L)."""
+"""Arrays that a panel draws along the depth p: title, and whether its axis is logarithmic."""
+MIN_ERROR = 1e-4
+"""Left end of the axis of the performance profiles, at the least."""
 MAX_LINES = 6
 """Lines in one panel: the first singular values, or the norms g0."""
 
 ORDER = ("task", "method", "steps", "seed")
 """How the runs are sorted before anybody asks otherwise."""
-NUMBERS = ("hamiltonian_rank", "hamiltonian_cv", "coi_min_1e-2", "coi_min_1e-3", "criticality", "balancedness")
+NUMBERS = {
+    "hamiltonian_rank": "rank by -2H/Lt", "hamiltonian_cv": "variation of H (relative)",
+    "coi_min_1e-2": "least cost of identity, g0 = 0.01", "coi_min_1e-3": "least cost of identity, g0 = 0.001",
+    "criticality": "criticality residual", "balancedness": "violation of balancedness",
+}  # fmt: skip
 """Measures that a panel shows as numbers."""
+
+NONE = "\u2013"
+"""What a cell without a value shows: an en dash, which is not mistaken for a minus."""
 
 Arrays = Callable[[str], Mapping[str, np.ndarray]]
 
@@ -70,13 +79,14 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
     letters = {machine: letter(index) for index, machine in enumerate(machines)}
     rows = sorted(board.runs.to_dict("records"), key=lambda row: [text.natural_key(str(row[name])) for name in ORDER])
     runs = [_run_row(row, letters) for row in rows]
+    looks = _looks(board)
     panels = {run_id: _panel(record, arrays) for run_id, record in records.items()}
     return environment.get_template("page.html.j2").render(
         title=title or "leakybench leaderboard",
         board=board,
         sections=_sections(board),
-        pareto=_pareto(board),
-        profiles=_profiles(board),
+        pareto=_pareto(board, looks),
+        profiles=_profiles(board, looks),
         confusion=_confusion(board),
         runs=runs,
         run_heads=RUN_HEADS,
@@ -85,7 +95,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
         script=script,
         script_hash=_hash(script),
         style_hash=_hash(style),
-        data=embed({"panels": panels, "rows": [_packed(run) for run in runs]}),
+        data=embed({"panels": panels, "rows": [_packed(run) for run in runs], "boards": _origins(board)}),
         policy=_policy_notes(board),
     )
 
@@ -120,13 +130,39 @@ def _sections(board: Board) -> list[dict[str, Any]]:
     ]
 
 
+def _origins(board: Board) -> list[list[dict[str, Any]]]:
+    """For each row of each table: its name, where its runs come from, and the words that find them."""
+    return [[_origin(title, row) for row in rows.to_dict("records")] for title, _, rows in board_text.sections(board)]
+
+
+def _origin(title: str, row: dict[Any, Any]) -> dict[str, Any]:
+    name = _named(row)
+    facts = [
+        ("runs", text.count_text(row["status"])), ("seeds", ", ".join(map(str, row["seeds"]))),
+        ("source", ", ".join(row["sources"])), ("commit", ", ".join(row["commits"])),
+        ("created", " to ".join(sorted(set(row["created"])))), ("machine", "; ".join(row["machine"])),
+        ("threads", ", ".join(map(str, row["threads"]))),
+    ]  # fmt: skip
+    words = [row["method"], *([row["steps"]] if row["steps"] != text.MISSING else []), *filter(None, [row.get("task")])]
+    return {
+        "name": text.clean(f"{name}: {title}"),
+        "facts": [[key, text.clean(value)] for key, value in facts if value],
+        "words": text.clean(" ".join(map(str, words))),
+    }
+
+
+def _named(row: dict[Any, Any]) -> str:
+    return " ".join(str(part) for part in (row["method"], row["steps"]) if part != text.MISSING)
+
+
 def _board_rows(rows: pd.DataFrame) -> list[list[dict[str, Any]]]:
     found = []
     for row in rows.to_dict("records"):
+        whole = row["score"] is not None  # a share of the tasks that a method happened to run sorts behind
         keys = [
             row["rank_low"], text.natural_text(row["method"]),
             row["steps"], row["score"],
-            None if row["recovered"] is None else row["recovered"] / row["recovered_of"], row["cost"],
+            row["recovered"] / row["recovered_of"] if whole and row["recovered"] is not None else None, row["cost"],
             row["criticality"], row["tasks"], row["runs"],
         ]  # fmt: skip
         found.append(_cells(board_text.cells(row), keys))
@@ -136,7 +172,11 @@ def _board_rows(rows: pd.DataFrame) -> list[list[dict[str, Any]]]:
 def _cells(shown: list[str], keys: list[Any]) -> list[dict[str, Any]]:
     """Text and sort key of each cell; a missing value has the empty key, which sorts last in both directions."""
     return [
-        {"text": label, "title": label if len(label) > 60 else "", "shown": text.shorten(label), "key": _key(key)}
+        {
+            "title": label if len(label) > 60 else "",
+            "shown": NONE if label == text.MISSING else text.shorten(label),
+            "key": _key(key),
+        }
         for label, key in zip(shown, keys, strict=True)
     ]
 
@@ -183,29 +223,40 @@ def _missing(value: Any) -> bool:
     return value is None or bool(pd.isna(value))
 
 
-def _pareto(board: Board) -> str:
+def _looks(board: Board) -> dict[str, int]:
+    """The colour of each baseline, in the order of the board."""
+    methods = [*board.overall["method"], *board.runs["method"]]
+    return {method: index for index, method in enumerate(dict.fromkeys(map(str, methods)))}
+
+
+def _pareto(board: Board, looks: Mapping[str, int]) -> dict[str, Any]:
+    """The plot of error against cost, and its legend: colours of baselines and markers of step rules."""
+    rows = [row for row in board.overall.to_dict("records") if row["cost"] is not None and row["score"] is not None]
     points = [
         Point(
-            x=row["cost"], y=row["score"], low=row["score_low"], high=row["score_high"],
-            name=" ".join(part for part in (row["method"], row["steps"]) if part != "-"), front=bool(row["pareto"]),
+            x=row["cost"], y=row["score"], low=row["score_low"], high=row["score_high"], name=_named(row),
+            front=bool(row["pareto"]), colour=looks[row["method"]], shape=SHAPES.get(row["steps"], "circle"),
         )
-        for row in board.overall.to_dict("records")
-        if row["cost"] is not None and row["score"] is not None
+        for row in rows
     ]  # fmt: skip
-    return pareto_svg(points, f"cost ({board.cost_unit})", _error_name(board))
+    y_name = "score: mean of min(test error, 1)" if len(board.tasks) > 1 else "test error (/ var(y))"
+    colours = dict.fromkeys(row["method"] for row in rows)
+    rules = [rule for rule in SHAPES if rule != text.MISSING and any(row["steps"] == rule for row in rows)]
+    return {
+        "svg": pareto_svg(points, f"cost ({board.cost_unit})", y_name),
+        "colours": [(looks[name] % COLOURS, text.shorten(text.clean(name))) for name in colours],
+        "shapes": [(marker(SHAPES[rule], 8, 6, 4), f"{rule} steps") for rule in rules],
+    }
 
 
-def _error_name(board: Board) -> str:
-    return "score: mean of min(test error, 1)" if len(board.tasks) > 1 else "test error (/ var(y))"
-
-
-def _profiles(board: Board) -> dict[str, Any]:
-    """Performance profiles of the first methods of the board that ran all ranked tasks."""
-    rows = [row for row in board.overall.to_dict("records") if row["tasks"] == len(board.tasks)][:MAX_LINES]
+def _profiles(board: Board, looks: Mapping[str, int]) -> dict[str, Any]:
+    """Performance profiles of the methods of the board that ran all ranked tasks."""
+    rows = [row for row in board.overall.to_dict("records") if row["score"] is not None]
     counted = board.runs[board.runs["counted"] & board.runs["task"].isin(board.tasks) & (board.runs["score"] > 0)]
     if not rows or counted.empty:
         return {"svg": "", "names": []}
-    ends = counted["score"].min(), max(counted["score"].max(), 1.0)
+    # errors below the axis count from its left end on: one exact method would squeeze all others to the right
+    ends = max(counted["score"].min(), MIN_ERROR), max(counted["score"].max(), 1.0)
     thresholds = np.geomspace(*ends, 120)
     found = []
     for row in rows:
@@ -214,25 +265,27 @@ def _profiles(board: Board) -> dict[str, Any]:
             continue
         scores = [part["score"].to_numpy() for _, part in mine.groupby("task")]
         share, low, high = performance_profile(scores, thresholds)
-        name = " ".join(part for part in (row["method"], row["steps"]) if part != "-")
-        found.append(Profile(name=name, share=list(share), low=list(low), high=list(high)))
+        found.append(
+            Profile(
+                name=_named(row), share=list(share), low=list(low), high=list(high), colour=looks[row["method"]],
+                dash=DASHES.get(row["steps"], ""),
+            )
+        )  # fmt: skip
     svg = profile_svg(found, list(thresholds), "test error (/ var(y))", "share of runs at or below it")
-    return {"svg": svg, "names": [text.shorten(text.clean(profile.name)) for profile in found]}
+    names = [(p.colour % COLOURS, p.dash, text.shorten(text.clean(p.name))) for p in found]
+    return {"svg": svg, "names": names, "bands": 'class="band' in svg}
 
 
 def _confusion(board: Board) -> dict[str, Any]:
     table = board.confusion
-    largest = max(int(table.to_numpy().max()), 1) if not table.empty else 1
-    rows = [
-        {
-            "true": str(true),
-            "counts": [
-                {"n": int(n), "shade": round(10 * int(n) / largest), "right": str(true) == name}
-                for name, n in row.items()
-            ],
-        }
-        for true, row in table.to_dict("index").items()
-    ]
+    rows = []
+    for true, row in table.to_dict("index").items():
+        total = max(sum(row.values()), 1)
+        counts = [
+            {"n": int(n), "of": int(total), "shade": round(10 * int(n) / total), "right": str(true) == name}
+            for name, n in row.items()
+        ]
+        rows.append({"true": str(true), "counts": counts})
     return {"columns": [str(name) for name in table.columns], "rows": rows}
 
 
@@ -245,7 +298,8 @@ def _panel(record: Record, arrays: Arrays | None) -> dict[str, Any]:
         ("test error", _fact(record.test_error)), ("training error", _fact(record.train_error)),
         ("bottleneck rank", record.bottleneck_rank), ("true rank", record.true_rank),
         ("rank evidence", record.rank_evidence.get("reason") or record.rank_evidence.get("estimator")),
-        *((name.replace("_", " "), _fact(record.measures.get(name))) for name in NUMBERS),
+        ("rank by each estimator", _estimates(record.rank_evidence.get("estimators"))),
+        *((label, _fact(record.measures.get(name))) for name, label in NUMBERS.items()),
         *((f"{name}, s", _fact(record.wall_clock.get(name))) for name in ("setup", "fit", "evaluation", "measures")),
         ("threads", record.wall_clock.get("threads")), ("source", run.source),
         *((name, origin.get(name)) for name in (
@@ -253,21 +307,29 @@ def _panel(record: Record, arrays: Arrays | None) -> dict[str, Any]:
         )),
     ]  # fmt: skip
     shown = [[name, text.clean(value)] for name, value in facts if value not in (None, "")]
-    return {"facts": shown, "curves": _curves(arrays(record.run_id)) if arrays is not None else []}
+    return {"facts": shown, "curves": _curves(arrays(record.run_id), record.true_rank) if arrays is not None else []}
+
+
+def _estimates(found: Any) -> str:
+    """``function jacobian 3, plain spectrum 4, ..``"""
+    if not isinstance(found, Mapping):
+        return ""
+    ranks = {name: one.get("rank") for name, one in found.items() if isinstance(one, Mapping)}
+    return ", ".join(f"{str(name).replace('_', ' ')} {rank}" for name, rank in ranks.items() if rank is not None)
 
 
 def _fact(value: Any) -> str | None:
     return f"{value:.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
-def _curves(found: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+def _curves(found: Mapping[str, np.ndarray], true_rank: int | None) -> list[dict[str, Any]]:
     positions = found.get("positions")
     if positions is None or positions.ndim != 1 or len(positions) < 2:
         return []
     middles = (positions[1:] + positions[:-1]) / 2
     g0 = [f"g0 = {value:g}" for value in np.ravel(found.get("g0", np.array([])))]
     curves = []
-    for name, (title, _) in CURVES.items():
+    for name, (title, logarithmic) in CURVES.items():
         if name not in found:
             continue
         values = np.asarray(found[name], dtype=float)
@@ -282,7 +344,8 @@ def _curves(found: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
         curves.append(
             {
                 "title": title,
-                "log": bool("spectra" in name or name == "criticality"),
+                "log": logarithmic,
+                "mark": true_rank if name == "coi" else None,
                 "x": [_short(x) for x in places],
                 "lines": [
                     {"label": label, "y": [_short(y) for y in line]} for label, line in zip(labels, lines, strict=True)

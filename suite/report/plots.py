@@ -11,21 +11,25 @@ from suite.report.text import clean, shorten
 
 WIDTH, HEIGHT = 640, 380
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 46
+MAX_BANDS = 6
+"""Profiles whose bands are drawn: of more, one sees mud."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A method's performance profile: the share of runs at or below each threshold, with its interval."""
+    """A method's performance profile: the share of runs at or below each threshold, with its interval, and its look."""
 
     name: str
     share: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
+    colour: int = 0
+    dash: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A method in the plot of error against cost: position, error bar, name, and whether it is on the Pareto front."""
+    """A method in the plot of error against cost: place, error bar, name, whether it is on the Pareto front, look."""
 
     x: float
     y: float
@@ -33,6 +37,29 @@ class Point:
     high: float | None
     name: str
     front: bool
+    colour: int = 0
+    shape: str = "circle"
+
+
+COLOURS = 10
+"""How many colours the page's style has for baselines and lines, as classes k0 to k9."""
+SHAPES = {"-": "circle", "uniform": "square", "irregular": "diamond", "adaptive": "triangle"}
+DASHES = {"-": "", "uniform": "", "irregular": "2 3", "adaptive": "7 3"}
+"""Marker and line of each step rule; the colour is that of the baseline."""
+
+CORNERS = {
+    "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
+    "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
+    "triangle": ((0, -1.3), (1.2, 0.8), (-1.2, 0.8)),
+}
+
+
+def marker(shape: str, x: float, y: float, size: float = 5.0) -> str:
+    """A marker as an SVG element, about as large in every shape."""
+    if shape in CORNERS:
+        path = "L".join(f"{x + size * dx:.1f} {y + size * dy:.1f}" for dx, dy in CORNERS[shape])
+        return f'<path d="M{path}Z"/>'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{size:g}"/>'
 
 
 def log_ticks(low: float, high: float) -> list[float]:
@@ -68,7 +95,7 @@ def pareto_svg(points: Sequence[Point], x_label: str, y_label: str) -> str:
     """Error against cost on logarithmic axes, with 95% error bars and the Pareto front as a staircase; empty without
     points.
 
-    Names are escaped; they show as titles and beside the points of the front.
+    Names are escaped; they show as titles, and beside the points of the front where there is room.
     """
     drawn = [point for point in points if point.x > 0 and point.y > 0]
     if not drawn:
@@ -84,39 +111,48 @@ def pareto_svg(points: Sequence[Point], x_label: str, y_label: str) -> str:
         steps = [f"M{x_axis(front[0].x):.1f} {y_axis(front[0].y):.1f}"]
         steps += [f"H{x_axis(point.x):.1f}V{y_axis(point.y):.1f}" for point in front[1:]]
         parts.append(f'<path class="front" d="{"".join(steps)}H{WIDTH - RIGHT}"/>')
-    taken: list[tuple[float, float, float]] = []
-    parts.extend(_mark(point, x_axis, y_axis, taken) for point in sorted(drawn, key=lambda point: point.y))
+    parts += [_mark(point, x_axis, y_axis) for point in drawn]
+    # names keep clear of the markers and of each other; where there is no room the legend must do
+    taken = [(x_axis(p.x) - 8, x_axis(p.x) + 8, y_axis(p.y) - 8, y_axis(p.y) + 8) for p in drawn]
+    for point in front:
+        parts.append(_name(shorten(clean(point.name), 34), x_axis(point.x), y_axis(point.y), taken))
     parts.append("</svg>")
     return "".join(parts)
 
 
-def _mark(point: Point, x_axis: _LogAxis, y_axis: _LogAxis, taken: list[tuple[float, float, float]]) -> str:
-    """One method; ``taken`` holds (left, right, baseline) of the names so far and gets this one's."""
+def _mark(point: Point, x_axis: _LogAxis, y_axis: _LogAxis) -> str:
     x, y = x_axis(point.x), y_axis(point.y)
-    name = escape(clean(point.name))
-    parts = [f'<g class="{"best" if point.front else "other"}"><title>{name}: {point.y:.3g} at {point.x:.3g}</title>']
+    look = f"k{point.colour % COLOURS} {'best' if point.front else 'other'}"
+    parts = [f'<g class="{look}"><title>{escape(clean(point.name))}: {point.y:.3g} at {point.x:.3g}</title>']
     if point.low is not None and point.high is not None:
         top, bottom = y_axis(point.high), y_axis(max(point.low, y_axis.low))
         parts.append(f'<line class="bar" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')
-    parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>')
-    if point.front:
-        label = shorten(clean(point.name), 34)
-        long = 6.5 * len(label)  # a fair width of 12 px letters
-        anchor, left = ("end", x - 8 - long) if x > 0.6 * WIDTH else ("start", x + 8)
-        height = y - 7
-        while any(left < end and start < left + long and abs(height - at) < 13 for start, end, at in taken):
-            height -= 13
-        taken.append((left, left + long, height))
-        shift = -8 if anchor == "end" else 8
-        place = f'x="{x + shift:.1f}" y="{height:.1f}"'
-        parts.append(f'<text class="name" {place} text-anchor="{anchor}">{escape(label)}</text>')
+    parts.append(marker(point.shape, x, y))
     parts.append("</g>")
     return "".join(parts)
 
 
+def _name(label: str, x: float, y: float, taken: list[tuple[float, float, float, float]]) -> str:
+    """The name beside a point, where there is room; ``taken`` holds boxes (left, right, top, bottom) and gets its
+    own."""
+    long = 6.5 * len(label)  # a fair width of 12 px letters
+    for rise in (-7, 16, -20, 29, -33, 42, -46, 55):
+        for anchor, left in (("start", x + 8), ("end", x - 8 - long)):
+            box = (left, left + long, y + rise - 11, y + rise + 2)
+            inside = box[0] >= LEFT and box[1] <= WIDTH - RIGHT and box[2] >= 0 and box[3] <= HEIGHT - BOTTOM
+            if inside and not any(
+                box[0] < right and start < box[1] and box[2] < bottom and top < box[3]
+                for start, right, top, bottom in taken
+            ):
+                taken.append(box)
+                place = f'x="{x + (8 if anchor == "start" else -8):.1f}" y="{y + rise:.1f}"'
+                return f'<text class="name" {place} text-anchor="{anchor}">{escape(label)}</text>'
+    return ""
+
+
 def profile_svg(profiles: Sequence[Profile], thresholds: Sequence[float], x_label: str, y_label: str) -> str:
-    """Performance profiles on a logarithmic axis of thresholds, the colours l0, l1, .. in their order; empty without
-    any."""
+    """Performance profiles on a logarithmic axis of thresholds, with their bands where those are few enough to be told
+    apart; empty without any."""
     if not profiles or len(thresholds) < 2:
         return ""
     x_axis = _LogAxis(thresholds, LEFT, WIDTH - RIGHT)
@@ -128,13 +164,16 @@ def profile_svg(profiles: Sequence[Profile], thresholds: Sequence[float], x_labe
     parts = [_open(f"{y_label} against {x_label}"), _frame(x_axis, x_label, y_label)]
     parts += [_row(height(share), f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1)]
     places = [f"{x_axis(threshold):.1f}" for threshold in thresholds]
-    for index, profile in enumerate(profiles):
-        upper = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.high, strict=True)]
-        lower = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.low, strict=True)]
+    for profile in profiles:
+        colour = profile.colour % COLOURS
+        if len(profiles) <= MAX_BANDS:
+            upper = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.high, strict=True)]
+            lower = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.low, strict=True)]
+            parts.append(f'<path class="band k{colour}" d="M{"L".join(upper)}L{"L".join(reversed(lower))}Z"/>')
         line = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.share, strict=True)]
-        name = escape(clean(profile.name))
-        parts.append(f'<path class="band b{index % 6}" d="M{"L".join(upper)}L{"L".join(reversed(lower))}Z"/>')
-        parts.append(f'<path class="curve l{index % 6}" d="M{"L".join(line)}"><title>{name}</title></path>')
+        dash = f' stroke-dasharray="{profile.dash}"' if profile.dash else ""
+        title = f"<title>{escape(clean(profile.name))}</title>"
+        parts.append(f'<path class="curve k{colour}"{dash} d="M{"L".join(line)}">{title}</path>')
     parts.append("</svg>")
     return "".join(parts)
 
@@ -149,15 +188,16 @@ def _frame(x_axis: _LogAxis, x_label: str, y_label: str) -> str:
     for tick in log_ticks(x_axis.low, x_axis.high):
         x = x_axis(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
+        parts.append(f'<text class="below" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
     place = f'x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}"'
-    parts.append(f'<text class="axis" {place} text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(f'<text class="under" {place} text-anchor="middle">{escape(x_label)}</text>')
+    # a narrow screen has no room for it, and the text above the plot names the axis, too
     place = f'transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)"'
-    parts.append(f'<text class="axis" {place} text-anchor="middle">{escape(y_label)}</text>')
+    parts.append(f'<text class="side" {place} text-anchor="middle">{escape(y_label)}</text>')
     return "".join(parts)
 
 
 def _row(y: float, label: str) -> str:
     """A horizontal grid line with its value."""
     line = f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-    return f'{line}<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
+    return f'{line}<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'

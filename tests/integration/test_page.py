@@ -10,6 +10,7 @@ import pytest
 
 from suite.cli import main
 from suite.leaderboard import leaderboard
+from suite.registration import MAX_ID_LENGTH
 from suite.report.page import embed, render_page
 from suite.scores import score_frame
 from suite.store import Store
@@ -18,6 +19,8 @@ from tests.helpers.fabricate import MACHINE, board, record
 
 EVIL = "<img src=x onerror=alert(1)>\"'&</script><script>alert(2)</script>"
 LONG = "x" * 300
+LONG_ID = f"a_namespace_{'y' * 40}/A{'z' * 200}"[: MAX_ID_LENGTH - 3] + "-v0"
+LONG_TASK = f"{LONG_ID}[tag={LONG}]"
 DEPTH = 8
 
 
@@ -37,10 +40,14 @@ def _records():
     records = board(arrays=_arrays(rng))
     records += [
         record(seed=0, error=0.5, steps=EVIL, message=EVIL, arrays=_arrays(rng)),
-        record(seed=0, error=0.6, init=LONG),
+        record(seed=0, error=0.6, init=LONG, arrays=_arrays(rng)),
+        record(
+            LONG_ID, seed=0, error=0.6, steps="adaptive", message=LONG, machine=MACHINE | {"processor": LONG},
+            task_overrides={"tag": LONG},
+        ),
         record(seed=7, status="diverged", error=None, steps="adaptive", message=EVIL),
         record(seed=8, error=0.1, rank=4, steps="adaptive", machine=MACHINE | {"processor": EVIL}),
-    ]
+    ]  # fmt: skip
     return records
 
 
@@ -89,14 +96,15 @@ def test_sorts_by_number_both_ways_with_missing_values_last(watched):
     rank = page.locator("#runs thead button", has_text="rank").first
     for _ in range(2):
         rank.click()
-        assert _column(page, "runs", 7)[-1] == "-"  # the diverged run has none
+        assert _column(page, "runs", 7)[-1] == "\u2013"  # the diverged run has none
 
 
 def test_sorts_names_as_people_count(watched):
     page = watched.page
     page.locator("#runs thead button", has_text="task").click()
     tasks = list(dict.fromkeys(_column(page, "runs", 1)))
-    assert tasks == ["Linear-k3-v0", "LowRank-k1-v0", "LowRank-k3-v0"]
+    # the first is the long one, a_namespace/..
+    assert tasks[1:] == ["Linear-k3-v0", "LowRank-k1-v0", "LowRank-k3-v0"]
 
 
 def test_filters_by_words_and_status(watched):
@@ -159,12 +167,74 @@ def test_readable_at_phone_width(watched):
     assert page.locator("#panel").bounding_box()["width"] <= 360
 
 
+STRAY = """() => [...document.querySelectorAll('body *')].filter((element) => {
+    const box = element.getBoundingClientRect();
+    return box.width && (box.right > innerWidth + 1 || box.left < -1) && !element.closest('.scroll, svg');
+}).map((element) => element.outerHTML.slice(0, 100))"""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_very_long_names_are_text_and_break_no_layout(watched, width):
+    """Nothing but what scrolls inside its own frame reaches beyond the window: the page, each dialog, each table."""
+    page = watched.page
+    page.set_viewport_size({"width": width, "height": 740})
+
+    def check():
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(STRAY) == []
+
+    check()
+    page.select_option("#which", label=LONG_TASK)
+    check()
+    page.locator("[data-board]:visible [data-row]").first.click()
+    assert LONG_TASK in page.locator("#panel-title").inner_text()
+    assert LONG in page.locator("#panel").inner_text()  # the processor
+    check()
+    page.keyboard.press("Escape")
+    for words, name in ((LONG, f"init={LONG}"), (LONG_TASK, LONG_TASK)):
+        page.fill("#filter", words)
+        row = page.locator("#runs tbody tr:visible").first
+        assert "..." in row.inner_text()
+        assert row.locator(f"td[title*='{name}']").count() == 1
+        check()
+        row.click()
+        assert name in page.locator("#panel").inner_text()
+        check()
+        page.keyboard.press("Escape")
+
+
+def test_row_of_the_board_says_where_it_comes_from_and_leads_to_its_runs(watched):
+    page = watched.page
+    page.select_option("#which", label="Linear-k3-v0")
+    page.locator("[data-board]:visible tr", has_text="uniform").locator("[data-row]").first.click()
+    panel = page.locator("#panel")
+    facts = dict(zip(panel.locator("dt").all_inner_texts(), panel.locator("dd").all_inner_texts(), strict=True))
+    assert facts["runs"] == "5 ok"
+    assert facts["seeds"] == "0, 1, 2, 3, 4"
+    assert facts["source"] == "0.1.0+aaaaaaaaaaaa"
+    assert facts["commit"] == "0" * 40
+    panel.locator("button", has_text="Show its runs").click()
+    assert not panel.is_visible()
+    assert page.locator("#runs tbody tr:visible").count() == 5
+    assert set(_column(page, "runs", 1)) == {"Linear-k3-v0"}
+    assert set(_column(page, "runs", 3)) == {"uniform"}
+
+
+def test_method_with_gaps_has_no_place_and_sorts_last(watched):
+    page = watched.page
+    head = page.locator("#board-0 thead button", has_text="score")
+    for _ in range(2):
+        head.click()
+        assert _column(page, "board-0", 4)[-1] == "\u2013"
+        assert _column(page, "board-0", 1)[-1] == "\u2013"
+
+
 def test_rank_confusion_and_plot_are_there(watched):
     page = watched.page
     assert page.locator(".confusion td.right").first.inner_text()
     # two machines without a yardstick: costs are not compared, and so not drawn
     assert page.locator("li", has_text="costs are not compared").count() == 1
-    assert page.locator("svg[aria-label^='test error']").count() == 0
+    assert page.locator("svg[aria-label^='score']").count() == 0
 
 
 def test_pareto_plot_of_one_machine(chromium, tmp_path):
@@ -174,7 +244,7 @@ def test_pareto_plot_of_one_machine(chromium, tmp_path):
     path.write_text(render_page(built, {r.run_id: r for r in records}), encoding="utf-8")
     page = chromium.new_page()
     page.goto(path.as_uri())
-    assert page.locator("svg[aria-label^='test error'] circle").count() == 4
+    assert page.locator("svg[aria-label^='score'] g.best, svg[aria-label^='score'] g.other").count() == 4
     assert page.locator("svg[aria-label^='share of runs'] path.curve").count() == 4
     assert page.locator("svg g.best").count() == 1  # the first method is best and cheapest
     page.close()

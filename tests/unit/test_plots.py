@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from suite.report.plots import Point, Profile, log_ticks, pareto_svg, profile_svg
+from suite.report.plots import (
+    CORNERS,
+    DASHES,
+    MAX_BANDS,
+    SHAPES,
+    WIDTH,
+    Point,
+    Profile,
+    log_ticks,
+    marker,
+    pareto_svg,
+    profile_svg,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +50,48 @@ def test_pareto_svg_is_well_formed_whatever_the_names():
 
 def test_names_on_the_front_do_not_overlap():
     svg = pareto_svg([_point(1 + 0.001 * i, 0.5 - 0.001 * i, f"name-{i}", True) for i in range(4)], "x", "y")
-    heights = [float(e.get("y", "0")) for e in ElementTree.fromstring(svg).iter() if e.get("class") == "name"]
-    assert min(abs(a - b) for i, a in enumerate(heights) for b in heights[:i]) >= 13
+    boxes = []
+    for e in ElementTree.fromstring(svg).iter():
+        if e.get("class") == "name":
+            start = float(e.get("x")) - (6.5 * len(e.text) if e.get("text-anchor") == "end" else 0)
+            boxes.append((start, start + 6.5 * len(e.text), float(e.get("y"))))
+    assert len(boxes) == 4
+    for i, (start, end, y) in enumerate(boxes):
+        assert start >= 0
+        assert end <= WIDTH
+        assert all(abs(y - other) >= 13 or end <= left or right <= start for left, right, other in boxes[:i])
+
+
+def test_a_crowd_of_points_leaves_out_names_rather_than_overlap():
+    svg = pareto_svg([_point(1 + 1e-4 * i, 0.5 - 1e-4 * i, f"name-{i}", True) for i in range(60)], "x", "y")
+    root = ElementTree.fromstring(svg)
+    assert 4 <= sum(e.get("class") == "name" for e in root.iter()) < 60
+    assert sum(e.tag == "circle" for e in root.iter()) == 60
+
+
+@pytest.mark.parametrize("shape", ["circle", *CORNERS])
+def test_markers_are_about_as_large_in_every_shape(shape):
+    root = ElementTree.fromstring(f"<svg>{marker(shape, 100, 50, 10)}</svg>")[0]
+    if shape == "circle":
+        assert (root.get("cx"), root.get("cy"), root.get("r")) == ("100.0", "50.0", "10")
+        return
+    corners = np.array([[float(v) for v in part.split()] for part in root.get("d")[1:-1].split("L")])
+    x, y = corners.T
+    area = abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))) / 2
+    assert 0.75 <= area / (np.pi * 100) <= 1.25
+
+
+def test_every_step_rule_has_a_look_of_its_own():
+    rules = ("uniform", "irregular", "adaptive")
+    assert len({SHAPES[rule] for rule in rules}) == len({DASHES[rule] for rule in rules}) == 3
+
+
+def test_bands_are_drawn_while_they_can_be_told_apart():
+    def bands(n):
+        profiles = [Profile(name="m", share=[0, 1], low=[0, 0.8], high=[0.2, 1], dash="2 3")] * n
+        return profile_svg(profiles, [0.1, 0.4], "x", "y").count('class="band')
+
+    assert (bands(MAX_BANDS), bands(MAX_BANDS + 1)) == (MAX_BANDS, 0)
 
 
 def test_points_that_a_logarithm_cannot_show_are_left_out():

@@ -1,0 +1,85 @@
+"""The committed leaderboard is what `make leaderboard` makes of the committed records, in each of its forms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from suite.cli import main
+from suite.leaderboard import Board, leaderboard
+from suite.report import page
+from suite.report.board import render
+from suite.scores import score_frame, select
+from suite.store import Store
+
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
+HINT = "the records, the statistics or the page changed: make leaderboard"
+
+
+def _committed(kind: str) -> str:
+    return (REFERENCE / "leaderboard" / f"leaderboard.{kind}").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def board() -> Board:
+    store = Store(REFERENCE / "records", set_aside=False)
+    frame = score_frame(list(store))
+    assert store.problems == []
+    return leaderboard(select(frame, preset="standard"))
+
+
+def _same(found, committed, where="") -> None:
+    """Equal, numbers up to rounding: another processor may add in another order."""
+    if isinstance(committed, dict):
+        assert found.keys() == committed.keys(), f"{where}: {HINT}"
+        for key in committed:
+            _same(found[key], committed[key], f"{where}.{key}")
+    elif isinstance(committed, list):
+        assert len(found) == len(committed), f"{where}: {HINT}"
+        for i, (a, b) in enumerate(zip(found, committed, strict=True)):
+            _same(a, b, f"{where}[{i}]")
+    else:
+        assert found == (pytest.approx(committed, rel=1e-9) if isinstance(committed, float) else committed), (
+            f"{where}: {HINT}"
+        )
+
+
+def test_json_is_up_to_date(board):
+    _same(json.loads(render(board, "json")), json.loads(_committed("json")))
+
+
+def test_markdown_is_up_to_date(board):
+    assert render(board, "github") + "\n" == _committed("md"), HINT
+
+
+def test_page_has_the_present_script_style_and_runs(board):
+    text = _committed("html")
+    for name in ("page.js", "page.css"):
+        assert (page.HERE / name).read_text(encoding="utf-8") in text, HINT
+    data = json.loads(text.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+    assert sorted(row[0] for row in data["rows"]) == sorted(board.runs["run_id"]), HINT
+    assert set(data["panels"]) == set(board.runs["run_id"]), HINT
+
+
+def test_every_step_rule_of_a_network_has_a_row_of_its_own(board):
+    rows = board.overall.to_dict("records")
+    names = {(row["method"], row["steps"]) for row in rows}
+    assert len(names) == len(rows)
+    for family in ("FullyConnected-v0", "ResNet-v0", "LeakyResNet-v0"):
+        assert {steps for method, steps in names if method == family} == {"uniform", "irregular", "adaptive"}
+    assert all(row["steps"] == "-" for row in rows if row["method"] in ("Mean-v0", "Ridge-v0", "KernelRidge-v0"))
+
+
+def test_costs_count_the_yardstick_of_the_same_machine(board):
+    assert board.cost_unit == "fits of Yardstick-v0"
+    assert "Yardstick-v0" not in set(board.overall["method"])
+
+
+@pytest.mark.slow  # reads the arrays of every run
+def test_page_is_up_to_date(tmp_path):
+    out = tmp_path / "leaderboard.html"
+    arguments = ["leaderboard", "--results", str(REFERENCE / "records"), "--preset", "standard", "--out", str(out)]
+    assert main(arguments) == 0
+    assert out.read_text(encoding="utf-8") == _committed("html"), HINT
