@@ -6,7 +6,9 @@ commit.
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -70,27 +72,32 @@ if __name__ == "__main__":
     print_verdict(verdict)
     sys.exit(verdict.code)
 """
+ERRORS = ("test error", "training error")
 FAULTS = {
     "rate divided by 10": (
-        "baselines/quasi_newton.py", "length = torch.ones_like(value)", "length = 0.1 * torch.ones_like(value)", "error"
+        "baselines/quasi_newton.py", "length = torch.ones_like(value)", "length = 0.1 * torch.ones_like(value)",
+        ERRORS,
     ),
     "bias dropped": (
-        "baselines/network.py", "self.states[:, :, width].fill_(1.0)", "self.states[:, :, width].fill_(0.0)", "error"
+        "baselines/network.py", "self.states[:, :, width].fill_(1.0)", "self.states[:, :, width].fill_(0.0)", ERRORS
     ),
-    "wrong skip factor": ("baselines/network.py", "1.0 - value * depth for", "1.0 - 0.5 * value * depth for", "error"),
+    "wrong skip factor": ("baselines/network.py", "1.0 - value * depth for", "1.0 - 0.5 * value * depth for", ERRORS),
     "adaptive steps frozen": (
         "baselines/steps.py",
         "        if self.frozen_at is not None:\n            return False",
         "        return False",
-        "steps",
+        ("spread of the adaptive steps",),
     ),
     "rank off by one": (
-        "suite/measures/run.py", 'bottleneck_rank=chosen["rank"]', 'bottleneck_rank=(chosen["rank"] or 0) + 1', "rank"
+        "suite/measures/run.py", 'bottleneck_rank=chosen["rank"]', 'bottleneck_rank=(chosen["rank"] or 0) + 1',
+        ("rank recovery",),
     ),
     "penalty ignored": (
-        "baselines/objective.py", "return self.problem.penalty *", "return 0.0 * self.problem.penalty *", "error"
+        "baselines/objective.py", "return self.problem.penalty *", "return 0.0 * self.problem.penalty *", ERRORS
     ),
-    "training set in the test set": ("suite/task.py", "return self._splits[1]", "return self._splits[0]", "test error"),
+    "training set in the test set": (
+        "suite/task.py", "return self._splits[1]", "return self._splits[0]", ("test error",)
+    ),
     "a step made 30% slower": (
         "baselines/family.py",
         "        return self.fit_many([train], seeds=[seed], preset=preset)[0]",
@@ -103,7 +110,7 @@ FAULTS = {
             pass
         return model
         """,
-        "time",
+        ("fit time",),
     ),
 }  # fmt: skip
 
@@ -135,17 +142,38 @@ def test_unchanged_code_passes(copy):
     assert "fine: 20 pairs" in done.stdout
 
 
+def _plant(source: str, before: str, after: str) -> str:
+    assert source.count(before) == 1, "the code moved: plant the fault anew"
+    return source.replace(before, after)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_has_its_place_in_the_code_of_today(fault):
+    name, before, after, _ = FAULTS[fault]
+    source = (ROOT / name).read_text(encoding="utf-8")
+    planted = ast.parse(_plant(source, before, after))
+    assert ast.dump(planted) != ast.dump(ast.parse(source))
+
+
+# metric, place, size and interval: "regressed: test error of NAME: +12.3% (+8.0% to +16.9%) against .."
+NUMBER = r"(?:[-+]?[\d.]+%?|x[\d.e+]+)"
+LINE = re.compile(
+    rf"^(?:regressed|changed): (?P<metric>[a-z ]+) of (?P<where>\S.*?): "
+    rf"(?P<size>{NUMBER}|\d+/\d+ runs) \((?P<low>{NUMBER}) to (?P<high>{NUMBER})\)"
+)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_planted_fault_is_caught(copy, fault):
-    name, before, after, word = FAULTS[fault]
+    name, before, after, metrics = FAULTS[fault]
     path = copy / name
     whole = path.read_text(encoding="utf-8")
-    assert before in whole, f"the code moved: plant {fault!r} anew in {name}"
-    path.write_text(whole.replace(before, after), encoding="utf-8")
+    path.write_text(_plant(whole, before, after), encoding="utf-8")
     try:
         done = _drive(copy)
     finally:
         path.write_text(whole, encoding="utf-8")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert any(word in line for line in done.stdout.splitlines() if line.startswith(("regressed:", "changed:")))
+    lines = [match for line in done.stdout.splitlines() if (match := LINE.match(line))]
+    assert any(match["metric"].split(",")[0] in metrics for match in lines), done.stdout
