@@ -67,7 +67,7 @@ def test_every_block_says_its_language() -> None:
     assert {page.name for page in PAGES} >= {"index.md", "tutorial.md", "theory.md", "messages.md", "api.md"}
     for page in PAGES:
         for block in blocks(page):
-            assert block.language in {"python", "bash", "toml"}, f"{page.name}: {block.code[:60]}"
+            assert block.language in {"python", "bash", "toml", "yaml"}, f"{page.name}: {block.code[:60]}"
 
 
 @pytest.mark.slow
@@ -99,6 +99,23 @@ def test_every_block_runs(page: Path, tmp_path: Path) -> None:
         assert "shapes/Cubic-v0" in board
         own = [b.code for b in found if b.title and b.title.startswith("my_shapes/")]
         assert sum(bool(line.strip()) for code in own for line in code.splitlines()) < 60
+
+
+def test_the_reference_covers_what_is_public() -> None:
+    import suite
+    import suite.measures
+    import suite.stats
+    from suite.registration import baselines
+
+    page = (DOCS / "api.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: (\S+)$", page, re.MULTILINE))
+    ends = {name.rsplit(".", 1)[1] for name in shown}
+    apart = {"PRESETS", "measures"}  # a tuple of names, and a module
+    assert set(suite.__all__) - apart <= ends
+    assert set(suite.measures.__all__) | set(suite.stats.__all__) <= ends
+    # every built-in baseline
+    entries = {spec.entry_point.replace(":", ".") for spec in baselines if spec.plugin in (None, "leakybench")}
+    assert {entry for entry in entries if entry.startswith("baselines.")} <= shown
 
 
 def test_the_notebook_is_stored_with_its_outputs_and_without_a_trace_of_the_machine() -> None:
