@@ -34,6 +34,7 @@ RUN_KEYS = (
     "scheduler",
     "timeout",
     "memory",
+    "batch",
     "retry",
     "results",
 )

@@ -94,13 +94,16 @@ def criticality_of(record: Record) -> float:
 
 
 def machine_of(provenance: Mapping[str, Any]) -> str:
-    """What must agree for wall-clock to be comparable: processor, cores, accelerator, system; ``unknown`` without
-    any."""
+    """What must agree for wall-clock to be comparable: processor, cores, accelerator, system, and whether runs were
+    trained in batches; ``unknown`` without any."""
     parts = []
     for key in _MACHINE_KEYS:
         value = provenance.get(key)
         if value is not None:
             parts.append(f"{value} cores" if key == "cores" else str(value))
+    batch = provenance.get("batch")
+    if isinstance(batch, Mapping) and batch.get("size") != 1:
+        parts.append("batched")  # its fit time is a share of a fit of many
     return ", ".join(parts) or "unknown"
 
 

@@ -13,6 +13,7 @@ from suite.errors import LeakybenchError, UsageError
 from suite.record import FAILED, Record
 
 if TYPE_CHECKING:
+    from suite.batching import Batching
     from suite.plan import Plan
     from suite.store import Store
     from suite.sweep import Progress
@@ -52,7 +53,9 @@ def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
     print(f"about {duration(plan.makespan(workers))} with {workers} workers ({source})")
 
 
-def compute(plan: Plan, store: Store, engine: Any, argv: list[str]) -> tuple[int, Progress | None]:
+def compute(
+    plan: Plan, store: Store, engine: Any, argv: list[str], *, batching: Batching | None = None
+) -> tuple[int, Progress | None]:
     """Compute the plan; the exit code, and how far it came (None where it was cut short)."""
     from suite.commands._progress import Display, counted
     from suite.sweep import sweep
@@ -64,7 +67,7 @@ def compute(plan: Plan, store: Store, engine: Any, argv: list[str]) -> tuple[int
             engine,
             Display(total=len(plan.todo), seconds=plan.seconds, workers=engine.workers) as show,
         ):
-            progress = sweep(plan, store, engine, notify=show)
+            progress = sweep(plan, store, engine, batching=batching, notify=show)
     except (KeyboardInterrupt, OSError, LeakybenchError) as error:
         if isinstance(error, UsageError):
             raise

@@ -26,6 +26,7 @@ class Display:
         self._workers = max(workers, 1)
         self._start = self._last = time.monotonic()
         self._bar: Any = None
+        self._noted = 0
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -42,7 +43,10 @@ class Display:
             self._bar.close()
 
     def __call__(self, progress: Progress) -> None:
-        """Show where the sweep stands."""
+        """Show where the sweep stands, and what there is to note since the last time."""
+        for note in progress.notes[self._noted :]:
+            self._print(f"leakybench: {note}")
+        self._noted = len(progress.notes)
         if self._bar is not None:
             self._bar.set_postfix_str(self._rest(progress), refresh=False)
             self._bar.update(progress.done - self._bar.n)
@@ -52,7 +56,13 @@ class Display:
             self._last = time.monotonic()
             rate = progress.done / max(time.monotonic() - self._start, 1e-9) * 60.0
             rest = self._rest(progress)
-            print(f"{progress.done}/{self._total} runs, {rate:.3g} a minute, {rest}", file=sys.stderr, flush=True)
+            self._print(f"{progress.done}/{self._total} runs, {rate:.3g} a minute, {rest}")
+
+    def _print(self, line: str) -> None:
+        if self._bar is not None:
+            self._bar.write(line, file=sys.stderr)
+        else:
+            print(line, file=sys.stderr, flush=True)
 
     def _rest(self, progress: Progress) -> str:
         if progress.waiting:

@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "scheduler": None,
     "timeout": None,
     "memory": None,
+    "batch": "off",
     "retry": "failed",
     "results": _shared.DEFAULT_RESULTS,
 }
@@ -107,6 +108,17 @@ def add_parser(subparsers: Any) -> None:
     )
     how.add_argument("--timeout", metavar="TIME", help="end a run after this long: 90, 10m, 2h (default: no limit)")
     how.add_argument("--memory", metavar="SIZE", help="end a run that uses more: 512M, 4G (default: no limit)")
+    how.add_argument(
+        "--batch",
+        metavar="HOW",
+        help=_default(
+            "batch",
+            "train runs that differ in their seed alone together, where their baseline can: off; auto, which times "
+            "single runs and a batch first and goes on with what is faster; or the size of a batch. Off unless asked "
+            "for, since a run is the same to the bit whatever its worker, order or company, and in a batch it is so "
+            "only up to round-off, which training amplifies",
+        ),
+    )
     out = parser.add_argument_group("what comes out")
     out.add_argument("--results", metavar="DIR", help=_default("results", "folder of the records"))
     out.add_argument("--dry-run", action="store_true", help="print the plan with a time estimate, and compute nothing")
@@ -119,6 +131,7 @@ def _default(name: str, text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, check, compute, print; the exit code says whether every run ended by itself."""
+    from suite.batching import parse_batch
     from suite.engines import make_engine
     from suite.limits import Limits, check_workers, parse_bytes, parse_seconds
     from suite.plan import check_retry, make_plan
@@ -126,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
 
     options, jobs = _read(args)
     check_retry(options["retry"])
+    batching = parse_batch(options["batch"])
     limits = Limits(
         timeout=None if options["timeout"] is None else parse_seconds(options["timeout"]),
         memory=None if options["memory"] is None else parse_bytes(options["memory"]),
@@ -150,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
         print_plan(plan, workers, as_json=args.json)
         return 0
     store.problems.clear()
-    code, progress = compute(plan, store, engine, args.argv)
+    code, progress = compute(plan, store, engine, args.argv, batching=batching)
     _shared.report_problems(store.problems)
     _print_results(args, plan, jobs, store, progress)
     return code
@@ -182,6 +196,7 @@ def _check_types(options: dict[str, Any]) -> None:
         "scheduler": (str, type(None)),
         "timeout": (str, int, float, type(None)),
         "memory": (str, int, float, type(None)),
+        "batch": (str, int),
         "retry": (str,),
         "results": (str,),
     }
@@ -205,6 +220,7 @@ def _print_results(
                 "computed": dict(counts),
                 "kept": dict(plan.kept_counts()),
                 "run_ids": [job.run.run_id for job in jobs],
+                "notes": progress.notes if progress else [],
             }
         )
         return

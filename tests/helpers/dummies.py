@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,14 +86,24 @@ class Tiny:
             raise UsageError(f"width must be at least 1, got {self.width!r}")
 
     def fit(self, train: Split, *, seed: int, preset: str) -> TinyModel:
-        if self.ledger:
-            # one line a started run, appended atomically, to count what is repeated
-            with open(self.ledger, "ab", buffering=0) as file:
-                file.write(f"{seed}\n".encode())
+        self._note(seed)
         if self.seconds:
             time.sleep(self.seconds)
         if self.only_seed in (None, seed) and self._first_time():
-            getattr(self, f"_{self.mode}", lambda: None)()
+            self._misbehave()
+        return self._solve(train, seed)
+
+    def _note(self, *seeds: int) -> None:
+        """One line a started fit, appended atomically, to count what is repeated; a batch's seeds share a line."""
+        if self.ledger:
+            with open(self.ledger, "ab", buffering=0) as file:
+                file.write(f"{' '.join(map(str, seeds))}\n".encode())
+
+    def _misbehave(self) -> None:
+        getattr(self, f"_{self.mode}", lambda: None)()
+
+    @staticmethod
+    def _solve(train: Split, seed: int) -> TinyModel:
         weights, *_ = np.linalg.lstsq(train.inputs.astype(np.float64), train.targets.astype(np.float64), rcond=None)
         return TinyModel(weights.astype(np.float32), seed)
 
@@ -151,6 +162,39 @@ class Tiny:
             total += number % 7
 
 
+@dataclass(frozen=True, kw_only=True)
+class TinyMany(Tiny):
+    """The same with ``fit_many``; with ``in_batch`` it misbehaves, where it does, in batches alone.
+
+    ``batch_seconds`` is the time of a batch for each of its runs.
+    """
+
+    batch_seconds: float = 0.0
+    in_batch: bool = True
+
+    def fit(self, train: Split, *, seed: int, preset: str) -> TinyModel:
+        if not self.in_batch:
+            return super().fit(train, seed=seed, preset=preset)
+        self._note(seed)
+        time.sleep(self.seconds)
+        return self._solve(train, seed)
+
+    def fit_many(self, trains: Sequence[Split], *, seeds: Sequence[int], preset: str) -> list[TinyModel]:
+        self._note(*seeds)
+        time.sleep(self.batch_seconds * len(seeds))
+        if self.only_seed is None or self.only_seed in seeds:
+            self._misbehave()
+        models = [self._solve(train, seed) for train, seed in zip(trains, seeds, strict=True)]
+        if self.mode == "short":
+            return models[:-1]
+        if self.mode == "nan":
+            models = [
+                TinyModel(model._weights * (np.nan if seed == self.only_seed else 1.0), seed)
+                for model, seed in zip(models, seeds, strict=True)
+            ]
+        return models
+
+
 PREFIX = "tests.helpers.dummies"
 
 
@@ -158,6 +202,7 @@ def register() -> None:
     """Register the dummies by hand in this process, as a notebook would; workers learn of them with each job."""
     _register(tasks, "dummy/Tiny-v0", "TinyTask", true_rank=2)
     _register(baselines, "dummy/Fit-v0", "Tiny", steps=True)
+    _register(baselines, "dummy/Many-v0", "TinyMany", steps=True)
     for mode in ("hang", "eat", "die", "leave", "raise", "diverge", "memory", "spin", "count", "orphan"):
         _register(baselines, f"dummy/{mode.capitalize()}-v0", "Tiny", kwargs={"mode": mode})
 

@@ -42,6 +42,7 @@ FLAGS: list[list[str]] = [
         [*BASE, "--engine", "dask", "--scheduler", text]
         for text in ("", "x", "tcp://", "/etc/passwd", "a:b", "tcp://a:1/../")
     ),
+    *([*BASE, "--batch", text] for text in ("", "on", "0", "1", "-2", "1.5", "AUTO", "auto:4", "1025", "9" * 40)),
     [*BASE, "--scheduler", "tcp://127.0.0.1:1"],
     [*BASE, "--engine", "dask", "--workers", "0"],
     *([*BASE, "--timeout", text] for text in ("0", "-3", "x", "", "1y", "nan", "inf", "1e9", "9" * 40)),
@@ -128,6 +129,11 @@ PLANS = [
     "engine = 3",
     "engine = 'ray'",
     "scheduler = 3",
+    "batch = 'on'",
+    "batch = 1",
+    "batch = 2.5",
+    "batch = true",
+    "batch = ['auto']",
     "retry = 'some'",
     "retry = 3",
     "oversubscribe = 1",
