@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TEST = """
-    import os
-    import numpy as np
+PAGE = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
+FIVE_LINES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
+MY_FIT = """
+import os
+import numpy as np
 
-    class Model:
-        def __init__(self, weights):
-            self.weights = weights
-        def predict(self, inputs):
-            return inputs @ self.weights
+class Model:
+    def __init__(self, weights):
+        self.weights = weights
+    def predict(self, inputs):
+        return inputs @ self.weights
 
-    def my_fit(train, *, seed, preset):
-        penalty = float(os.environ.get("PENALTY", "1"))
-        gram = train.inputs.T @ train.inputs + penalty * np.eye(train.inputs.shape[1])
-        return Model(np.linalg.solve(gram, train.inputs.T @ train.targets))
-
-    def test_training(leakybench_gate):
-        leakybench_gate(my_fit, task="LowRank-k3-v0", seeds=range(5), n_train=200, n_test=200)
+def my_fit(train, *, seed, preset):
+    penalty = float(os.environ.get("PENALTY", "1"))
+    gram = train.inputs.T @ train.inputs + penalty * np.eye(train.inputs.shape[1])
+    return Model(np.linalg.solve(gram, train.inputs.T @ train.targets))
 """
 
 
 @pytest.fixture
 def session(tmp_path):
-    (tmp_path / "test_mine.py").write_text(textwrap.dedent(TEST))
+    (tmp_path / "test_mine.py").write_text(f"{MY_FIT}\n\n{FIVE_LINES[0]}")
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         # the plugin is named by hand, and not twice where the installed package names it already
@@ -51,14 +50,40 @@ def _installed() -> bool:
     return any(point.value == "suite.pytest_plugin" for point in entry_points(group="pytest11"))
 
 
+def test_the_page_shows_one_test_of_at_most_five_lines():
+    assert len(FIVE_LINES) == 1
+    assert len(FIVE_LINES[0].splitlines()) <= 5
+    compile(FIVE_LINES[0], "gate.md", "exec")
+
+
+def test_thresholds_on_the_page_are_valid():
+    from suite.regression import Metric, Settings
+
+    written = re.search(r"`settings=(Settings\(.*?\))`", PAGE)
+    assert written is not None
+    found = eval(written[1], {"Settings": Settings, "Metric": Metric})
+    assert found.metrics[0].threshold == 0.1
+
+
+def test_workflow_on_the_page_is_one():
+    yaml = pytest.importorskip("yaml", reason="no PyYAML")
+    (text,) = re.findall(r"^```yaml[^\n]*\n(.*?)^```$", PAGE, re.M | re.S)
+    steps = yaml.safe_load(text)["jobs"]["training"]["steps"]
+    assert [next(iter(step)) for step in steps] == ["uses", "uses", "run", "run"]
+
+
 @pytest.mark.slow  # four sessions of pytest
-def test_reference_pass_and_regression(session):
+def test_five_lines_of_the_page_gate_somebodys_training(session):
+    """Without a reference it says how to write one; with one, the same code passes and worse code fails."""
+    written = re.search(r"^    pytest (--leakybench-update) '([^']+)'$", PAGE, re.M)
+    assert written is not None
     without = session()
     assert without.returncode == 1
     assert "no reference for test_mine.test_training" in without.stdout
-    assert session("--leakybench-update", "first").returncode == 0
+    assert session(written[1], written[2]).returncode == 0
     again = session()
     assert again.returncode == 0, again.stdout
-    worse = session(PENALTY="300")
+    worse = session(PENALTY="3000")
     assert worse.returncode == 1
-    assert "regressed: test error of gate/Mine-v0: +" in worse.stdout
+    shown = re.search(r"regressed: test error of gate/Mine-v0: \+[\d.]+% \(\+[\d.]+% to \+[\d.]+%\)", worse.stdout)
+    assert shown, worse.stdout
