@@ -6,13 +6,13 @@ import dataclasses
 import hashlib
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from suite.errors import LeakybenchError
 from suite.record import Record, RunSpec
-from suite.registration import baselines, digest, tasks
+from suite.registration import ENTRY_POINT_PATTERN, baselines, digest, tasks
 from suite.scores import OUTCOMES
 from suite.store import DamagedError, content_hash, decode, decode_arrays
 from suite.submission import MEMBER, Pack
@@ -253,6 +253,10 @@ def _check_rerun(
     notes: list[str],
 ) -> list[str]:
     known = [r for r in records if r.status == "ok" and r.run.task in tasks and r.run.baseline in baselines]
+    if loading := sorted({r.run.baseline_label for r in known if names_code(r.run)}):
+        # a stranger's pack may not choose what is imported and called here
+        notes.append(f"not rerun, since their settings name code to load: {', '.join(loading)[:200]}")
+        known = [r for r in known if not names_code(r.run)]
     unknown = sorted({r.run.baseline for r in records if r.run.baseline not in baselines})
     if unknown:
         notes.append(f"not rerun, since no installed package provides it: {', '.join(unknown)}")
@@ -271,6 +275,20 @@ def _check_rerun(
             notes.append(f"{record.run_id} was computed by source {record.run.source}, rerun by {again.run.source}")
         findings += [Finding(check="rerun", where=where, reason=reason) for reason in disagreements(record, again)]
     return [record.run_id for record in chosen]
+
+
+def names_code(run: RunSpec) -> bool:
+    """Whether an override holds, at any depth, a text of the form ``package.module:Name``, which a task or baseline may
+    import and call."""
+
+    def found(value: Any) -> bool:
+        if isinstance(value, Mapping):
+            return any(found(item) for pair in value.items() for item in pair)
+        if isinstance(value, list | tuple):
+            return any(found(item) for item in value)
+        return isinstance(value, str) and ENTRY_POINT_PATTERN.fullmatch(value.strip()) is not None
+
+    return found(run.task_overrides) or found(run.baseline_overrides)
 
 
 def disagreements(claimed: Record, found: Record) -> list[str]:

@@ -12,7 +12,8 @@ EPILOG = """\
 checks: damaged (unreadable), forged (changed after hashing), duplicated, incomplete (a required task or seed is
 missing), provenance, implausible (cannot be), rerun (a random sample is computed again and must agree: the same
 status and rank, and a test error within 10%). Nothing in a pack is executed or unpickled: a rerun uses the ids,
-overrides and seed of a record with the packages installed here.
+overrides and seed of a record with the packages installed here. Runs whose overrides name code to load
+(package.module:Name, as Sklearn-v0 takes it) are never rerun.
 
 exit codes: 0 valid; 1 refused, with every reason; 2 wrong usage
 

@@ -96,6 +96,32 @@ def test_same_runs_give_the_same_bytes(tmp_path, monkeypatch):
     assert _pack(tmp_path / "a", _records()).read_bytes() == _pack(tmp_path / "b", _records()).read_bytes()
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"regressor": "subprocess:Popen", "settings": {"args": ["touch", "owned"]}},
+        {"settings": {"steps": [["x", "os:system"]]}},
+        {"settings": {"os:system": 1}},
+        {"regressor": " os:system "},
+    ],
+)
+def test_pack_does_not_choose_what_is_imported_and_called(tmp_path, overrides):
+    def rerun(run):
+        raise AssertionError("computed again")
+
+    records = board(TASKS, [("Sklearn-v0", overrides)], len(SEEDS), machine=HERE)
+    report = validate(read_pack(_pack(tmp_path, records)), **REQUIRED, sample=2, rerun=rerun)
+    assert [str(finding) for finding in report.findings] == ["rerun: pack: no run can be computed again here"]
+    assert any("settings name code to load: Sklearn-v0[" in note for note in report.notes)
+
+
+def test_harmless_settings_with_a_colon_are_rerun(tmp_path):
+    records = board(TASKS, [("Sklearn-v0", {"settings": {"note": "a: b", "time": "12:30"}})], len(SEEDS), machine=HERE)
+    stored = {r.run_id: r for r in records}
+    report = validate(read_pack(_pack(tmp_path, records)), **REQUIRED, rerun=lambda run: stored[run.run_id])
+    assert report.valid
+
+
 def test_changed_after_hashing_is_forged(pack):
     files = _contents(pack)
     name = _first(files, "json")
