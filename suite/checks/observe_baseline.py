@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -101,10 +102,8 @@ def _watched_fit(baseline: Any, task: Any, seed: int, preset: str, journal: Jour
 
 def _fit(baseline: Any, task: Any, seed: int, preset: str) -> Any:
     # the same names in this frame as in suite.evaluate, where a baseline that walks up the stack finds them
-    train, test, true_rank = task.train, task.test, task.true_rank
-    model = baseline.fit(train, seed=seed, preset=preset)
-    del test, true_rank
-    return model
+    trial = SimpleNamespace(train=task.train, test=task.test, true_rank=task.true_rank)
+    return baseline.fit(trial.train, seed=seed, preset=preset)
 
 
 def _hash(split: Split) -> str:
