@@ -42,7 +42,7 @@ def call(site: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
         env=environment(PYTHONPATH=f"{site}:{ROOT}"),
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=840,
         check=False,
     )
 
