@@ -20,6 +20,18 @@ def test_tables_are_what_their_commands_print(name):
     assert renewed(text) == text, "run: python -m tests.helpers.readme"
 
 
+def test_results_stand_in_generated_tables_alone():
+    rest = BLOCK.sub("", README)
+    assert not re.search(r"^\|.*(Net-v0|Connected-v0|Ridge-v0)", rest, re.M)
+
+
+def test_a_changed_number_is_noticed():
+    body = BLOCK.search(README)["body"]
+    number = re.search(r"\d\.\d{3,}", body)[0]
+    forged = README.replace(body, body.replace(number, "0.123456", 1))
+    assert renewed(forged) != forged
+
+
 def test_every_link_inside_resolves():
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 
 import numpy as np
 import pytest
@@ -103,6 +104,11 @@ def test_planted_fault_is_caught_and_named(fault):
         bad = [line for line in verdict.lines if line.kind != "fine"]
         caught += verdict.code == 1 and any(line.metric == metric for line in bad)
         assert all("adaptive" in line.where for line in bad)
+        # size and interval, for a person and for a machine
+        for line in bad:
+            if line.metric != "status":
+                assert re.search(r"(%|\d) \(\S+ to \S+\)|\d+/\d+ runs \(\S+ to \S+\)", line.text), line.text
+                assert line.low <= line.effect <= line.high
     assert caught == repetitions
 
 
