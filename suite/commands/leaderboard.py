@@ -14,7 +14,7 @@ Ranks come with intervals that hold all of them at once; methods that nothing se
 units of a yardstick baseline that was timed on the same machine, or seconds where all runs come from one.
 
 examples:
-  leakybench leaderboard
+  leakybench leaderboard --overall
   leakybench leaderboard --format html --out leaderboard.html
   leakybench leaderboard --task 'LowRank-*' --format github
 """
@@ -33,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="write it there instead of printing it; .html, .md and .json say how"
     )
+    parser.add_argument("--overall", action="store_true", help="no table for each task (terminal and Markdown)")
     parser.add_argument("--title", metavar="TEXT", default="", help="of the page")
 
 
@@ -73,7 +74,7 @@ def _write(args: argparse.Namespace, board: Any, records: Any) -> str:
     suffixes = {".html": "html", ".md": "github", ".json": "json"}
     format = suffixes.get(Path(args.out).suffix, args.format) if args.out and args.format == "terminal" else args.format
     if format != "html":
-        return render(board, format)
+        return render(board, format, per_task=not args.overall)
     store = Store(_frames.records_folder(args.results), set_aside=False)
 
     def arrays(run_id: str) -> Any:

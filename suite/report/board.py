@@ -69,7 +69,11 @@ def sections(board: Board) -> list[tuple[str, int, pd.DataFrame]]:
 
 
 def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> str:
-    """The board as text, without a final newline; ``html`` is made by :mod:`suite.report.page`."""
+    """The board as text, without a final newline; ``html`` is made by :mod:`suite.report.page`.
+
+    Args:
+        per_task: also a table for each task; JSON holds them always.
+    """
     if format == "json":
         content = {
             "preset": board.preset,
@@ -89,7 +93,7 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
     parts = [
         _section(title, rows, columns(board, tasks=count), format)
         for title, count, rows in sections(board)
-        if per_task or rows is board.overall
+        if per_task or rows is board.overall or rows is board.common
     ]
     parts[0] = f"{_heading(f'Leaderboard, preset {board.preset}', format, 2)}\n\n{parts[0]}"
     if not board.confusion.empty:

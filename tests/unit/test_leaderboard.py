@@ -223,6 +223,11 @@ def test_formats(tmp_path, capsys):
     assert main([*where, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["overall"][0]["rank_low"] == 1
+    assert main([*where, "--overall"]) == 0
+    shown = capsys.readouterr().out
+    assert "All 3 ranked tasks" in shown
+    assert "Rank confusion" in shown
+    assert "LowRank-k1-v0" not in shown
     assert main([*where, "--format", "github"]) == 0
     assert capsys.readouterr().out.startswith("## Leaderboard, preset standard\n\n### All 3 ranked tasks")
     for name, start in (("a.md", "## "), ("a.json", "{"), ("a.html", "<!doctype html>")):
