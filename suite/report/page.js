@@ -190,6 +190,7 @@
       const term = document.createElement("dt"), description = document.createElement("dd");
       term.textContent = name;
       description.textContent = value;
+      if (value.length > 60) term.className = description.className = "long";
       return [term, description];
     }));
     if (!panel.open) panel.showModal();
