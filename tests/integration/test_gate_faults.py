@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+# minutes on a free core; a busy machine may take its time, and the times it measures are judged all the same
+pytestmark = pytest.mark.timeout(3600)
 ROOT = Path(__file__).resolve().parents[2]
 PLAN = """
 preset = "smoke"
@@ -132,7 +134,7 @@ def copy(tmp_path_factory):
 def _drive(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "drive.py", str(folder / "reference"), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=800)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3000)
 
 
 @pytest.mark.slow
