@@ -58,6 +58,8 @@ def _cell(found: pd.DataFrame, quantity: str) -> str:
     mean, low, high = found.loc[[quantity], columns].to_numpy(dtype=float)[0]
     if not np.isfinite(high - low) or high == low:
         return f"{mean:.3g}"
+    # a mean that is 0 but for round-off, as of differences that cancel
+    mean = 0.0 if abs(mean) < 1e-12 * (high - low) else mean
     return f"{mean:.3g} ({low:.3g} to {high:.3g})"
 
 
