@@ -182,6 +182,8 @@ def test_very_long_names_are_text_and_break_no_layout(watched, width):
     def check():
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(STRAY) == []
+        panel = page.locator("#panel")  # text that is too wide scrolls within it
+        assert panel.evaluate("panel => panel.scrollWidth - panel.clientWidth") <= 0
 
     check()
     page.select_option("#which", label=LONG_TASK)
