@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from suite.errors import UsageError
-from suite.scores import POLICY, latest
+from suite.scores import CAP, POLICY, latest
 from suite.stats import holm, mcnemar, paired, proportion_interval
 from suite.stats.paired import MIN_PAIRS
 
@@ -76,8 +76,8 @@ def pairs_of(
             said.append(f"{alone} of {len(side)} runs of {name} are left out: no partner of the same {alike}.")
     failures = [int((together[f"status_{s}"] != "ok").sum()) for s in "ab"]
     if any(failures):
-        counts = " and ".join(f"{n} runs of {name}" for n, name in zip(failures, names, strict=True))
-        said.append(f"{counts} did not end ok: {POLICY}.")
+        counts = " and ".join(f"{n} of {name}" for n, name in zip(failures, names, strict=True) if n)
+        said.append(f"runs that did not end ok: {counts}; {POLICY}.")
     return together, said
 
 
@@ -93,8 +93,9 @@ def compare(
 
     Returns:
         Rows with ``group``; ``pairs``; ``units`` (tasks x seeds: pairs of several baselines on the same data are
-        averaged first and count once); ``error_a``, ``error_b`` (mean over tasks); ``difference``, ``low``, ``high``
-        (paired, 95%, share of the targets' variance); ``ratio``, ``ratio_low``, ``ratio_high`` (geometric mean of A / B
+        averaged first and count once); ``error_a``, ``error_b`` (mean over tasks; in a row over several tasks, here and
+        in all that follows, of min(test error, 1)); ``difference``, ``low``, ``high`` (paired, 95%, share of the
+        targets' variance); ``ratio``, ``ratio_low``, ``ratio_high`` (geometric mean of A / B
         with 95% interval, None where an error is 0); ``p_value`` (Holm-corrected over the groups; the row ``all``, the
         one primary question, is not); ``improvement``, ``improvement_low``, ``improvement_high`` (probability that A
         has the smaller error); ``recovered_a``, ``recovered_b``, ``recovered_of`` (runs), ``recovered_p`` (exact
@@ -110,10 +111,16 @@ def compare(
         for key, part in together.groupby(columns, sort=True):
             groups.append((" ".join(str(item) for item in key if item != "-"), part))
     # each group is tested among its peers; the sum of all is a question of its own
+    groups = [(name, _capped(part)) for name, part in groups]
+    whole = _capped(together)
     raw = [paired(_differences(part)).p_value for _, part in groups]
     corrected = holm(raw)
     rows = [_row(name, part, p) for (name, part), p in zip(groups, corrected, strict=True)]
-    rows.append(_row(ALL, together, None))
+    rows.append(_row(ALL, whole, None))
+    if above := int((together[["score_a", "score_b"]] > whole[["score_a", "score_b"]]).any(axis=1).sum()):
+        said.append(
+            f"in rows over several tasks an error above 1 counts as 1, as in a score; so it is in {above} pairs."
+        )
     if (units := rows[-1]["units"]) < (pairs := rows[-1]["pairs"]):
         said.append(
             f"{pairs} pairs lie on {units} data sets (tasks x seeds): the differences of several baselines on the same "
@@ -148,6 +155,13 @@ def _differences(pairs: pd.DataFrame, scale: str = "plain") -> list[np.ndarray]:
         each = pairs["score_a"] - pairs["score_b"]
     units = each.groupby([pairs[name] for name in DATA], sort=False).mean()
     return [part.to_numpy(dtype=float) for _, part in units.groupby(level="task", sort=False)]
+
+
+def _capped(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of several tasks with errors of at most 1; those of one task as they are."""
+    if pairs["task"].nunique() < 2:
+        return pairs
+    return pairs.assign(score_a=pairs["score_a"].clip(upper=CAP), score_b=pairs["score_b"].clip(upper=CAP))
 
 
 def _row(name: str, pairs: pd.DataFrame, p_value: float | None) -> dict[str, Any]:

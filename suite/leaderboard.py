@@ -14,15 +14,11 @@ from suite.registration import parse_id
 from suite.report.summary import notes as table_notes
 from suite.report.summary import summarise
 from suite.report.text import natural_key
-from suite.scores import POLICY, latest
+from suite.scores import CAP, POLICY, latest
 from suite.stats import interval, rank_intervals
 from suite.stats.ranking import Ranks
 
 METHOD = ["method", "steps"]
-CAP = 1.0
-"""Largest error that counts in a score over several tasks: the mean predictor's, which is what a user would fall back
-on. Without it one small data set, on which every method is hopeless, would decide the sum, and a run that broke off
-(which counts as 1) would be better than one that ended with 4."""
 POLICY_TASKS = (
     "a method is ranked over several tasks where it ran all of them; its score is the mean over tasks of "
     "min(test error, 1)"

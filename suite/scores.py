@@ -28,6 +28,10 @@ OUTCOMES = ("ok", "collapsed", "diverged", "timeout", "oom")
 """Statuses that count in statistics; the others are excluded and reported."""
 IMPUTED_ERROR = 1.0
 """Test error of the mean predictor: stands in where an outcome has no measured error."""
+CAP = 1.0
+"""Largest error that counts in a number over several tasks: the mean predictor's, which is what a user would fall back
+on. Without it one small data set, on which every method is hopeless, would decide the sum, and a run that broke off
+(which counts as 1) would be better than one that ended with 4."""
 POLICY = (
     "collapsed, diverged, timeout and oom runs count: with their measured error, or with 1 (the mean predictor) where "
     "there is none, and as rank not recovered; error and interrupted runs are left out of all statistics"

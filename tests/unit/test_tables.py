@@ -231,6 +231,23 @@ def test_baselines_on_the_same_data_count_once():
     assert any("18 pairs lie on 6 data sets" in line for line in found.notes)
 
 
+def test_one_hopeless_task_does_not_decide_the_sum():
+    rng = np.random.default_rng(1)
+    records = []
+    for seed in range(6):
+        for steps, good in (("uniform", 0.20), ("adaptive", 0.22)):
+            noise = 0.002 * rng.standard_normal()
+            records.append(record("LowRank-k3-v0", seed=seed, steps=steps, error=good + noise))
+            bad = 3.0 + rng.standard_normal()  # far above the mean predictor, either way
+            records.append(record("Real-linnerud-v0", seed=seed, steps=steps, error=bad, true_rank=None))
+    found = compare(*_steps(score_frame(records)), pairing="steps")
+    rows = {row["group"]: row for row in found.rows.to_dict("records")}
+    assert rows["Real-linnerud-v0"]["error_a"] > 2
+    assert rows["all"]["verdict"] == "worse"
+    assert rows["all"]["difference"] == pytest.approx(rows["LowRank-k3-v0"]["difference"] / 2)
+    assert any("so it is in 6 pairs" in line for line in found.notes)
+
+
 def test_failed_pairs_follow_the_policy():
     records = [record(seed=s, steps="uniform", error=0.2) for s in range(6)]
     records += [record(seed=s, steps="adaptive", error=0.2) for s in range(5)]
