@@ -111,7 +111,8 @@ def pareto_svg(points: Sequence[Point], x_label: str, y_label: str) -> str:
         steps = [f"M{x_axis(front[0].x):.1f} {y_axis(front[0].y):.1f}"]
         steps += [f"H{x_axis(point.x):.1f}V{y_axis(point.y):.1f}" for point in front[1:]]
         parts.append(f'<path class="front" d="{"".join(steps)}H{WIDTH - RIGHT}"/>')
-    parts += [_mark(point, x_axis, y_axis) for point in drawn]
+    # the front on top, where markers lie on each other
+    parts += [_mark(point, x_axis, y_axis) for point in sorted(drawn, key=lambda point: point.front)]
     # names keep clear of the markers and of each other; where there is no room the legend must do
     taken = [(x_axis(p.x) - 8, x_axis(p.x) + 8, y_axis(p.y) - 8, y_axis(p.y) + 8) for p in drawn]
     for point in front:

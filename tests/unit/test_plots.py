@@ -62,6 +62,11 @@ def test_names_on_the_front_do_not_overlap():
         assert all(abs(y - other) >= 13 or end <= left or right <= start for left, right, other in boxes[:i])
 
 
+def test_the_front_is_drawn_on_top():
+    svg = pareto_svg([_point(1.0, 0.5, "a", True), _point(1.0, 0.501, "b")], "x", "y")
+    assert svg.index(">b: ") < svg.index(">a: ")
+
+
 def test_a_crowd_of_points_leaves_out_names_rather_than_overlap():
     svg = pareto_svg([_point(1 + 1e-4 * i, 0.5 - 1e-4 * i, f"name-{i}", True) for i in range(60)], "x", "y")
     root = ElementTree.fromstring(svg)
