@@ -81,12 +81,14 @@ class SklearnRegressor:
             factory = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
             raise UsageError(f"regressor {self.regressor} cannot be loaded: {error}") from None
+        # asked of the class, before it is called: what is no regressor may do anything with its settings
+        methods = [getattr(factory, name, None) for name in ("fit", "predict")]
+        if not isinstance(factory, type) or not all(map(callable, methods)):
+            raise UsageError(f"regressor {self.regressor} needs fit and predict")
         try:
             built = factory(**self.settings)
         except TypeError as error:
             raise UsageError(f"regressor {self.regressor} does not take these settings: {error}") from None
-        if not callable(getattr(built, "fit", None)) or not callable(getattr(built, "predict", None)):
-            raise UsageError(f"regressor {self.regressor} needs fit and predict")
         if callable(getattr(built, "get_params", None)):
             drawn = int(seeding.generator("Sklearn", seed, "fit").integers(2**31 - 1))
             names = [key for key in built.get_params() if key.split("__")[-1] == "random_state"]

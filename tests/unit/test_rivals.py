@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -131,6 +133,17 @@ def test_bad_regressors_are_one_line(overrides, message):
     with pytest.raises(suite.UsageError, match=message) as caught:
         suite.make_baseline("Sklearn-v0", **overrides).fit(task.train, seed=0, preset="smoke")
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_regressor_is_never_called(tmp_path):
+    target = tmp_path / "called"
+    baseline = suite.make_baseline(
+        "Sklearn-v0", regressor="subprocess:Popen", settings={"args": ["touch", str(target)]}
+    )
+    with pytest.raises(suite.UsageError, match="needs fit and predict"):
+        baseline.fit(suite.make("Linear-k3-v0", **SMALL).train, seed=0, preset="smoke")
+    time.sleep(0.3)  # a process that was started after all would need a moment
+    assert not target.exists()
 
 
 @pytest.mark.parametrize(
