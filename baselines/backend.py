@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import statistics
+import threading
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -31,16 +32,51 @@ MARGIN = 0.97
 """A candidate replaces the default only where it takes less than this share of its time."""
 
 
+class _Scopes:
+    """The open scopes, newest last, and the caller's setting from before the first.
+
+    The setting is one for the whole process while fits may run in several threads: the scope that ends first must not
+    take it from those that go on.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: list[list[str]] = []
+        self._callers = torch.get_float32_matmul_precision()
+
+    def enter(self, choice: str) -> list[str]:
+        """Use ``choice`` from here on; returns the scope's handle."""
+        scope = [choice]
+        with self._lock:
+            if not self._open:
+                self._callers = torch.get_float32_matmul_precision()
+            self._open.append(scope)
+            torch.set_float32_matmul_precision(choice)
+        return scope
+
+    def leave(self, scope: list[str]) -> None:
+        """Close a scope: the newest one that is still open rules, or the caller's setting."""
+        with self._lock:
+            self._open = [other for other in self._open if other is not scope]
+            torch.set_float32_matmul_precision(self._open[-1][0] if self._open else self._callers)
+
+
+_SCOPES = _Scopes()
+_CHOOSING = threading.Lock()
+
+
 @contextlib.contextmanager
 def matmul_scope(choice: str | None = None) -> Iterator[str]:
-    """Use the chosen backend inside the block, restore the caller's setting behind it; yields the choice's name."""
+    """Use the chosen backend inside the block, restore the caller's setting behind it; yields the choice's name.
+
+    Fits in several threads share the setting; the caller's comes back when the last of them ends.
+    """
     chosen = choice or choose()
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(chosen)
+    scope = _SCOPES.enter(chosen)
     try:
         yield chosen
     finally:
-        torch.set_float32_matmul_precision(before)
+        _SCOPES.leave(scope)
 
 
 def choose() -> str:
@@ -54,7 +90,8 @@ def choose() -> str:
         if named not in CANDIDATES:
             raise UsageError(f"{VARIABLE} must be one of {', '.join(CANDIDATES)}, got {named!r}")
         return named
-    return _stored_choice(torch.get_num_threads())
+    with _CHOOSING:  # a measurement switches the setting to and fro: no other fit of this process starts meanwhile
+        return _stored_choice(torch.get_num_threads())
 
 
 @cache

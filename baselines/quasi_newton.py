@@ -66,7 +66,11 @@ Progress = Callable[[int, Tensor, Tensor], None]
 
 
 class _History:
-    """The last m pairs (s, y) of every run, and 1 / <s, y>, which is 0 where a run has no such pair."""
+    """The last m pairs (s, y) of every run, and 1 / <s, y>, which is 0 where a run has no such pair.
+
+    Runs do not notice each other: a pair that is none for a run neither displaces an older one of that run nor counts
+    as its newest.
+    """
 
     def __init__(self, memory: int) -> None:
         self.memory = memory
@@ -78,7 +82,19 @@ class _History:
         if good.any():
             inverse = torch.where(good, 1.0 / torch.where(good, curvature, torch.ones_like(curvature)), 0.0)
             self.pairs.append((step, change, inverse))
-            del self.pairs[: -self.memory]
+            self._expire()
+
+    def _expire(self) -> None:
+        """Leave each run its newest m pairs, and drop the oldest where no run has a use for them."""
+        newer = torch.zeros_like(self.pairs[-1][2])
+        kept = []
+        for step, change, inverse in reversed(self.pairs):
+            inverse = torch.where(newer >= self.memory, 0.0, inverse)
+            newer = newer + (inverse > 0)
+            kept.append((step, change, inverse))
+        while len(kept) > self.memory and not (kept[-1][2] > 0).any():
+            kept.pop()
+        self.pairs = kept[::-1]
 
     def forget(self, runs: Tensor) -> None:
         self.pairs = [(s, y, torch.where(runs, 0.0, inverse)) for s, y, inverse in self.pairs]
@@ -98,10 +114,18 @@ class _History:
         return q.neg_()
 
     def scale(self, metric: Callable[[Tensor], Tensor], otherwise: float) -> Tensor:
-        """<s, y> / <y, M y> of the newest pair, the usual size of the starting metric; (R,)."""
-        step, change, inverse = self.pairs[-1]
-        ratio = dot(step, change) / dot(change, metric(change)).clamp_min(1e-300)
-        return torch.where(inverse > 0, ratio, otherwise)
+        """<s, y> / <y, M y> of the newest pair of each run, the usual size of the starting metric; (R,)."""
+        found = torch.full_like(self.pairs[-1][2], otherwise)
+        missing = torch.ones_like(found, dtype=torch.bool)
+        for step, change, inverse in reversed(self.pairs):
+            newest = missing & (inverse > 0)
+            if newest.any():
+                ratio = dot(step, change) / dot(change, metric(change)).clamp_min(1e-300)
+                found = torch.where(newest, ratio, found)
+                missing &= ~newest
+            if not missing.any():
+                break
+        return found
 
 
 def polish(

@@ -105,8 +105,11 @@ def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
     """Measure a fitted model, whose training took the seconds that ``trial.clock`` has for ``fit``."""
     if report.status == "diverged":
         return _finish(trial, report)
-    with trial.clock("evaluation"):
-        test_error, train_error = relative_error(model, trial.test), relative_error(model, trial.train)
+    try:
+        with trial.clock("evaluation"):
+            test_error, train_error = relative_error(model, trial.test), relative_error(model, trial.train)
+    except DivergedError as error:
+        return _finish(trial, dataclasses.replace(report, status="diverged", message=str(error)))
     if test_error is None or train_error is None:
         message = "the model's predictions are not finite"
         return _finish(trial, dataclasses.replace(report, status="diverged", message=message))

@@ -29,6 +29,27 @@ def test_the_callers_setting_comes_back_even_after_an_error():
     assert torch.get_float32_matmul_precision() == before
 
 
+def test_a_fit_that_ends_first_leaves_its_setting_to_those_that_go_on():
+    # two fits in two threads, in the order that once put the second on the caller's setting halfway
+    before = torch.get_float32_matmul_precision()
+    first, second = backend.matmul_scope("medium"), backend.matmul_scope("medium")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert torch.get_float32_matmul_precision() == "medium"
+    second.__exit__(None, None, None)
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_a_scope_inside_another_gives_back_the_outer_choice():
+    before = torch.get_float32_matmul_precision()
+    with backend.matmul_scope("medium"):
+        with backend.matmul_scope("highest"):
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == before
+
+
 def test_the_choice_is_measured_once_and_kept(fresh_cache, monkeypatch):
     calls = []
     monkeypatch.setattr(backend, "measure", lambda: calls.append(1) or {"highest": 2.0, "medium": 1.0})
