@@ -196,11 +196,25 @@
     if (!panel.open) panel.showModal();
   }
 
-  function open(id) {
-    const run = data.panels[id];
+  // the panels of all runs are compressed JSON, unpacked when the first is opened
+  let unpacked = null;
+  async function unpack() {
+    const bytes = Uint8Array.from(atob(byId("panels").textContent), (char) => char.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+  }
+
+  async function open(id) {
+    byId("panel-more").hidden = true;
+    let panels;
+    try {
+      panels = await (unpacked ??= unpack());
+    } catch (error) {
+      fill(id, [], [["not shown", `this browser could not unpack the run (${error})`]]);
+      return;
+    }
+    const run = panels[id];
     if (!run) return;
     const fact = Object.fromEntries(run.facts);
-    byId("panel-more").hidden = true;
     fill(`${fact.baseline} on ${fact.task}, seed ${fact.seed}`, run.curves, run.facts);
     history.replaceState(null, "", `#run-${id}`);
   }

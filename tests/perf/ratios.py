@@ -1,6 +1,6 @@
 """``make perf``: step times as ratios, memory, growth, adaptive overhead and time to target, each in one run.
 
-    python -m tests.perf.ratios [grid] [precision] [scaling] [memory] [adaptive] [batch] [target] [compilers]
+    python -m tests.perf.ratios [grid] [precision] [scaling] [memory] [adaptive] [batch] [compilers] [target]
 
 Milliseconds belong to the machine; the ratios are what the project promises (see ``baselines/yardstick.py``).
 """
@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
+import json
 import math
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +20,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import psutil
 import torch
+from scipy.stats import quantile_test
 from tabulate import tabulate
 
 import suite
@@ -39,6 +43,9 @@ GRID = [
     (400, 1000, 5),
     (400, 5000, 5),
 ]
+
+
+ADAPTIVE_PAIRS = 31
 
 
 def show(title: str, rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
@@ -107,20 +114,15 @@ def precision() -> None:
 
 def compilers() -> None:
     """torch.compile and JAX beside the others, where they are installed."""
-    shape, rows = (100, 1000, 20), []
+    rows, names = [], ["engine", "floor", "plain", "torch.compile", "JAX"]
     for threads in (1, 2):
-        torch.set_num_threads(threads)
-        engine = yardstick.engine_step(*shape)
-
-        def scoped(step: Callable[[], None] = engine) -> None:
-            with matmul_scope():
-                step()
-
-        candidates = {"engine": scoped, "plain": yardstick.plain_step(*shape)}
-        candidates["torch.compile"] = yardstick.plain_step(*shape, compiled=True)
-        got = yardstick.side_by_side(candidates, rounds=9, warmup=4)
-        rows.append([threads, *(1e3 * got[name] for name in candidates), got["torch.compile"] / got["engine"]])
-    show("compilers, one step, ms", rows, ["threads", "engine", "plain", "torch.compile", "torch.compile/engine"])
+        command = [sys.executable, "-m", "tests.perf.compilers", str(threads)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        got = json.loads(done.stdout.splitlines()[-1])
+        times = [1e3 * got[name] if name in got else None for name in names]
+        rows.append([threads, *times, *(got[name] / got["engine"] if name in got else None for name in names[2:])])
+    headers = ["threads", *names, *(f"{name}/engine" for name in names[2:])]
+    show("compilers, one step at w=100 N=1000 L=20, ms, medians of 15 in turn", rows, headers)
     if importlib.util.find_spec("jax") is None:
         print("JAX is not installed: not measured")
 
@@ -177,14 +179,16 @@ def adaptive() -> None:
             return time.perf_counter() - begun
 
         seconds: dict[str, list[float]] = {name: [] for name, *_ in rows}
-        for _ in range(15):
-            for name, *arguments in rows:
+        for number in range(ADAPTIVE_PAIRS):
+            for name, *arguments in rows if number % 2 else rows[::-1]:
                 seconds[name].append(block(*arguments))
-    median = {name: float(np.median(values)) for name, values in seconds.items()}
+    without, with_updates = (np.asarray(seconds[name]) for name in ("uniform", "adaptive"))
+    overheads = 100 * (with_updates / without - 1)
+    low, high = quantile_test(overheads, p=0.5).confidence_interval(0.95)
     show(
-        "adaptive step-sizes: 40 steps of Adam with an update every 20",
-        [[median["uniform"], median["adaptive"], 100 * (median["adaptive"] / median["uniform"] - 1)]],
-        ["without, s", "with, s", "overhead, %"],
+        f"adaptive step-sizes: 40 steps of Adam with an update every 20, {ADAPTIVE_PAIRS} pairs in turn",
+        [[np.median(without), np.median(with_updates), np.median(overheads), low, high]],
+        ["without, s", "with, s", "overhead, %", "from", "to"],
     )
 
 
@@ -216,43 +220,44 @@ def batch() -> None:
     show("a batch of 8 seeds, ms a run and step", rows, ["w", "N", "L", "threads", "alone", "in a batch of 8"])
 
 
-def target() -> None:
+def target(seeds: int = 1) -> None:
     """Wall-clock until the objective is within 1% of the best known: the recipe against the paper's protocol."""
     torch.set_num_threads(1)
     rows = []
-    for effective_depth in (3.0, 7.0):
-        best, curves = math.inf, {}
-        with matmul_scope():
-            objective, parameters = problem("converged", effective_depth)
-            recipe = RECIPES["converged"]
-            begun, curve = time.perf_counter(), []
-
-            def note(step: int, value: torch.Tensor, residual: torch.Tensor) -> None:
-                curve.append((time.perf_counter() - begun, float(value[0])))  # noqa: B023
-
-            polish(recipe, objective, parameters, [torch.Generator().manual_seed(0)], progress=note)
-            curves["recipe"] = curve
-        best = min(best, min(value for _, value in curve))
-        protocol = paper_protocol(effective_depth)
-        curves["paper's protocol"] = protocol
-        best = min(best, min(value for _, value in protocol))
-        reached = {
-            name: next((at for at, value in points if value <= 1.01 * best), math.inf)
-            for name, points in curves.items()
+    for effective_depth, seed in itertools.product((3.0, 7.0), range(seeds)):
+        curves = {
+            "recipe": recipe_curve(effective_depth, seed),
+            "paper's protocol": paper_protocol(effective_depth, seed),
         }
-        ended = {name: min(value for _, value in points) / best for name, points in curves.items()}
-        total = {name: points[-1][0] for name, points in curves.items()}
-        rows += [[effective_depth, name, reached[name], total[name], ended[name]] for name in curves]
+        best = min(value for points in curves.values() for _, value in points)
+        for name, points in curves.items():
+            reached = next((at for at, value in points if value <= 1.01 * best), math.inf)
+            ended = min(value for _, value in points) / best
+            rows.append([effective_depth, seed, name, reached, points[-1][0], ended])
     show(
-        "time to within 1% of the best known objective, LowRank-k3-v0, seed 0, one thread",
+        "time to within 1% of the best known objective, LowRank-k3-v0, one thread",
         rows,
-        ["Lt", "training", "reached after, s", "whole, s", "final objective / best"],
+        ["Lt", "seed", "training", "reached after, s", "whole, s", "final objective / best"],
     )
 
 
-def paper_protocol(effective_depth: float) -> list[tuple[float, float]]:
+def recipe_curve(effective_depth: float, seed: int) -> list[tuple[float, float]]:
+    """The converged preset's main phase; (seconds, objective), the seconds counted from the continuation's start."""
+    curve: list[tuple[float, float]] = []
+    with matmul_scope():
+        objective, parameters = problem("converged", effective_depth, seed)
+        begun = time.perf_counter()
+
+        def note(step: int, value: torch.Tensor, residual: torch.Tensor) -> None:
+            curve.append((time.perf_counter() - begun, float(value[0])))
+
+        polish(RECIPES["converged"], objective, parameters, [torch.Generator().manual_seed(seed)], progress=note)
+    return curve
+
+
+def paper_protocol(effective_depth: float, seed: int = 0) -> list[tuple[float, float]]:
     """The paper's protocol as plain PyTorch: autograd and torch.optim, on the same objective; (seconds, objective)."""
-    objective, parameters = problem("paper", effective_depth)
+    objective, parameters = problem("paper", effective_depth, seed)
     data, c = objective.problem, objective.coefficients
     weights = torch.nn.Parameter(objective.views(parameters)[0][0].clone())
     rho = torch.tensor(c.step_sizes)
@@ -293,10 +298,14 @@ PARTS: dict[str, Callable[[], None]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
-    chosen = parser.parse_args(arguments).parts or list(PARTS)
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="of target, two minutes and more each (1)")
+    parsed = parser.parse_args(arguments)
     print(f"backend: {choose()} of { ({name: f'{1e3 * s:.2f} ms' for name, s in measure().items()}) }")
-    for name in chosen:
-        PARTS[name]()
+    for name in parsed.parts or PARTS:
+        if name == "target":
+            target(parsed.seeds)
+        else:
+            PARTS[name]()
     return 0
 
 
