@@ -112,18 +112,21 @@ def side_by_side(candidates: Mapping[str, Step], *, rounds: int = 9, warmup: int
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def scoped(step: Step) -> Step:
+    """The step under the chosen products' backend, which ends with it."""
+
+    def run() -> None:
+        with matmul_scope():
+            step()
+
+    return run
+
+
 def compare(width: int, samples: int, depth: int, *, rounds: int = 9) -> dict[str, float]:
     """Median seconds of a step of the engine, the plain network and the floor at torch's present thread count.
 
     The plain network runs under the user's own settings of torch, the other two under the chosen backend.
     """
-
-    def scoped(step: Step) -> Step:
-        def run() -> None:
-            with matmul_scope():
-                step()
-
-        return run
 
     shape = (width, samples, depth)
     return side_by_side(

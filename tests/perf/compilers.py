@@ -17,7 +17,6 @@ from typing import Any
 import torch
 
 from baselines import yardstick
-from baselines.backend import matmul_scope
 from baselines.plain_torch import LEAK, plain_network
 from baselines.yardstick import Step
 
@@ -74,16 +73,9 @@ def measure(threads: int) -> dict[str, float]:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     torch.set_num_threads(threads)
 
-    def scoped(step: Step) -> Step:
-        def run() -> None:
-            with matmul_scope():
-                step()
-
-        return run
-
     candidates = {
-        "engine": scoped(yardstick.engine_step(*SHAPE)),
-        "floor": scoped(yardstick.product_step(*SHAPE)),
+        "engine": yardstick.scoped(yardstick.engine_step(*SHAPE)),
+        "floor": yardstick.scoped(yardstick.product_step(*SHAPE)),
         "plain": yardstick.plain_step(*SHAPE),
         "torch.compile": yardstick.plain_step(*SHAPE, compiled=True),
     }
