@@ -131,6 +131,9 @@ def exponent(values: Sequence[float], seconds: Sequence[float]) -> float:
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
 
 
+GROWING = {"engine": yardstick.engine_step, "floor": yardstick.product_step}
+
+
 def scaling() -> None:
     """How the engine's step grows with N, L and w where products dominate."""
     torch.set_num_threads(1)
@@ -141,11 +144,14 @@ def scaling() -> None:
     }
     rows = []
     for axis, shapes in axes.items():
+        steps_of = {f"{name} {shape}": (make, shape) for shape in shapes for name, make in GROWING.items()}
         with matmul_scope():
-            got = yardstick.side_by_side({str(shape): yardstick.engine_step(*shape) for shape in shapes}, rounds=7)
+            got = yardstick.side_by_side({key: make(*shape) for key, (make, shape) in steps_of.items()}, rounds=9)
         sizes = [dict(zip("wNL", shape, strict=True))[axis] for shape in shapes]
-        rows.append([axis, str(sizes), exponent(sizes, list(got.values()))])
-    show("growth of a step, fitted exponents (linear in N and L, square in w)", rows, ["axis", "sizes", "exponent"])
+        seconds = [[got[f"{name} {shape}"] for shape in shapes] for name in GROWING]
+        rows.append([axis, str(sizes), *(exponent(sizes, values) for values in seconds)])
+    headers = ["axis", "sizes", *(f"exponent, {name}" for name in GROWING)]
+    show("growth of a step, fitted exponents (linear in N and L, square in w)", rows, headers)
 
 
 def memory() -> None:
