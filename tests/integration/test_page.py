@@ -209,7 +209,7 @@ def test_very_long_names_are_text_and_break_no_layout(watched, width):
         assert row.locator(f"td[title*='{name}']").count() == 1
         check()
         row.click()
-        assert name in page.locator("#panel").inner_text()
+        assert name in _panel(page).inner_text()
         check()
         page.keyboard.press("Escape")
 
