@@ -57,7 +57,7 @@ regress: $(STAMP) ## train the gate's small plan and compare it with the referen
 
 figures: $(STAMP) ## the paper's figures and six more, from stored runs, training what is missing
 	$(BIN)/leakybench figures
-	$(BIN)/python -m suite.figures.tables docs/theory.md
+	$(BIN)/python -m leakybench.figures.tables docs/theory.md
 
 perf: $(STAMP) ## step times as ratios to plain PyTorch and to the bare products, growth, memory, time to target
 	$(BIN)/python -m tests.perf.ratios

@@ -7,7 +7,7 @@ from typing import Any
 
 def register() -> None:
     """Register every built-in baseline (the entry point ``leakybench.baselines``)."""
-    from suite import register_baseline
+    from leakybench import register_baseline
 
     for id, name, summary in (
         ("FullyConnected-v0", "FullyConnected", "plain deep network: no skip connection"),
@@ -20,7 +20,7 @@ def register() -> None:
         ("Ridge-v0", "Ridge", "linear ridge regression, penalty by cross-validation on the training data"),
         ("KernelRidge-v0", "KernelRidge", "kernel ridge regression, kernel width and penalty by cross-validation"),
     ):
-        register_baseline(id, entry_point=f"baselines.references:{name}", summary=summary)
+        register_baseline(id, entry_point=f"leakybench.baselines.references:{name}", summary=summary)
     for id, entry_point, summary in (
         ("NeuralODE-v0", "neural_ode:NeuralODE", "the leaky flow with an adaptive solver (dopri5)"),
         ("RecursiveFeatureMachine-v0", "feature_machine:RecursiveFeatureMachine", "kernel ridge, metric learnt"),
@@ -30,7 +30,7 @@ def register() -> None:
         register_baseline(id, entry_point=f"baselines.{entry_point}", summary=summary)
     register_baseline(
         "Yardstick-v0",
-        entry_point="baselines.plain_torch:Yardstick",
+        entry_point="leakybench.baselines.yardstick:Yardstick",
         summary="plain PyTorch network, autograd and Adam: the unit of cost",
     )
 
@@ -41,7 +41,7 @@ def _module(name: str) -> str:
 
 def __getattr__(name: str) -> Any:
     if name == "LeakyResNetRegressor":  # imports torch and scikit-learn, so only when asked for
-        from baselines.estimator import LeakyResNetRegressor
+        from leakybench.baselines.sklearn_estimator import LeakyResNetRegressor
 
         return LeakyResNetRegressor
-    raise AttributeError(f"module 'baselines' has no attribute {name!r}")
+    raise AttributeError(f"module 'leakybench.baselines' has no attribute {name!r}")

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from suite import seeding
-from suite.baseline import FitReport, check_preset
-from suite.registration import BaselineSpec
-from suite.task import Split
+from leakybench import seeding
+from leakybench.baseline import FitReport, check_preset
+from leakybench.specs import BaselineSpec
+from leakybench.task import Split
 
 NAME = "RecursiveFeatureMachine"
 
@@ -182,6 +182,6 @@ def gradient_rank(spectrum: np.ndarray) -> int | None:
 
     None where the function does not move at all.
     """
-    from suite.measures.gap import largest_gap
+    from leakybench.measures.gap import largest_gap
 
     return largest_gap(np.sqrt(np.maximum(spectrum, 0.0))).rank

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from baselines.family import NetworkBaseline
+from leakybench.baselines.networks.network_baseline import NetworkBaseline
 
 
 @dataclass(frozen=True, kw_only=True)

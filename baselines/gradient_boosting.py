@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from baselines.references import Fitted
-from suite import seeding
-from suite.baseline import FitReport, check_preset
-from suite.registration import BaselineSpec
-from suite.task import Split
+from leakybench import seeding
+from leakybench.baseline import FitReport, check_preset
+from leakybench.baselines.references import Fitted
+from leakybench.specs import BaselineSpec
+from leakybench.task import Split
 
 NAME = "GradientBoosting"
 

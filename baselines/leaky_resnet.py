@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from baselines.family import NetworkBaseline, check_leak
+from leakybench.baselines.networks.network_baseline import NetworkBaseline, check_leak
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeakyResNet(NetworkBaseline):
     """A_l = (1 - rho_l Lt) A_{l-1} + rho_l S_{l-1} W_l^T, with S = [relu(A), 1] and rows as samples.
 
-    Settings, beside those of :class:`~baselines.family.NetworkBaseline`:
+    Settings, beside those of :class:`~leakybench.baselines.networks.network_baseline.NetworkBaseline`:
         effective_depth: Lt, the leak integrated over the depth. 0 is a ResNet.
     """
 

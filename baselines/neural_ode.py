@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from suite import seeding
-from suite.baseline import FitReport, check_preset
-from suite.errors import DivergedError, UsageError
-from suite.registration import BaselineSpec
-from suite.task import Split
+from leakybench import seeding
+from leakybench.baseline import FitReport, check_preset
+from leakybench.errors import DivergedError, UsageError
+from leakybench.specs import BaselineSpec
+from leakybench.task import Split
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,9 +83,9 @@ class NeuralODE:
         _require_solver()
         import torch
 
-        from baselines import initial
-        from baselines.network import Coefficients
-        from baselines.training import penalty_rule
+        from leakybench.baselines.networks import initial
+        from leakybench.baselines.networks.recursion import Coefficients
+        from leakybench.baselines.networks.training import penalty_rule
 
         d_in, d_out = train.inputs.shape[1], train.targets.shape[1]
         if self.width < max(d_in, d_out):

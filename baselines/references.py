@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from suite.baseline import FitReport, check_preset
-from suite.registration import BaselineSpec
-from suite.task import Split
+from leakybench.baseline import FitReport, check_preset
+from leakybench.specs import BaselineSpec
+from leakybench.task import Split
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-4, 4))
 

@@ -1,135 +1,97 @@
-"""The yardsticks that training time is measured against: an ordinary PyTorch network, and the bare matrix products.
-
-Milliseconds compare nothing between two machines; the ratio to a yardstick that ran beside, in the same process, does.
-"""
+"""The yardstick: a leaky residual network as one would write it in PyTorch, with autograd and torch.optim.Adam."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from baselines import initial, steps
-from baselines.backend import matmul_scope
-from baselines.descent import AdamSettings
-from baselines.network import Coefficients
-from baselines.objective import Objective, Problem
-from baselines.plain_torch import LEAK, plain_network
+from leakybench import seeding
+from leakybench.baseline import FitReport, check_preset
+from leakybench.specs import BaselineSpec
+from leakybench.task import Split
 
-Step = Callable[[], None]
+LEAK = 0.35
+"""rho_l Lt of the network; no cost depends on it."""
 
-
-def ends_for(width: int) -> int:
-    """Dimension of inputs and outputs in these timings: 30, as in the paper, where the width allows it."""
-    return min(30, width)
+STEPS = {"smoke": 50, "standard": 300, "converged": 1000, "paper": 6000}
 
 
-def plain_step(width: int, samples: int, depth: int, *, compiled: bool = False) -> Step:
-    """One full-batch step of the plain network with torch.optim.Adam: gradient of the mean squared error, update."""
-    draw = torch.Generator().manual_seed(0)
-    inputs, targets = (torch.randn(samples, ends_for(width), generator=draw) for _ in range(2))
-    network = plain_network(ends_for(width), width, ends_for(width), depth, draw)
-    network.embedding.requires_grad_(False)  # the engine's ends are fixed, too
-    network.readout.requires_grad_(False)
-    optimiser = torch.optim.Adam(network.hidden.parameters(), lr=1e-4, weight_decay=1e-4)
+@dataclass(frozen=True, kw_only=True)
+class PlainModel:
+    """A trained plain network."""
 
-    def loss() -> Tensor:
-        return (network(inputs) - targets).square().mean()
+    network: Any
+    report: FitReport
 
-    compute = torch.compile(loss) if compiled else loss
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """Predictions (n, d_out) for inputs (n, d_in)."""
+        import torch
 
-    def step() -> None:
-        optimiser.zero_grad()
-        compute().backward()
-        optimiser.step()
-
-    return step
+        with torch.no_grad():
+            return self.network(torch.from_numpy(inputs)).numpy()
 
 
-def engine_step(width: int, samples: int, depth: int, *, runs: int = 1, products: torch.dtype | None = None) -> Step:
-    """The same work by this package: one gradient of the penalised objective and one Adam update, for ``runs``
-    networks; ``products`` as for :class:`~baselines.objective.Objective`.
-    """
-    draw = torch.Generator().manual_seed(0)
-    ends = ends_for(width)
-    problem = Problem(
-        inputs=torch.randn(runs, ends, samples, generator=draw),
-        targets=torch.randn(runs, ends, samples, generator=draw),
-        embedding=initial.orthonormal(width, ends, generator=draw).float().repeat(runs, 1, 1),
-        readout=initial.orthonormal(ends, width, generator=draw).float().repeat(runs, 1, 1),
-        penalty=0.01,
-    )
-    coefficients = Coefficients.of(steps.uniform(depth), LEAK * depth)
-    objective = Objective(problem, coefficients, products=products)
-    weights = [initial.signal_preserving(coefficients, width, generator=draw) for _ in range(runs)]
-    parameters = objective.initial(torch.stack(weights))
-    gradient, first, second = (torch.zeros_like(parameters) for _ in range(3))
-    count, settings = torch.zeros(()), AdamSettings(steps=1, rate=1e-4)
+@dataclass(frozen=True, kw_only=True)
+class Yardstick:
+    """A fixed number of full-batch Adam steps on the mean squared error; the unit in which costs are counted.
 
-    def step() -> None:
-        objective.gradient(parameters, gradient)
-        count.add_(1)
-        torch._fused_adam_(
-            [parameters], [gradient], [first], [second], [], [count],
-            lr=settings.rate, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-10, amsgrad=False, maximize=False,
-        )  # fmt: skip
-
-    return step
-
-
-def product_step(width: int, samples: int, depth: int) -> Step:
-    """The floor: the three matrix products of each layer and nothing else."""
-    draw = torch.Generator().manual_seed(0)
-    weight = torch.randn(depth, width, width + 1, generator=draw)
-    state = torch.randn(depth, width + 1, samples, generator=draw)
-    running, gradient = (torch.randn(width, samples, generator=draw) for _ in range(2))
-    back, outer = torch.empty_like(gradient), torch.empty_like(weight)
-
-    def step() -> None:
-        for layer in range(depth):
-            torch.mm(weight[layer], state[layer], out=running)
-        for layer in range(depth):
-            torch.mm(gradient, state[layer].mT, out=outer[layer])
-            torch.mm(weight[layer, :, :width].mT, gradient, out=back)
-
-    return step
-
-
-def side_by_side(candidates: Mapping[str, Step], *, rounds: int = 9, warmup: int = 2) -> dict[str, float]:
-    """Median seconds of each candidate, taken in turn, so that a machine whose speed drifts slows them all alike."""
-    for step in candidates.values():
-        for _ in range(warmup):
-            step()
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, step in candidates.items():
-            begun = time.perf_counter()
-            step()
-            seconds[name].append(time.perf_counter() - begun)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def scoped(step: Step) -> Step:
-    """The step under the chosen products' backend, which ends with it."""
-
-    def run() -> None:
-        with matmul_scope():
-            step()
-
-    return run
-
-
-def compare(width: int, samples: int, depth: int, *, rounds: int = 9) -> dict[str, float]:
-    """Median seconds of a step of the engine, the plain network and the floor at torch's present thread count.
-
-    The plain network runs under the user's own settings of torch, the other two under the chosen backend.
+    Settings: ``depth`` L and ``width`` w. It is timed as it comes, under torch's own settings.
     """
 
-    shape = (width, samples, depth)
-    return side_by_side(
-        {"plain": plain_step(*shape), "engine": scoped(engine_step(*shape)), "floor": scoped(product_step(*shape))},
-        rounds=rounds,
-    )
+    depth: int = 20
+    width: int = 100
+    spec: BaselineSpec | None = None
+
+    def prepare(self) -> None:
+        """Import torch."""
+        import torch  # noqa: F401
+
+    def fit(self, train: Split, *, seed: int, preset: str) -> PlainModel:
+        """Train on (n, d_in) inputs and (n, d_out) targets."""
+        import torch
+
+        check_preset(preset)
+        draw = seeding.torch_generator("Yardstick", seed, "init")
+        inputs, targets = torch.from_numpy(train.inputs), torch.from_numpy(train.targets)
+        network = plain_network(inputs.shape[1], self.width, targets.shape[1], self.depth, draw)
+        optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+        loss = torch.zeros(())
+        for _ in range(STEPS[preset]):
+            optimiser.zero_grad()
+            loss = (network(inputs) - targets).square().mean()
+            loss.backward()
+            optimiser.step()
+        values = {"cost": float(loss.detach()), "evaluations": STEPS[preset], "threads": torch.get_num_threads()}
+        return PlainModel(network=network, report=FitReport(values=values))
+
+
+def plain_network(d_in: int, width: int, d_out: int, depth: int, draw: Any) -> Any:
+    """An ``nn.Module`` (n, d_in) -> (n, d_out): ``depth`` leaky layers between linear ends, drawn from ``draw``."""
+    import torch
+    from torch import Tensor, nn
+
+    class PlainNetwork(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Linear(d_in, width, bias=False)
+            self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+            self.readout = nn.Linear(width, d_out, bias=False)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            running = self.embedding(inputs)
+            for layer in self.hidden:
+                running = (1.0 - LEAK) * running + LEAK * layer(torch.relu(running))
+            return self.readout(running)
+
+    with torch.random.fork_rng(devices=[]):  # torch's own initialisation draws from the global generator
+        network: Any = PlainNetwork()
+    gain = ((2.0 - LEAK) / LEAK) ** 0.5  # keeps the norm, see leakybench.baselines.networks.initial.signal_preserving
+    with torch.no_grad():
+        for layer in network.hidden:
+            layer.weight.normal_(std=gain * (2.0 / width) ** 0.5, generator=draw)
+            layer.bias.zero_()
+        network.embedding.weight.normal_(std=d_in**-0.5, generator=draw)
+        network.readout.weight.normal_(std=width**-0.5, generator=draw)
+    return network

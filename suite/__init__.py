@@ -1,6 +1,6 @@
 """leakybench: a benchmark suite of low-rank tasks for Leaky ResNets and whatever is to be compared with them.
 
-``suite.make`` builds a task, ``suite.make_baseline`` a baseline, ``suite.evaluate`` runs one on the other. Importing
+``leakybench.make`` builds a task, ``leakybench.make_baseline`` a baseline, ``leakybench.evaluate`` runs one on the other. Importing
 this package, and listing what is registered, does not import torch.
 """
 
@@ -9,8 +9,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from suite.baseline import PRESETS, Baseline, FitReport, Model, Representations
-from suite.errors import (
+from leakybench.baseline import (
+    PRESETS,
+    Baseline,
+    FitReport,
+    Model,
+    Representations,
+)
+from leakybench.errors import (
     CollapsedError,
     DivergedError,
     LeakybenchError,
@@ -19,11 +25,9 @@ from suite.errors import (
     UnknownIdError,
     UsageError,
 )
-from suite.evaluate import evaluate
-from suite.record import Record, RunSpec
-from suite.registration import (
-    BaselineSpec,
-    TaskSpec,
+from leakybench.evaluation import evaluate
+from leakybench.record import Record, RunSpec
+from leakybench.registry import (
     make,
     make_baseline,
     pprint_registry,
@@ -31,12 +35,13 @@ from suite.registration import (
     register_baseline,
     spec,
 )
-from suite.task import Split, SyntheticTask, Task
+from leakybench.specs import BaselineSpec, TaskSpec
+from leakybench.task import Split, SyntheticTask, Task
 
 if TYPE_CHECKING:
-    from suite import measures
-    from suite.checks import check_baseline, check_plugin, check_task
-    from suite.modules import wrap_module
+    from leakybench import measures
+    from leakybench.checks import check_baseline, check_plugin, check_task
+    from leakybench.module_baseline import wrap_module
 
 __all__ = [
     "PRESETS",
@@ -73,17 +78,17 @@ __all__ = [
 ]
 
 _LATE = {
-    "check_baseline": "suite.checks",
-    "check_plugin": "suite.checks",
-    "check_task": "suite.checks",
-    "wrap_module": "suite.modules",
+    "check_baseline": "leakybench.checks",
+    "check_plugin": "leakybench.checks",
+    "check_task": "leakybench.checks",
+    "wrap_module": "leakybench.module_baseline",
 }
 """Names that are seldom needed, and where they are: imported when asked for."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "measures":  # imports scipy, so only when asked for
-        return importlib.import_module("suite.measures")
+        return importlib.import_module("leakybench.measures")
     if name in _LATE:
         return getattr(importlib.import_module(_LATE[name]), name)
-    raise AttributeError(f"module 'suite' has no attribute {name!r}")
+    raise AttributeError(f"module 'leakybench' has no attribute {name!r}")

@@ -1,10 +1,10 @@
-"""``python -m suite`` is the ``leakybench`` command."""
+"""``python -m leakybench`` is the ``leakybench`` command."""
 
 from __future__ import annotations
 
 import sys
 
-from suite.cli import main
+from leakybench.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from suite.errors import UsageError
-from suite.task import Split
+from leakybench.errors import UsageError
+from leakybench.task import Split
 
 PRESETS = ("smoke", "standard", "converged", "paper")
 
@@ -78,7 +78,7 @@ class Baseline(Protocol):
         ``check_dimensions(d_in, d_out)``: raises :class:`UsageError` where data of that shape do not fit.
         ``fit_many(trains, *, seeds, preset) -> list[Model]``: trains one model a seed together, each equal to what
             :meth:`fit` gives up to round-off. A ``warmup_seconds`` in the reports is that of the whole batch.
-            A sweep calls it only when asked to (see ``suite.batch``), and never with adaptive step-sizes.
+            A sweep calls it only when asked to (see ``leakybench.evaluation``), and never with adaptive step-sizes.
     """
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Model:

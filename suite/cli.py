@@ -14,8 +14,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from suite import commands
-from suite.errors import LeakybenchError, UsageError
+from leakybench import commands
+from leakybench.errors import LeakybenchError, UsageError
 
 OK, FAILED_CHECK, USAGE, FAILED_RUNS = 0, 1, 2, 3
 
@@ -98,7 +98,7 @@ def build_parser(names: Sequence[str]) -> Parser:
     parser.add_argument("--debug", action="store_true", help="show the traceback behind an error")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name in names:
-        module = importlib.import_module(f"suite.commands.{name}")
+        module = importlib.import_module(f"leakybench.commands.{name}")
         module.add_parser(subparsers)
     return parser
 
@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help()
             return USAGE
         parsed.argv = arguments
-        module = importlib.import_module(f"suite.commands.{parsed.command}")
+        module = importlib.import_module(f"leakybench.commands.{parsed.command}")
         code = int(module.run(parsed))
         sys.stdout.flush()
         return code

@@ -15,9 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from suite.registration import Spec
+from leakybench.specs import Spec
 
-RESULT_MODULES = ("suite.task", "suite.baseline", "suite.seeding", "suite.evaluate", "suite.measures")
+RESULT_MODULES = (
+    "leakybench.task",
+    "leakybench.baseline",
+    "leakybench.seeding",
+    "leakybench.evaluate",
+    "leakybench.measures",
+)
 """Modules of the framework whose code decides what a record says."""
 
 
@@ -30,7 +36,7 @@ def source_version(*entry_modules: str) -> str:
     and no other.
 
     Args:
-        entry_modules: the modules that hold the task and the baseline, as in ``baselines.leaky_resnet``.
+        entry_modules: the modules that hold the task and the baseline, as in ``leakybench.baselines.leaky_resnet``.
     """
     paths = {path for name in RESULT_MODULES for path in _package(name)}
     for name in entry_modules:

@@ -12,10 +12,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from suite.baseline import check_preset
-from suite.errors import UsageError
-from suite.registration import canonical_json, digest, parse_id
-from suite.seeding import check_seed
+from leakybench.baseline import check_preset
+from leakybench.errors import UsageError
+from leakybench.seeding import check_seed
+from leakybench.specs import canonical_json, digest, parse_id
 
 SCHEMA = 1
 STATUSES = ("ok", "collapsed", "diverged", "timeout", "oom", "error", "interrupted")
@@ -31,8 +31,8 @@ class RunSpec:
         task, baseline: registered ids.
         task_overrides, baseline_overrides: keyword overrides, plain JSON.
         seed: of the task's draws and of the baseline's, by separate roles.
-        preset: how long training takes (see ``suite.baseline.PRESETS``).
-        source: version of the code that gives the result (see ``suite.provenance.source_version``).
+        preset: how long training takes (see ``leakybench.baseline.PRESETS``).
+        source: version of the code that gives the result (see ``leakybench.provenance.source_version``).
     """
 
     task: str
@@ -105,7 +105,7 @@ class Record:
         rank_evidence: the default estimator's name, layer and spectral gap, and every estimator's own value.
         wall_clock: seconds of ``setup``, ``fit``, ``evaluation``, ``measures``; ``threads`` used.
         training: what the baseline reports of itself (objective, criticality residual, evaluations, curve, step-sizes).
-        measures: the numbers of ``suite.measures`` on this run.
+        measures: the numbers of ``leakybench.measures`` on this run.
         provenance: versions, commit, machine, time: never part of a comparison of results.
         arrays: larger arrays, kept beside the JSON as .npz; not in the JSON.
     """

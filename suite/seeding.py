@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from suite.errors import UsageError
+from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
     import torch

@@ -1,7 +1,7 @@
 """Where records live: one JSON file a run, its arrays beside it, nothing that is read back unpickled.
 
 A folder holds ``<run_id>.json``, ``<run_id>.npz`` where a run has arrays, ``<run_id>.log`` where it failed,
-``<run_id>.claim`` while a sweep works on it (see ``suite.claims``) and ``quarantine/``, where a file that
+``<run_id>.claim`` while a sweep works on it (see ``leakybench.sweeps.claims``) and ``quarantine/``, where a file that
 cannot be read is set aside with the reason. A record exists when its JSON does: arrays are written before it.
 """
 
@@ -19,17 +19,14 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from suite.atomic import write_atomic
-from suite.errors import LeakybenchError, UsageError
-from suite.record import SCHEMA, Record
-from suite.registration import digest
-
-if TYPE_CHECKING:
-    import pandas as pd
+from leakybench.atomic import write_atomic
+from leakybench.errors import LeakybenchError, UsageError
+from leakybench.record import SCHEMA, Record
+from leakybench.specs import digest
 
 RUN_ID = re.compile(r"[0-9a-f]{24}")
 RUN_FILE = re.compile(r"(?P<run_id>[0-9a-f]{24})\.(?P<kind>json|npz|log|claim)")
@@ -217,12 +214,6 @@ class Store:
         for run_id in self.ids():
             if (record := self.try_read(run_id)) is not None:
                 yield record
-
-    def frame(self, *, extras: bool = True) -> pd.DataFrame:
-        """Every readable record as a row (see ``suite.frame``)."""
-        from suite.frame import to_frame
-
-        return to_frame(self, extras=extras)
 
     # -- damage ------------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """The contract of a task, and the base class of the synthetic ones.
 
-A task is what :func:`suite.make` returns: ``train`` and ``test`` (each a :class:`Split`), ``true_rank``,
+A task is what :func:`leakybench.make` returns: ``train`` and ``test`` (each a :class:`Split`), ``true_rank``,
 ``spec`` and ``seed``. Anything with these attributes will do; :class:`SyntheticTask` supplies them all to a class that
 says how inputs are drawn and what the target function is.
 """
@@ -14,9 +14,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from suite import seeding
-from suite.errors import UsageError
-from suite.registration import TaskSpec
+from leakybench import seeding
+from leakybench.errors import UsageError
+from leakybench.specs import TaskSpec
 
 
 @dataclass(frozen=True)

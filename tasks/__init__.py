@@ -10,26 +10,74 @@ from typing import Any
 # id, entry point, settings, true rank, summary
 BUILTIN: list[tuple[str, str, dict[str, Any], int | None, str]] = [
     *(
-        (f"LowRank-k{k}-v0", "tasks.low_rank:LowRank", {"k": k}, k, f"random fully-connected teacher 30-{k}-30")
+        (
+            f"LowRank-k{k}-v0",
+            "leakybench.tasks.low_rank:LowRank",
+            {"k": k},
+            k,
+            f"random fully-connected teacher 30-{k}-30",
+        )
         for k in (1, 2, 3, 5, 10)
     ),
-    ("NestedRank-6-3-v0", "tasks.nested_rank:NestedRank", {"k": 3, "k_outer": 6}, 3, "residual teachers 30-6-3-30"),
-    ("Linear-k3-v0", "tasks.linear:Linear", {"k": 3}, 3, "linear map of rank 3; closed-form optimum"),
-    ("Noisy-k3-v0", "tasks.noisy:Noisy", {"k": 3, "noise": 0.3}, 3, "LowRank-k3 with noise 0.3 on the targets"),
-    ("MultiIndex-k3-v0", "tasks.multi_index:MultiIndex", {"k": 3}, 3, "smooth link of 3 linear projections"),
-    ("Staircase-k3-v0", "tasks.staircase:Staircase", {"k": 3}, 3, "merged staircase z1, z1 z2, z1 z2 z3"),
-    ("FullRank-d8-v0", "tasks.full_rank:FullRank", {"d": 8}, 8, "control: an invertible network on 8 inputs"),
-    ("Symmetry-SO3-v0", "tasks.symmetry:Symmetry", {"k": 3, "block": 3}, 3, "invariant under rotations of 3 blocks"),
-    ("Curved-k2-v0", "tasks.curved:Curved", {"k": 2}, 2, "targets on a 2-sphere in 3 linear dimensions"),
-    ("Real-digits-v0", "tasks.real:Real", {"source": "digits"}, None, "lower half of a digit from its upper half"),
-    ("Real-diabetes-v0", "tasks.real:Real", {"source": "diabetes"}, None, "serum values and progression, 4 -> 7"),
-    ("Real-linnerud-v0", "tasks.real:Real", {"source": "linnerud"}, None, "body from exercises, 20 rows, 3 -> 3"),
+    (
+        "NestedRank-6-3-v0",
+        "leakybench.tasks.nested_rank:NestedRank",
+        {"k": 3, "k_outer": 6},
+        3,
+        "residual teachers 30-6-3-30",
+    ),
+    ("Linear-k3-v0", "leakybench.tasks.linear:Linear", {"k": 3}, 3, "linear map of rank 3; closed-form optimum"),
+    (
+        "Noisy-k3-v0",
+        "leakybench.tasks.noisy:Noisy",
+        {"k": 3, "noise": 0.3},
+        3,
+        "LowRank-k3 with noise 0.3 on the targets",
+    ),
+    ("MultiIndex-k3-v0", "leakybench.tasks.multi_index:MultiIndex", {"k": 3}, 3, "smooth link of 3 linear projections"),
+    ("Staircase-k3-v0", "leakybench.tasks.staircase:Staircase", {"k": 3}, 3, "merged staircase z1, z1 z2, z1 z2 z3"),
+    (
+        "FullRank-d8-v0",
+        "leakybench.tasks.full_rank:FullRank",
+        {"d": 8},
+        8,
+        "control: an invertible network on 8 inputs",
+    ),
+    (
+        "Symmetry-SO3-v0",
+        "leakybench.tasks.symmetry:Symmetry",
+        {"k": 3, "block": 3},
+        3,
+        "invariant under rotations of 3 blocks",
+    ),
+    ("Curved-k2-v0", "leakybench.tasks.curved:Curved", {"k": 2}, 2, "targets on a 2-sphere in 3 linear dimensions"),
+    (
+        "Real-digits-v0",
+        "leakybench.tasks.real:Real",
+        {"source": "digits"},
+        None,
+        "lower half of a digit from its upper half",
+    ),
+    (
+        "Real-diabetes-v0",
+        "leakybench.tasks.real:Real",
+        {"source": "diabetes"},
+        None,
+        "serum values and progression, 4 -> 7",
+    ),
+    (
+        "Real-linnerud-v0",
+        "leakybench.tasks.real:Real",
+        {"source": "linnerud"},
+        None,
+        "body from exercises, 20 rows, 3 -> 3",
+    ),
 ]
 
 
 def register() -> None:
     """Register every built-in task (the entry point ``leakybench.tasks``)."""
-    from suite import register
+    from leakybench import register
 
     for id, entry_point, kwargs, true_rank, summary in BUILTIN:
         register(id, entry_point=entry_point, kwargs=kwargs, true_rank=true_rank, summary=summary)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tasks.teachers import Map
+from leakybench.tasks.teachers import Map
 
 
 def jacobian(function: Map, points: np.ndarray, *, step: float = 1e-7) -> np.ndarray:

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from suite.errors import UsageError
-from suite.task import SyntheticTask, TargetFunction
-from tasks.teachers import Map
+from leakybench.errors import UsageError
+from leakybench.task import SyntheticTask, TargetFunction
+from leakybench.tasks.teachers import Map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +17,7 @@ class FactoredTask(SyntheticTask):
     """A target f = h o g with a code g: R^d -> R^k and a decoder h: R^k -> R^d_out.
 
     The factorisation bounds the bottleneck rank of f by k from above, and a point where the Jacobian of f has rank k
-    bounds it by k from below (:mod:`tasks.certificate`): both together certify ``true_rank`` = k.
+    bounds it by k from below (:mod:`leakybench.tasks.certificate`): both together certify ``true_rank`` = k.
 
     A subclass supplies :meth:`factors` and ``true_rank``.
     """

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.factored import FactoredTask
-from tasks.teachers import Map, orthonormal
+from leakybench.tasks.factored import FactoredTask
+from leakybench.tasks.teachers import Map, orthonormal
 
 
 def leaky_moments(slope: float) -> tuple[float, float]:

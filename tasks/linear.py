@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from suite.task import Normaliser
-from tasks.factored import CodedTask
-from tasks.teachers import Map, orthonormal
+from leakybench.task import Normaliser
+from leakybench.tasks.factored import CodedTask
+from leakybench.tasks.teachers import Map, orthonormal
 
 
 @dataclass(frozen=True, kw_only=True)

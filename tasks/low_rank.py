@@ -6,8 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.factored import CodedTask
-from tasks.teachers import REFERENCE_SAMPLES, Map, fully_connected, whitened
+from leakybench.tasks.factored import CodedTask
+from leakybench.tasks.teachers import (
+    REFERENCE_SAMPLES,
+    Map,
+    fully_connected,
+    whitened,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.factored import CodedTask
-from tasks.teachers import Map, orthonormal
+from leakybench.tasks.factored import CodedTask
+from leakybench.tasks.teachers import Map, orthonormal
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from tasks.factored import CodedTask
-from tasks.teachers import REFERENCE_SAMPLES, Map, residual, whitened
+from leakybench.tasks.factored import CodedTask
+from leakybench.tasks.teachers import (
+    REFERENCE_SAMPLES,
+    Map,
+    residual,
+    whitened,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

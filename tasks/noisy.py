@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.low_rank import LowRank
+from leakybench.tasks.low_rank import LowRank
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noisy(LowRank):
-    """:class:`~tasks.low_rank.LowRank` with Gaussian noise on training and test targets [JK24 App. B].
+    """:class:`~leakybench.tasks.low_rank.LowRank` with Gaussian noise on training and test targets [JK24 App. B].
 
         y = f(x) + noise rms(f) e,   e ~ N(0, I_d)
 

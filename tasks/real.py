@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from suite import seeding
-from suite.errors import UsageError
-from suite.registration import TaskSpec
-from suite.task import Normaliser, Split
+from leakybench import seeding
+from leakybench.errors import UsageError
+from leakybench.specs import TaskSpec
+from leakybench.task import Normaliser, Split
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:

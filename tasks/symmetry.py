@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suite.errors import UsageError
-from tasks.factored import CodedTask
-from tasks.teachers import Map, fully_connected, orthonormal
+from leakybench.errors import UsageError
+from leakybench.tasks.factored import CodedTask
+from leakybench.tasks.teachers import Map, fully_connected, orthonormal
 
 
 def chi_moments(m: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from suite.errors import UsageError
+from leakybench.errors import UsageError
 
 Map = Callable[[np.ndarray], np.ndarray]
 

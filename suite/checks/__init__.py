@@ -7,9 +7,9 @@ exit, print or change global state.
 
 from __future__ import annotations
 
-from suite.checks.baseline import check_baseline
-from suite.checks.plugin import check_plugin
-from suite.checks.report import CheckReport, Finding
-from suite.checks.task import check_task
+from leakybench.checks.baseline import check_baseline
+from leakybench.checks.plugin import check_plugin
+from leakybench.checks.report import CheckReport, Finding
+from leakybench.checks.task import check_task
 
 __all__ = ["CheckReport", "Finding", "check_baseline", "check_plugin", "check_task"]

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from suite.baseline import Baseline, check_preset
-from suite.checks.child import Journal, describe
-from suite.checks.launch import Observation, observe
-from suite.checks.probe_task import SPEC as PROBE
-from suite.checks.report import CheckReport, Findings
-from suite.checks.watch import purity_problems
-from suite.errors import UsageError
-from suite.registration import BaselineSpec, TaskSpec, baselines, build, tasks
-from suite.seeding import check_seed
+from leakybench.baseline import Baseline, check_preset
+from leakybench.checks.journal import Journal, describe_with_place
+from leakybench.checks.launch import Observation, observe
+from leakybench.checks.probe_task import SPEC as PROBE
+from leakybench.checks.report import CheckReport, Findings
+from leakybench.checks.watch import purity_problems
+from leakybench.errors import UsageError
+from leakybench.registry import baselines, build, tasks
+from leakybench.seeding import check_seed
+from leakybench.specs import BaselineSpec, TaskSpec
 
 CHECKS = ("contract", "determinism", "leakage", "purity", "scale", "learnability", "cost")
 
@@ -52,7 +53,7 @@ def check_baseline(
         task_overrides: settings of the task.
         seed: of task and fits. preset: of the fits.
         timeout: seconds for each process, beyond the loading of torch and scikit-learn.
-        overrides: settings, as for :func:`suite.make_baseline`.
+        overrides: settings, as for :func:`leakybench.make_baseline`.
 
     Raises:
         UsageError: an unknown id or preset, or an argument that is not a baseline.
@@ -96,7 +97,7 @@ def _in_this_process(id: str, baseline: Any, task: TaskSpec, seed: int, preset: 
         try:
             observe_in_process(baseline, task, seed, preset, decoy, journal)
         except Exception as error:
-            journal["failure"] = f"{journal.get('doing', 'starting')} raised {describe(error)}"
+            journal["failure"] = f"{journal.get('doing', 'starting')} raised {describe_with_place(error)}"
         observed.append(Observation(facts=journal, failure=str(journal.get("failure", ""))))
     if "predictions" in observed[0].facts:
         _judge(findings, observed[0], observed[1], one_process=True)
@@ -107,7 +108,7 @@ def _in_this_process(id: str, baseline: Any, task: TaskSpec, seed: int, preset: 
 
 def observe_in_process(baseline: Any, task: TaskSpec, seed: int, preset: str, decoy: bool, journal: Journal) -> None:
     """Observe an object that no other process can build."""
-    from suite.checks.observe_baseline import observe_baseline
+    from leakybench.checks.observe_baseline import observe_baseline
 
     observe_baseline(
         lambda: baseline,

@@ -1,4 +1,4 @@
-"""The process in which a checked object runs: ``python -P -m suite.checks.child ANSWER``, the request on stdin.
+"""The process in which a checked object runs: ``python -P -m leakybench.checks.child ANSWER``, the request on stdin.
 
 The request names the kind, the spec (JSON text), a seed and what else the observer takes. The answer is a file of JSON
 lines, one a stage, the last of which holds all that was observed.
@@ -10,36 +10,11 @@ import contextlib
 import json
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
-from suite.checks.watch import scramble
-
-
-class Journal(dict[str, Any]):
-    """The facts so far; :meth:`stage` writes them down before something that may not return."""
-
-    def __init__(self, path: Path | None = None) -> None:
-        super().__init__()
-        self._path = path
-
-    def stage(self, doing: str) -> None:
-        """Say what is done next."""
-        self["doing"] = doing
-        if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self) + "\n")
-
-
-def describe(error: BaseException) -> str:
-    """``Type: text (file:line)`` in one line, the place being the innermost one outside this package."""
-    text = " ".join(str(error).split())
-    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    here = str(Path(__file__).resolve().parents[1])
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
-    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    return line[:400] + place
+from leakybench.checks.journal import Journal, describe_with_place
+from leakybench.checks.watch import scramble
 
 
 def main(arguments: list[str]) -> int:
@@ -49,7 +24,7 @@ def main(arguments: list[str]) -> int:
     try:
         _observe(request, journal)
     except BaseException as error:  # also sys.exit, which a checked object may call
-        journal["failure"] = f"{journal.get('doing', 'starting')} raised {describe(error)}"
+        journal["failure"] = f"{journal.get('doing', 'starting')} raised {describe_with_place(error)}"
     sys.stdout.flush()
     with contextlib.suppress(OSError, ValueError):
         written = os.fstat(1).st_size
@@ -65,11 +40,12 @@ def _observe(request: dict[str, Any], journal: Journal) -> None:
     # loaded before the generators are scrambled: sklearn itself changes global state when it is first imported
     import sklearn.base
 
-    from suite.registration import BaselineSpec, TaskSpec, build
+    from leakybench.registry import build
+    from leakybench.specs import BaselineSpec, TaskSpec
 
     del sklearn
     if request["kind"] == "task":
-        from suite.checks.observe_task import observe_task
+        from leakybench.checks.observe_task import observe_task
 
         journal.stage("starting")
         scramble(int(request["scramble"]))
@@ -78,7 +54,7 @@ def _observe(request: dict[str, Any], journal: Journal) -> None:
         return
     import torch  # noqa: F401 - likewise, so that its own generator is watched too
 
-    from suite.checks.observe_baseline import observe_baseline
+    from leakybench.checks.observe_baseline import observe_baseline
 
     journal.stage("starting")
     scramble(int(request["scramble"]))

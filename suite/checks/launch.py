@@ -38,10 +38,10 @@ class Observation:
 
 
 def observe(request: dict[str, Any], *, timeout: float, hash_seed: int = 0) -> Observation:
-    """Run ``suite.checks.child`` on a request.
+    """Run ``leakybench.checks.child`` on a request.
 
     Args:
-        request: plain JSON, see ``suite.checks.child``.
+        request: plain JSON, see ``leakybench.checks.child``.
         timeout: seconds, from the moment that torch and scikit-learn are loaded.
         hash_seed: of Python's text hashes, so that an order of a set that matters is found out.
     """
@@ -59,7 +59,7 @@ def observe(request: dict[str, Any], *, timeout: float, hash_seed: int = 0) -> O
             "PYTHONPATH": os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path)),
         }
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "suite.checks.child", str(answer)],
+            [sys.executable, "-P", "-m", "leakybench.checks.child", str(answer)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,

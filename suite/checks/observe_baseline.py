@@ -1,4 +1,4 @@
-"""What is observed of a baseline, in the process that :mod:`suite.checks.child` gives it, or in the caller's own."""
+"""What is observed of a baseline, in the process that :mod:`leakybench.checks.child` gives it, or in the caller's own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from suite import registration
-from suite.baseline import FitReport, TraceableModel
-from suite.checks.child import Journal, describe
-from suite.checks.watch import watched
-from suite.errors import CollapsedError, DivergedError
-from suite.task import Split
+from leakybench import registry as registration
+from leakybench.baseline import FitReport, TraceableModel
+from leakybench.checks.journal import Journal, describe_with_place
+from leakybench.checks.watch import watched
+from leakybench.errors import CollapsedError, DivergedError
+from leakybench.task import Split
 
 
 class Decoy:
@@ -36,7 +36,7 @@ def observe_baseline(
     decoy: bool,
     journal: Journal,
 ) -> None:
-    """Note in ``journal`` what the checks of :mod:`suite.checks.baseline` judge.
+    """Note in ``journal`` what the checks of :mod:`leakybench.checks.baseline` judge.
 
     Args:
         make_baseline, make_task: build them; each is called anew for each fit.
@@ -87,7 +87,7 @@ def _watched_fit(baseline: Any, task: Any, seed: int, preset: str, journal: Jour
         with watched(journal):
             model = _fit(baseline, task, seed, preset)
     except (CollapsedError, DivergedError) as error:
-        journal["ended"] = describe(error)
+        journal["ended"] = describe_with_place(error)
         return None
     finally:
         registration.tasks.spec = lookup  # type: ignore[method-assign]
@@ -101,7 +101,7 @@ def _watched_fit(baseline: Any, task: Any, seed: int, preset: str, journal: Jour
 
 
 def _fit(baseline: Any, task: Any, seed: int, preset: str) -> Any:
-    # the same names in this frame as in suite.evaluate, where a baseline that walks up the stack finds them
+    # the same names in this frame as in leakybench.evaluate, where a baseline that walks up the stack finds them
     trial = SimpleNamespace(train=task.train, test=task.test, true_rank=task.true_rank)
     return baseline.fit(trial.train, seed=seed, preset=preset)
 
@@ -115,7 +115,7 @@ def _report_problem(report: Any) -> str:
     if report is None:
         return ""
     if not isinstance(report, FitReport):
-        return f"report must be a suite.FitReport, got {type(report).__name__}"
+        return f"report must be a leakybench.FitReport, got {type(report).__name__}"
     try:
         json.dumps(dict(report.values), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -167,11 +167,11 @@ def _examine(model: Any, task: Any, first: np.ndarray, journal: Journal) -> None
     moved = {name: float(np.abs(now - then).max()) / size for name, (now, then) in parts.items()}
     journal["depends_on"] = {name: value for name, value in moved.items() if not value < 1e-2}
     if isinstance(model, TraceableModel):
-        from suite.measures.arrays import check_path
+        from leakybench.measures.arrays import check_path
 
         try:
             path = check_path(model.representations(task.train.inputs, task.train.targets))
         except Exception as error:
-            journal["path_problem"] = describe(error)
+            journal["path_problem"] = describe_with_place(error)
         else:
             journal["path"] = list(path.activations.shape)

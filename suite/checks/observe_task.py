@@ -1,4 +1,4 @@
-"""What is observed of a task, in the process that :mod:`suite.checks.child` gives it."""
+"""What is observed of a task, in the process that :mod:`leakybench.checks.child` gives it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from suite import seeding
-from suite.checks.certificate import jacobian_ranks
-from suite.checks.child import Journal, describe
-from suite.checks.watch import watched
-from suite.errors import UsageError
-from suite.registration import TaskSpec, build
-from suite.task import Split, Task
+from leakybench import seeding
+from leakybench.checks.certificate import jacobian_ranks
+from leakybench.checks.journal import Journal, describe_with_place
+from leakybench.checks.watch import watched
+from leakybench.errors import UsageError
+from leakybench.registry import build
+from leakybench.specs import TaskSpec
+from leakybench.task import Split, Task
 
 POINTS = 40
 """Inputs at which the Jacobian of a teacher is taken."""
@@ -24,7 +25,7 @@ FIT_ROWS = 1500
 
 
 def observe_task(spec: TaskSpec, *, seed: int, thorough: bool, journal: Journal) -> None:
-    """Note in ``journal`` what the checks of :mod:`suite.checks.task` judge.
+    """Note in ``journal`` what the checks of :mod:`leakybench.checks.task` judge.
 
     Args:
         spec: with the overrides merged in.
@@ -136,7 +137,7 @@ def _certificate(task: Any, journal: Journal) -> None:
         points = np.asarray(task.sample_inputs(POINTS, np.random.default_rng(3)), dtype=np.float64)
         ranks = jacobian_ranks(task.teacher, points)
     except Exception as error:
-        journal["teacher_failure"] = describe(error)
+        journal["teacher_failure"] = describe_with_place(error)
         return
     journal["jacobian_ranks"] = [int(rank) for rank in ranks]
 

@@ -1,6 +1,6 @@
 """The checks as tests of a plugin's own suite, one test a check::
 
-    from suite.checks.parametrize import parametrize_with_checks
+    from leakybench.checks.parametrize import parametrize_with_checks
 
     @parametrize_with_checks(tasks=["ring/Ring-v0"], baselines=["ring/Nearest-v0"])
     def test_contract(check):
@@ -17,8 +17,8 @@ from functools import cache
 
 import pytest
 
-from suite.checks import baseline, task
-from suite.checks.report import CheckFailedError, CheckReport
+from leakybench.checks import baseline, task
+from leakybench.checks.report import CheckFailedError, CheckReport
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from suite.checks.baseline import check_baseline
-from suite.checks.report import CheckReport, Finding
-from suite.checks.task import check_task
-from suite.errors import UsageError
-from suite.registration import baselines, tasks
+from leakybench.checks.baseline import check_baseline
+from leakybench.checks.report import CheckReport, Finding
+from leakybench.checks.task import check_task
+from leakybench.errors import UsageError
+from leakybench.registry import baselines, tasks
 
 
 def check_plugin(name: str, *, timeout: float = 60.0) -> Iterator[CheckReport]:

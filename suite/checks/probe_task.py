@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suite.registration import TaskSpec
-from suite.task import SyntheticTask, TargetFunction
+from leakybench.specs import TaskSpec
+from leakybench.task import SyntheticTask, TargetFunction
 
 SPEC = TaskSpec(
     id="check/Probe-v0",
-    entry_point="suite.checks.probe_task:Probe",
+    entry_point="leakybench.checks.probe_task:Probe",
     kwargs={"d": 6, "n_train": 120, "n_test": 60, "noise": 0.05},
     true_rank=2,
     summary="f(x) = B tanh(A x) through two dimensions",

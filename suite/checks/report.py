@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from suite.errors import LeakybenchError
+from leakybench.errors import LeakybenchError
 
 RESULTS = ("pass", "fail", "skip")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from suite.checks.launch import Observation, observe
-from suite.checks.report import CheckReport, Findings
-from suite.checks.watch import purity_problems
-from suite.errors import UsageError
-from suite.registration import TaskSpec, tasks
-from suite.seeding import check_seed
-from suite.task import Task
+from leakybench.checks.launch import Observation, observe
+from leakybench.checks.report import CheckReport, Findings
+from leakybench.checks.watch import purity_problems
+from leakybench.errors import UsageError
+from leakybench.registry import tasks
+from leakybench.seeding import check_seed
+from leakybench.specs import TaskSpec
+from leakybench.task import Task
 
 CHECKS = (
     "contract",
@@ -34,7 +35,7 @@ FULL_SHARE = 0.25
 def check_task(task: str | TaskSpec | Task, *, seed: int = 0, timeout: float = 120.0, **overrides: Any) -> CheckReport:
     """Check a task in two processes of its own.
 
-    - ``contract``: it builds; halves are :class:`~suite.Split` of matching shapes; rank and seed are as declared.
+    - ``contract``: it builds; halves are :class:`~leakybench.Split` of matching shapes; rank and seed are as declared.
     - ``determinism``: the same seed gives the same data in another process with another hash seed and other global
       generators; another seed gives others.
     - ``leakage``: training data change neither with the number of test rows nor with their draws; no row is in both.
@@ -45,10 +46,10 @@ def check_task(task: str | TaskSpec | Task, *, seed: int = 0, timeout: float = 1
     - ``cost``: at most 10 s and 256 MB.
 
     Args:
-        task: an id, a spec, or a task that :func:`suite.make` built (which is built anew, from its spec).
+        task: an id, a spec, or a task that :func:`leakybench.make` built (which is built anew, from its spec).
         seed: of the task, unless a built one is given.
         timeout: seconds for each process.
-        overrides: settings, as for :func:`suite.make`.
+        overrides: settings, as for :func:`leakybench.make`.
 
     Raises:
         UsageError: an unknown id, or an argument that is not a task.
@@ -96,7 +97,7 @@ def _broken(findings: Findings, seen: Observation) -> None:
     if facts.get("missing"):
         problem = f"it has no {', '.join(facts['missing'])}"
     elif isinstance(facts.get("splits"), list):
-        problem = f"train and test must be suite.Split, got {' and '.join(facts['splits'])}"
+        problem = f"train and test must be leakybench.Split, got {' and '.join(facts['splits'])}"
     findings.judge("contract", [problem or "it cannot be built"], "")
     findings.skip("it was never built", *CHECKS[1:])
 

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.commands import _shared
-from suite.errors import UsageError
+from leakybench.commands import _shared
+from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from suite.record import Record
+    from leakybench.record import Record
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def read_records(path: str | Path) -> list[Record]:
     Raises:
         UsageError: the folder does not exist.
     """
-    from suite.store import Store
+    from leakybench.store import Store
 
     store = Store(records_folder(path), set_aside=False)  # whoever only looks moves nothing
     records = list(store)
@@ -53,7 +53,7 @@ def read_records(path: str | Path) -> list[Record]:
 
 def load(args: argparse.Namespace, path: str | None = None) -> pd.DataFrame:
     """The selected runs of ``--results`` (or of ``path``) as a score frame; empty where the folder holds none."""
-    from suite.scores import score_frame, select
+    from leakybench.analysis.scores import score_frame, select
 
     frame = score_frame(read_records(path or args.results))
     wanted: dict[str, Any] = {name: getattr(args, name, None) for name in ("task", "baseline", "preset")}

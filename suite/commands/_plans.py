@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from suite.commands import _shared
-from suite.errors import LeakybenchError, UsageError
-from suite.record import FAILED, Record
+from leakybench.commands import _shared
+from leakybench.errors import LeakybenchError, UsageError
+from leakybench.record import FAILED, Record
 
 if TYPE_CHECKING:
-    from suite.batching import Batching
-    from suite.plan import Plan
-    from suite.store import Store
-    from suite.sweep import Progress
+    from leakybench.store import Store
+    from leakybench.sweeps.batching import Batching
+    from leakybench.sweeps.plan import Plan
+    from leakybench.sweeps.sweep import Progress
 
 REASONS = 3
 """Reasons of failed runs that the end of a sweep names."""
@@ -24,7 +24,7 @@ REASONS = 3
 
 def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
     """What is to do and how long it takes, for a reader or for a machine, on standard output."""
-    from suite.commands._progress import counted, duration
+    from leakybench.commands._progress import counted, duration
 
     if as_json:
         todo = [
@@ -57,8 +57,8 @@ def compute(
     plan: Plan, store: Store, engine: Any, argv: list[str], *, batching: Batching | None = None
 ) -> tuple[int, Progress | None]:
     """Compute the plan; the exit code, and how far it came (None where it was cut short)."""
-    from suite.commands._progress import Display, counted
-    from suite.sweep import sweep
+    from leakybench.commands._progress import Display, counted
+    from leakybench.sweeps.sweep import sweep
 
     command = shlex.join(["leakybench", *argv])
     try:
@@ -96,7 +96,7 @@ def compute(
 
 def reasons(plan: Plan, store: Store) -> list[str]:
     """A line for each of the commonest reasons why runs of a plan failed, with the first run that has it."""
-    from suite.report.text import clean, shorten
+    from leakybench.report.text import clean, shorten
 
     found: dict[str, list[Record]] = {}
     kept = [run_id for run_id, status in plan.kept.items() if status in FAILED]

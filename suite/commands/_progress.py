@@ -8,14 +8,14 @@ from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
-from suite.sweep import Progress
+from leakybench.sweeps.sweep import Progress
 
 LINE_SECONDS = 15.0
 """Between two lines where standard error is not a terminal."""
 
 
 class Display:
-    """Shows a :class:`suite.sweep.Progress` with its rate and the time left. Use as a context.
+    """Shows a :class:`leakybench.sweeps.sweep.Progress` with its rate and the time left. Use as a context.
 
     The time left is the plan's estimate, scaled by how the runs so far compare with theirs.
     """
@@ -87,6 +87,6 @@ def duration(seconds: float) -> str:
 
 def counted(counts: Counter[str]) -> str:
     """``12 ok, 1 timeout`` in the order of the statuses."""
-    from suite.record import STATUSES
+    from leakybench.record import STATUSES
 
     return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "none"

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from suite.registration import Registry, Spec
+from leakybench.registry import Registry
+from leakybench.specs import Spec
 
 if TYPE_CHECKING:
-    from suite.store import Problem
+    from leakybench.store import Problem
 
 DEFAULT_RESULTS = "results/runs"
 

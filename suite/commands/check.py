@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from suite.commands import _shared
+from leakybench.commands import _shared
 
 if TYPE_CHECKING:
-    from suite.checks.report import CheckReport
+    from leakybench.checks.report import CheckReport
 
 DESCRIPTION = """\
 Build what an id names in processes of its own, under a time limit, and report what is wrong with it, and why:
@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reports(args: argparse.Namespace) -> Iterator[CheckReport]:
-    from suite.checks import check_baseline, check_plugin, check_task
-    from suite.limits import parse_seconds
-    from suite.registration import baselines, tasks
+    from leakybench.checks import check_baseline, check_plugin, check_task
+    from leakybench.engines.limits import parse_seconds
+    from leakybench.registry import baselines, tasks
 
     timeout = parse_seconds(args.timeout)
     if args.kind == "plugin":

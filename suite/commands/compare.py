@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.commands import _frames, _shared
-from suite.errors import UsageError
+from leakybench.commands import _frames, _shared
+from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
-    from suite.compare import Comparison
+    from leakybench.analysis.comparison import Comparison
 
 EPILOG = """\
 A and B are two result folders (the same tasks, baselines, step rules and seeds, run by two versions of the code), or
@@ -44,7 +44,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the comparison; 0, or 3 where there is no pair."""
-    from suite.report.verdicts import render, sentence
+    from leakybench.report.comparison import render, sentence
 
     comparison = _compare(args)
     print(render(comparison, args.format))
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compare(args: argparse.Namespace) -> Comparison:
-    from suite.compare import compare
-    from suite.scores import select
+    from leakybench.analysis.comparison import compare
+    from leakybench.analysis.scores import select
 
     sides = list(args.sides)
     if args.steps:

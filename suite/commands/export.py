@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.commands import _shared
-from suite.errors import UsageError
+from leakybench.commands import _shared
+from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,13 +37,14 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file; 0, or 3 where there is no record."""
-    from suite.store import Store
+    from leakybench.analysis.frame import to_frame
+    from leakybench.store import Store
 
     form = _format(args)
     store = Store(Path(args.results), set_aside=False)
     if not store.folder.is_dir():
         raise UsageError(f"there is no results folder {args.results!r}: 'leakybench run' makes one")
-    frame = store.frame(extras=not args.core)
+    frame = to_frame(store, extras=not args.core)
     _shared.report_problems(store.problems)
     if frame.empty:
         _shared.note(f"{args.results} holds no record: nothing to export")
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return 0
-    from suite.atomic import write_atomic
+    from leakybench.atomic import write_atomic
 
     try:
         write_atomic(Path(args.file), data)

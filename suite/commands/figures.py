@@ -6,14 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.baseline import PRESETS
-from suite.commands import _shared
-from suite.errors import UsageError
-from suite.figures import MODULES
+from leakybench.baseline import PRESETS
+from leakybench.commands import _shared
+from leakybench.errors import UsageError
+from leakybench.figures import MODULES
 
 if TYPE_CHECKING:
-    from suite.engines import Job
-    from suite.store import Store
+    from leakybench.engines import Job
+    from leakybench.store import Store
 
 RESULTS, OUT = "results/reference/figures/records", "results/reference/figures"
 FORMATS = ("svg", "png")
@@ -73,11 +73,11 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, collect, draw; the exit code says whether every run is in the figures."""
-    from suite.figures import load, names_of
-    from suite.figures.build import build, jobs_of
-    from suite.figures.style import require_matplotlib
-    from suite.grid import parse_seeds, parse_setting
-    from suite.store import Store
+    from leakybench.figures import load, names_of
+    from leakybench.figures.build import build, jobs_of
+    from leakybench.figures.style import require_matplotlib
+    from leakybench.store import Store
+    from leakybench.sweeps.grid import parse_seeds, parse_setting
 
     names, seeds, formats = names_of(args.only), parse_seeds(args.seeds), _formats(args.format)
     if (args.preset or args.set) and not args.out:
@@ -118,10 +118,10 @@ def _formats(text: str) -> list[str]:
 
 def _train(args: argparse.Namespace, jobs: list[Job], store: Store) -> int:
     """Compute what is missing; 3 where a run failed. With ``--dry-run`` only say what that is."""
-    from suite.commands._plans import compute, print_plan
-    from suite.engines import make_engine
-    from suite.limits import check_workers
-    from suite.plan import make_plan
+    from leakybench.commands._plans import compute, print_plan
+    from leakybench.engines import make_engine
+    from leakybench.engines.limits import check_workers
+    from leakybench.sweeps.plan import make_plan
 
     workers = check_workers(args.workers, 1, oversubscribe=False)
     if not args.dry_run:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from suite.commands import _frames, _shared
+from leakybench.commands import _frames, _shared
 
 FORMATS = ("terminal", "github", "json", "html")
 EPILOG = """\
@@ -39,9 +39,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print or write the leaderboard; 0, or 3 where there is no run."""
-    from suite.atomic import write_atomic
-    from suite.leaderboard import leaderboard
-    from suite.scores import score_frame, select
+    from leakybench.analysis.leaderboard import leaderboard
+    from leakybench.analysis.scores import score_frame, select
+    from leakybench.atomic import write_atomic
 
     records = _frames.read_records(args.results)
     frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
@@ -67,9 +67,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(args: argparse.Namespace, board: Any, records: Any) -> str:
-    from suite.report.board import render
-    from suite.report.page import render_page
-    from suite.store import DamagedError, Store
+    from leakybench.report.leaderboard import render
+    from leakybench.report.page import render_page
+    from leakybench.store import DamagedError, Store
 
     suffixes = {".html": "html", ".md": "github", ".json": "json"}
     format = suffixes.get(Path(args.out).suffix, args.format) if args.out and args.format == "terminal" else args.format

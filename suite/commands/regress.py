@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from suite.commands import _shared
+from leakybench.commands import _shared
 
 EPILOG = """\
 The gate runs the plan in DIR/gate/plan.toml and compares it with the runs in DIR/gate/runs, by task and seed: test and
@@ -40,8 +40,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the judgements; the exit code is the verdict."""
-    from suite.errors import UsageError
-    from suite.gate import check, load_gate, update
+    from leakybench.errors import UsageError
+    from leakybench.gate.reference import check, load_gate, update
 
     reference = Path(args.reference)
     if args.update:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
 def print_verdict(verdict: Any, *, everything: bool = False) -> None:
     """What failed on standard output, the rest where asked for, and a last line with the sum."""
-    from suite.report.text import clean
+    from leakybench.report.text import clean
 
     for line in verdict.lines:
         if everything or line.kind != "fine":

@@ -7,16 +7,16 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from suite.baseline import PRESETS
-from suite.commands import _shared
-from suite.commands._plans import compute, print_plan
-from suite.errors import UsageError
+from leakybench.baseline import PRESETS
+from leakybench.commands import _shared
+from leakybench.commands._plans import compute, print_plan
+from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
-    from suite.engines import Job
-    from suite.plan import Plan
-    from suite.store import Store
-    from suite.sweep import Progress
+    from leakybench.engines import Job
+    from leakybench.store import Store
+    from leakybench.sweeps.plan import Plan
+    from leakybench.sweeps.sweep import Progress
 
 DEFAULTS: dict[str, Any] = {
     "task": None,
@@ -131,11 +131,16 @@ def _default(name: str, text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, check, compute, print; the exit code says whether every run ended by itself."""
-    from suite.batching import parse_batch
-    from suite.engines import make_engine
-    from suite.limits import Limits, check_workers, parse_bytes, parse_seconds
-    from suite.plan import check_retry, make_plan
-    from suite.store import Store
+    from leakybench.engines import make_engine
+    from leakybench.engines.limits import (
+        Limits,
+        check_workers,
+        parse_bytes,
+        parse_seconds,
+    )
+    from leakybench.store import Store
+    from leakybench.sweeps.batching import parse_batch
+    from leakybench.sweeps.plan import check_retry, make_plan
 
     options, jobs = _read(args)
     check_retry(options["retry"])
@@ -172,7 +177,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
     """The options of the sweep and its jobs, from the plan file with the flags over it."""
-    from suite.planfile import GRID_KEYS, RUN_KEYS, make_grid, read_plan_file
+    from leakybench.sweeps.plan_file import (
+        GRID_KEYS,
+        RUN_KEYS,
+        make_grid,
+        read_plan_file,
+    )
 
     given = {name: getattr(args, name.replace("-", "_")) for name in (*GRID_KEYS, *RUN_KEYS)}
     given = {name: value for name, value in given.items() if value is not None}
@@ -226,8 +236,8 @@ def _print_results(
         return
     if progress is None:
         return
-    from suite.report import table
-    from suite.scores import score_frame
+    from leakybench.analysis.scores import score_frame
+    from leakybench.report import table
 
     records = [record for job in jobs if (record := store.try_read(job.run.run_id)) is not None]
     print(table.render(score_frame(records), format="terminal"))

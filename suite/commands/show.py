@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from suite.commands import _shared
+from leakybench.commands import _shared
 
 EPILOG = """\
 examples:
@@ -30,8 +30,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the record; 0."""
-    from suite.errors import UsageError
-    from suite.store import DamagedError, Store
+    from leakybench.errors import UsageError
+    from leakybench.store import DamagedError, Store
 
     store = Store(Path(args.results), set_aside=False)
     run_id = store.find(args.run_id)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from suite.commands import _frames, _shared
+from leakybench.commands import _frames, _shared
 
 EPILOG = """\
 The pack is checked as 'leakybench validate' would check it, without the rerun; with a reason against it none is
@@ -40,19 +40,19 @@ def add_required(parser: argparse.ArgumentParser) -> None:
 
 def required(args: argparse.Namespace) -> tuple[list[str], list[int]]:
     """The task ids and seeds that a pack must cover."""
-    from suite.grid import parse_seeds
-    from suite.planfile import words
-    from suite.registration import tasks
+    from leakybench.registry import tasks
+    from leakybench.sweeps.grid import parse_seeds
+    from leakybench.sweeps.plan_file import words
 
     return [spec.id for spec in tasks.match(words(args.tasks, "tasks"))], list(parse_seeds(args.seeds))
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the pack; 0, or 1 where it would be refused, or 3 where there is nothing to pack."""
-    from suite.scores import score_frame, select
-    from suite.store import Store
-    from suite.submission import Pack, make_manifest, write_pack
-    from suite.validation import validate
+    from leakybench.analysis.scores import score_frame, select
+    from leakybench.packs.pack import Pack, make_manifest, write_pack
+    from leakybench.packs.validation import validate
+    from leakybench.store import Store
 
     names, seeds = required(args)
     records = _frames.read_records(args.folder)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from suite.commands import _frames, _shared
+from leakybench.commands import _frames, _shared
 
 FORMATS = ("terminal", "github", "latex", "csv", "json")
 GROUPINGS = ("cell", "baseline", "task")
@@ -36,8 +36,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; 0, or 3 where there is no run."""
-    from suite.report.summary import notes
-    from suite.report.table import render
+    from leakybench.analysis.summary import notes
+    from leakybench.report.table import render
 
     frame = _frames.load(args)
     if frame.empty:

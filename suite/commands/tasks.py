@@ -6,8 +6,8 @@ import argparse
 import dataclasses
 from typing import Any
 
-from suite.commands import _shared
-from suite.registration import tasks
+from leakybench.commands import _shared
+from leakybench.registry import tasks
 
 EPILOG = """\
 examples:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from suite.commands import _shared, submit
+from leakybench.commands import _shared, submit
 
 EPILOG = """\
 checks: damaged (unreadable), forged (changed after hashing), duplicated, incomplete (a required task or seed is
@@ -36,9 +36,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict; 0 valid, 1 refused."""
-    from suite.errors import UsageError
-    from suite.submission import PackError, read_pack
-    from suite.validation import Finding, Report, validate
+    from leakybench.errors import UsageError
+    from leakybench.packs.pack import PackError, read_pack
+    from leakybench.packs.validation import Finding, Report, validate
 
     if args.sample < 0:
         raise UsageError(f"--sample must be at least 0, got {args.sample}")
@@ -64,6 +64,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _one_line(text: str) -> str:
-    from suite.report.text import clean
+    from leakybench.report.text import clean
 
     return clean(text)

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from suite.commands import _shared
+from leakybench.commands import _shared
 
 DESCRIPTION = "Check every record of a folder: names, schema, hashes of content and arrays. Changes nothing by itself."
 EPILOG = """\
@@ -29,9 +29,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 0, or 1 where records are damaged, or 3 where there are none."""
-    from suite.commands._progress import counted
-    from suite.store import Store
-    from suite.verify import verify
+    from leakybench.commands._progress import counted
+    from leakybench.packs.verify import verify
+    from leakybench.store import Store
 
     verdict = verify(Store(Path(args.results), set_aside=args.set_aside))
     total = verdict.statuses.total()

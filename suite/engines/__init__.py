@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from suite.engines.base import Engine, EngineError, Job, Outcome, make_engine
+from leakybench.engines.engine import Engine, EngineError
+from leakybench.engines.factory import make_engine
+from leakybench.engines.job import Job, Outcome
 
 __all__ = ["Engine", "EngineError", "Job", "Outcome", "make_engine"]

@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from suite.engines.base import EngineError, Job, Outcome, failures
-from suite.engines.supervisor import Supervisor
-from suite.engines.wire import decode_outcomes, encode_outcomes
-from suite.errors import UsageError
-from suite.limits import Limits
+from leakybench.engines.engine import EngineError
+from leakybench.engines.job import Job, Outcome, failures
+from leakybench.engines.limits import Limits
+from leakybench.engines.supervisor import Supervisor
+from leakybench.engines.wire import decode_outcomes, encode_outcomes
+from leakybench.errors import UsageError
 
 CONNECT_SECONDS = 20.0
 ADDRESS = re.compile(r"(?:[a-z]+://)?(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5}")
@@ -88,7 +89,7 @@ class DaskEngine:
         self._close()
 
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """See :class:`suite.engines.base.Engine`."""
+        """See :class:`leakybench.engines.engine.Engine`."""
         from distributed import wait
 
         pending: dict[Any, Job] = {}

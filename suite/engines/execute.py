@@ -7,12 +7,17 @@ import time
 import traceback
 from typing import Any
 
-from suite.batch import evaluate_many
-from suite.engines.base import Job, Outcome, failures
-from suite.errors import LeakybenchError
-from suite.evaluate import evaluate
-from suite.record import Record, RunSpec
-from suite.registration import Registry, Spec, baselines, build, tasks
+from leakybench.engines.job import Job, Outcome, failures
+from leakybench.errors import LeakybenchError
+from leakybench.evaluation import evaluate, evaluate_many
+from leakybench.record import Record, RunSpec
+from leakybench.registry import (
+    Registry,
+    baselines,
+    build,
+    tasks,
+)
+from leakybench.specs import Spec
 
 MAX_MESSAGE = 500
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from suite.engines.base import Job, Outcome
-from suite.engines.execute import execute
+from leakybench.engines.execute import execute
+from leakybench.engines.job import Job, Outcome
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What numerical libraries read when they are loaded."""
@@ -24,7 +24,7 @@ class InlineEngine:
         self._threads = threads
 
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """See :class:`suite.engines.base.Engine`."""
+        """See :class:`leakybench.engines.engine.Engine`."""
         for job in jobs:
             yield from execute(job, threads=self._threads)
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from suite.engines.base import Job, Outcome
-from suite.engines.supervisor import StoppedError, Supervisor
-from suite.limits import Limits
+from leakybench.engines.job import Job, Outcome
+from leakybench.engines.limits import Limits
+from leakybench.engines.supervisor import StoppedError, Supervisor
 
 
 class PoolEngine:
@@ -30,7 +30,7 @@ class PoolEngine:
         ]
 
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """See :class:`suite.engines.base.Engine`."""
+        """See :class:`leakybench.engines.engine.Engine`."""
         in_hand, exhausted = 0, False
         while True:
             while not exhausted and in_hand < self.workers:

@@ -19,10 +19,16 @@ from typing import IO, Any
 
 import psutil
 
-from suite.engines.base import MAX_ATTEMPTS, EngineError, Job, Outcome, failures
-from suite.engines.inline import THREAD_VARIABLES
-from suite.engines.wire import Reader, WireError, decode_outcomes, pack
-from suite.limits import Limits
+from leakybench.engines.engine import MAX_ATTEMPTS, EngineError
+from leakybench.engines.inline import THREAD_VARIABLES
+from leakybench.engines.job import Job, Outcome, failures
+from leakybench.engines.limits import Limits
+from leakybench.engines.wire import (
+    Reader,
+    WireError,
+    decode_outcomes,
+    pack,
+)
 
 START_SECONDS = 120.0
 """How long a worker may take to start: Python, the suite and the plugins' registrations."""
@@ -159,7 +165,7 @@ class Worker:
             sys.executable,
             "-P",
             "-m",
-            "suite.engines.worker",
+            "leakybench.engines.worker",
             str(far.fileno()),
             str(os.getpid()),
             str(threads),

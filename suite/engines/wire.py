@@ -8,10 +8,10 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from suite.engines.base import Outcome
-from suite.errors import UsageError
-from suite.record import Record
-from suite.store import decode_arrays, encode_arrays
+from leakybench.engines.job import Outcome
+from leakybench.errors import UsageError
+from leakybench.record import Record
+from leakybench.store import decode_arrays, encode_arrays
 
 LENGTHS = struct.Struct("!IQ")
 MAX_HEADER = 2**30

@@ -1,4 +1,4 @@
-"""A worker process: ``python -P -m suite.engines.worker SOCKET PARENT THREADS``; computes jobs until its socket closes.
+"""A worker process: ``python -P -m leakybench.engines.worker SOCKET PARENT THREADS``; computes jobs until its socket closes.
 
 It lives as long as whoever started it, and no longer: the kernel ends it with its parent where it can (Linux), and a
 thread that reads the socket ends it when the other side is gone.
@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import Any, NoReturn
 
-from suite.engines.wire import Reader, pack
+from leakybench.engines.wire import Reader, pack
 
 PR_SET_PDEATHSIG = 1
 
@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> NoReturn:
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
 
-    from suite.engines.base import Job
-    from suite.engines.execute import execute
-    from suite.engines.wire import encode_outcomes
+    from leakybench.engines.execute import execute
+    from leakybench.engines.job import Job
+    from leakybench.engines.wire import encode_outcomes
 
     connection.sendall(pack({"ready": os.getpid()}))
     while True:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from suite.errors import UsageError
+from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
-    from suite.figures.figure import Figure
+    from leakybench.figures.figure import Figure
 
 MODULES: dict[str, tuple[str, str]] = {
     "1a": ("rank_limit", "-2H/Lt and the smallest cost of identity against the effective depth"),
@@ -51,5 +51,5 @@ def names_of(text: str | None) -> list[str]:
 
 def load(name: str) -> Figure:
     """The figure ``name``, its module imported."""
-    figure: Figure = importlib.import_module(f"suite.figures.{MODULES[name][0]}").FIGURE
+    figure: Figure = importlib.import_module(f"leakybench.figures.{MODULES[name][0]}").FIGURE
     return figure

@@ -15,12 +15,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from suite.figures import studies
-from suite.figures.figure import DEPTH, Figure
-from suite.figures.step_rules import ERROR, collect
-from suite.figures.style import BLACK, BLUE, GREEN, RULES, VERMILION, legend_below, panels, series
-from suite.figures.summary import COLUMNS, paired_differences, seeds_text
-from suite.stats import paired
+from leakybench.figures import studies
+from leakybench.figures.figure import DEPTH, Figure
+from leakybench.figures.step_rules import ERROR, collect
+from leakybench.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    RULES,
+    VERMILION,
+    legend_below,
+    panels,
+    series,
+)
+from leakybench.figures.summary import COLUMNS, paired_differences, seeds_text
+from leakybench.stats import paired
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from suite.atomic import write_atomic
-from suite.engines.base import Job
-from suite.errors import UsageError
-from suite.figures.figure import Figure, Runs
-from suite.figures.style import SETTINGS, encode
-from suite.grid import Grid, Setting
-from suite.store import Store
+from leakybench.atomic import write_atomic
+from leakybench.engines.job import Job
+from leakybench.errors import UsageError
+from leakybench.figures.figure import Figure, Runs
+from leakybench.figures.style import SETTINGS, encode
+from leakybench.store import Store
+from leakybench.sweeps.grid import Grid, Setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from suite.figures import studies
-from suite.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
-from suite.figures.style import panels
+from leakybench.figures import studies
+from leakybench.figures.figure import (
+    DEPTH,
+    EFFECTIVE_DEPTH,
+    Figure,
+    Runs,
+)
+from leakybench.figures.style import panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from suite.engines.base import Job
-from suite.figures.summary import summarise
-from suite.grid import Grid
-from suite.record import Record, RunSpec
-from suite.registration import canonical_json
-from suite.store import DamagedError, Store
+from leakybench.engines.job import Job
+from leakybench.figures.summary import summarise
+from leakybench.record import Record, RunSpec
+from leakybench.specs import canonical_json
+from leakybench.store import DamagedError, Store
+from leakybench.sweeps.grid import Grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -119,11 +119,11 @@ class Figure:
     """One figure.
 
     Attributes:
-        name: as in ``suite.figures.MODULES``.
+        name: as in ``leakybench.figures.MODULES``.
         caption: one sentence: what is shown, of which task, at which preset.
         grids: seeds to the runs that it needs.
         collect: runs to the data, one row a run or a layer; its columns are in ``KEYS`` or end in a unit.
-        by, values, along: of the summary, see :func:`suite.figures.summary.summarise`.
+        by, values, along: of the summary, see :func:`leakybench.figures.summary.summarise`.
         extra: further rows of the summary, from the data: paired differences.
         draw: data and summary to the figure.
         costly: collecting takes long, so data of the same runs are kept.

@@ -12,11 +12,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from suite.figures import studies, theorem
-from suite.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs, Stored
-from suite.figures.style import BLACK, COLOURS, common_legend, depth_axis, panels, series
-from suite.figures.summary import seeds_text
-from suite.figures.theorem import GAP, HOLDS, SHARE
+from leakybench.figures import studies, theorem
+from leakybench.figures.figure import (
+    DEPTH,
+    EFFECTIVE_DEPTH,
+    Figure,
+    Runs,
+    Stored,
+)
+from leakybench.figures.style import (
+    BLACK,
+    COLOURS,
+    common_legend,
+    depth_axis,
+    panels,
+    series,
+)
+from leakybench.figures.summary import seeds_text
+from leakybench.figures.theorem import GAP, HOLDS, SHARE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from suite.figures import studies
-from suite.figures.figure import POSITION, Figure, Runs
-from suite.figures.style import BLACK, GREY, RULES, panels
-from suite.grid import Grid
-from suite.scores import steps_of
+from leakybench.analysis.scores import steps_of
+from leakybench.figures import studies
+from leakybench.figures.figure import POSITION, Figure, Runs
+from leakybench.figures.style import (
+    BLACK,
+    GREY,
+    RULES,
+    panels,
+)
+from leakybench.sweeps.grid import Grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -46,17 +51,17 @@ def project(paths: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
 
 def collect(runs: Runs) -> pd.DataFrame:
     """One row a layer. Records keep no representations, so each network is trained again, from the same seed."""
-    import suite
+    import leakybench
 
     paths, found = [], []
     for run in runs:
         if not run.ok:
             continue
         spec = run.record.run
-        train = suite.make(spec.task, seed=spec.seed, **spec.task_overrides).train
-        baseline = suite.make_baseline(spec.baseline, **spec.baseline_overrides)
+        train = leakybench.make(spec.task, seed=spec.seed, **spec.task_overrides).train
+        baseline = leakybench.make_baseline(spec.baseline, **spec.baseline_overrides)
         model = baseline.fit(train, seed=spec.seed, preset=spec.preset)
-        if isinstance(model, suite.baseline.TraceableModel):
+        if isinstance(model, leakybench.baseline.TraceableModel):
             paths.append(model.representations(train.inputs))
             found.append(run)
     if not paths:

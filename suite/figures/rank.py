@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from suite.figures import studies
-from suite.figures.figure import Figure, Runs
-from suite.figures.style import BLACK, PANEL
-from suite.figures.summary import COLUMNS
-from suite.stats import proportion_interval
+from leakybench.figures import studies
+from leakybench.figures.figure import Figure, Runs
+from leakybench.figures.style import BLACK, PANEL
+from leakybench.figures.summary import COLUMNS
+from leakybench.stats import proportion_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

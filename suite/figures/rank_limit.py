@@ -7,10 +7,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from suite.figures import studies
-from suite.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
-from suite.figures.style import BLACK, BLUE, ORANGE, PURPLE, SKY, VERMILION, common_legend, depth_axis, panels, series
-from suite.figures.summary import seeds_text
+from leakybench.figures import studies
+from leakybench.figures.figure import (
+    DEPTH,
+    EFFECTIVE_DEPTH,
+    Figure,
+    Runs,
+)
+from leakybench.figures.style import (
+    BLACK,
+    BLUE,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    common_legend,
+    depth_axis,
+    panels,
+    series,
+)
+from leakybench.figures.summary import seeds_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

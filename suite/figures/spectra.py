@@ -8,10 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from suite.figures import studies
-from suite.figures.figure import POSITION, Figure, Runs, Stored
-from suite.figures.style import BLUE, GREY, ORANGE, common_legend, panels, series
-from suite.figures.summary import seeds_text
+from leakybench.figures import studies
+from leakybench.figures.figure import (
+    POSITION,
+    Figure,
+    Runs,
+    Stored,
+)
+from leakybench.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    common_legend,
+    panels,
+    series,
+)
+from leakybench.figures.summary import seeds_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

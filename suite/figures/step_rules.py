@@ -6,11 +6,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from suite.figures import studies
-from suite.figures.figure import DEPTH, Figure, Runs
-from suite.figures.style import BLACK, RULES, common_legend, panels, series
-from suite.figures.summary import paired_differences, seeds_text
-from suite.scores import steps_of
+from leakybench.analysis.scores import steps_of
+from leakybench.figures import studies
+from leakybench.figures.figure import DEPTH, Figure, Runs
+from leakybench.figures.style import (
+    BLACK,
+    RULES,
+    common_legend,
+    panels,
+    series,
+)
+from leakybench.figures.summary import paired_differences, seeds_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

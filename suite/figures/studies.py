@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from suite.grid import Grid, Setting
+from leakybench.sweeps.grid import Grid, Setting
 
 BASELINE = "LeakyResNet-v0"
 RANK_TASK, RANK = "LowRank-k3-v0", 3

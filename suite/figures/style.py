@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from suite.errors import UsageError
+from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +75,7 @@ def series(
 
     Args:
         axes: to draw on.
-        summary: from ``suite.figures.summary``.
+        summary: from ``leakybench.figures.summary``.
         quantity: which rows.
         x: column of the abscissa.
         number: chooses colour, marker and line; ``style`` names them instead.

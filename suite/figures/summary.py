@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from suite.stats import interval, paired
+from leakybench.stats import interval, paired
 
 COLUMNS = ("quantity", "mean [of quantity]", "low [of quantity]", "high [of quantity]", "runs")
 

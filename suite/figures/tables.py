@@ -1,6 +1,6 @@
 """The summaries of figures as Markdown tables, and their places in a document.
 
-    python -m suite.figures.tables docs/theory.md [--data results/reference/figures] [--check]
+    python -m leakybench.figures.tables docs/theory.md [--data results/reference/figures] [--check]
 
 A document names a table by two comments, ``<!-- table: 1a -->`` and ``<!-- end -->``; what stands between them is
 written anew from ``1a.summary.csv``, so that no number in it is copied by hand.
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from suite.atomic import write_atomic
-from suite.errors import UsageError
-from suite.figures import load, names_of
-from suite.figures.build import read_csv
-from suite.figures.figure import Figure
+from leakybench.atomic import write_atomic
+from leakybench.errors import UsageError
+from leakybench.figures import load, names_of
+from leakybench.figures.build import read_csv
+from leakybench.figures.figure import Figure
 
 BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -91,7 +91,7 @@ def fill(text: str, data: Path) -> str:
 def main(arguments: list[str]) -> int:
     """Write the tables of a document; with ``--check`` only say whether they are up to date (0) or not (1)."""
     parser = argparse.ArgumentParser(
-        prog="python -m suite.figures.tables", description="Fill the tables of a document."
+        prog="python -m leakybench.figures.tables", description="Fill the tables of a document."
     )
     parser.add_argument("document", type=Path)
     parser.add_argument("--data", type=Path, default=Path("results/reference/figures"), help="folder of the summaries")

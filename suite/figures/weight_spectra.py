@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from suite.figures import studies
-from suite.figures.figure import POSITION, Figure, Runs
-from suite.figures.spectra import VALUE, draw_spectrum, spectrum_rows
-from suite.figures.style import BLACK, RULES, common_legend, panels, series
-from suite.figures.summary import seeds_text
-from suite.grid import Grid
-from suite.scores import steps_of
+from leakybench.analysis.scores import steps_of
+from leakybench.figures import studies
+from leakybench.figures.figure import POSITION, Figure, Runs
+from leakybench.figures.spectra import VALUE, draw_spectrum, spectrum_rows
+from leakybench.figures.style import (
+    BLACK,
+    RULES,
+    common_legend,
+    panels,
+    series,
+)
+from leakybench.figures.summary import seeds_text
+from leakybench.sweeps.grid import Grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -1,25 +1,35 @@
 """Pure functions on float64 arrays that measure a trained network. Rows are samples.
 
-The solver of geodesics is in :mod:`suite.measures.geodesic`, apart from the rest because it alone needs scipy.
+The solver of geodesics is in :mod:`leakybench.measures.geodesic`, apart from the rest because it alone needs scipy.
 """
 
 from __future__ import annotations
 
-from suite.measures.energies import Energies, layer_energies, path_length, velocities
-from suite.measures.gap import Gap, largest_gap
-from suite.measures.jacobian import function_spectra, jacobian_rank, path_spectra
-from suite.measures.momenta import (
+from leakybench.measures.energies import (
+    Energies,
+    layer_energies,
+    path_length,
+    velocities,
+)
+from leakybench.measures.gap import Gap, largest_gap
+from leakybench.measures.jacobian import function_spectra, jacobian_rank, path_spectra
+from leakybench.measures.momenta import (
     balancedness,
     criticality_residual,
     exact_identity,
     hamiltonian,
     stabilised_hamiltonian,
 )
-from suite.measures.norms import cost_of_identity, kernel_norm
-from suite.measures.rank import bottleneck_rank
-from suite.measures.run import Measured, measure_model
-from suite.measures.spectra import nuclear_rank, spectrum, stable_rank, weight_spectra
-from suite.measures.theorem import Decomposition, stable_decomposition, time_scales
+from leakybench.measures.norms import cost_of_identity, kernel_norm
+from leakybench.measures.rank import bottleneck_rank
+from leakybench.measures.run import Measured, measure_model
+from leakybench.measures.spectra import (
+    nuclear_rank,
+    spectrum,
+    stable_rank,
+    weight_spectra,
+)
+from leakybench.measures.theorem import Decomposition, stable_decomposition, time_scales
 
 __all__ = [
     "Decomposition",

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from suite.baseline import Representations
-from suite.errors import UsageError
+from leakybench.baseline import Representations
+from leakybench.errors import UsageError
 
 Array = npt.NDArray[np.float64]
 

@@ -17,9 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from suite.errors import UsageError
-from suite.measures.arrays import Array, as_float64, non_negative
-from suite.measures.norms import Components, Kernel, kernel, product, project, weighted
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import Array, as_float64, non_negative
+from leakybench.measures.norms import (
+    Components,
+    Kernel,
+    kernel,
+    product,
+    project,
+    weighted,
+)
 
 
 @dataclass(frozen=True)

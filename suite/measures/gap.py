@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from suite.errors import UsageError
-from suite.measures.arrays import Array, as_float64
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import Array, as_float64
 
 Counts = npt.NDArray[np.intp]
 

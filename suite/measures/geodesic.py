@@ -24,11 +24,16 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
-from suite.baseline import Representations
-from suite.errors import UsageError
-from suite.measures.arrays import Array, as_float64, non_negative, same_rows
-from suite.measures.energies import penalty_scale
-from suite.measures.norms import features
+from leakybench.baseline import Representations
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import (
+    Array,
+    as_float64,
+    non_negative,
+    same_rows,
+)
+from leakybench.measures.energies import penalty_scale
+from leakybench.measures.norms import features
 
 CONTINUATION = (100.0, 10.0, 1.0)
 """Multiples of gamma that are solved one after another: a small gamma is stiff, and the larger one gives it a start."""

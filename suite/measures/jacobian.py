@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from suite.baseline import Representations
-from suite.errors import UsageError
-from suite.measures.arrays import Array, as_float64
-from suite.measures.gap import FLOOR, largest_gap, largest_gaps
-from suite.measures.recursion import skips, tangents
-from suite.measures.spectra import gram_spectrum
+from leakybench.baseline import Representations
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import Array, as_float64
+from leakybench.measures.gap import FLOOR, largest_gap, largest_gaps
+from leakybench.measures.recursion import skips, tangents
+from leakybench.measures.spectra import gram_spectrum
 
 SAMPLES = 64
 """Samples at which a Jacobian is taken: a share of samples that agree then has a standard error of at most 0.06."""
@@ -44,7 +44,7 @@ def path_spectra(path: Representations, *, samples: int = SAMPLES) -> Array:
     The embedding is unknown; since it is linear, the principal directions of A_0 are those of the embedded inputs.
 
     Args:
-        path: checked, see :func:`suite.measures.arrays.check_path`.
+        path: checked, see :func:`leakybench.measures.arrays.check_path`.
         samples: how many samples at most.
 
     Raises:
@@ -98,7 +98,7 @@ def jacobian_rank(spectra: Any, *, floor: float = FLOOR) -> dict[str, Any]:
 
     Args:
         spectra: singular values of the Jacobian at each sample, (n, m).
-        floor: of the gap rule, see :func:`suite.measures.gap.largest_gap`.
+        floor: of the gap rule, see :func:`leakybench.measures.gap.largest_gap`.
 
     Returns:
         ``rank`` (None where the map is constant at half of the samples or more), ``gap`` (the ratio there),

@@ -13,9 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from suite.errors import UsageError
-from suite.measures.arrays import Array, as_float64, non_negative, same_rows
-from suite.measures.norms import features, kernel_norm
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import (
+    Array,
+    as_float64,
+    non_negative,
+    same_rows,
+)
+from leakybench.measures.norms import features, kernel_norm
 
 
 def hamiltonian(

@@ -19,7 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from suite.measures.arrays import Array, as_float64, non_negative, same_rows
+from leakybench.measures.arrays import (
+    Array,
+    as_float64,
+    non_negative,
+    same_rows,
+)
 
 _IN_RANGE = 1e-9
 """A part outside the range of S below this share of |M| is round-off of the projection (1e-16 times the square root

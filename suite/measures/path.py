@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suite.baseline import Representations
-from suite.measures.arrays import Array
-from suite.measures.energies import SplitLayer, penalty_scale, split_layer, velocities
-from suite.measures.momenta import relative_violation
-from suite.measures.norms import features, gram_kernel
+from leakybench.baseline import Representations
+from leakybench.measures.arrays import Array
+from leakybench.measures.energies import (
+    SplitLayer,
+    penalty_scale,
+    split_layer,
+    velocities,
+)
+from leakybench.measures.momenta import relative_violation
+from leakybench.measures.norms import features, gram_kernel
 
 G0 = (1e-1, 1e-2, 1e-3, 1e-4)
 """The relative stabilisers at which every norm is reported."""

@@ -38,12 +38,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from suite.baseline import Representations
-from suite.errors import UsageError
-from suite.measures.arrays import Array, as_float64, check_path
-from suite.measures.gap import FLOOR, Gap, largest_gap
-from suite.measures.jacobian import jacobian_rank, path_spectra
-from suite.measures.spectra import both_spectra, weight_spectra
+from leakybench.baseline import Representations
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import Array, as_float64, check_path
+from leakybench.measures.gap import FLOOR, Gap, largest_gap
+from leakybench.measures.jacobian import jacobian_rank, path_spectra
+from leakybench.measures.spectra import both_spectra, weight_spectra
 
 Indices = npt.NDArray[np.intp]
 
@@ -121,7 +121,7 @@ def path_rank(path: Representations, *, floor: float = FLOOR, samples: int = PAT
     clearest answer is at the end.
 
     Args:
-        path: see :class:`suite.baseline.Representations`.
+        path: see :class:`leakybench.baseline.Representations`.
         floor: of the gap rule.
         samples: how many samples at most.
     """

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from suite.baseline import Representations
-from suite.errors import UsageError
-from suite.measures.arrays import Array
-from suite.measures.norms import features
+from leakybench.baseline import Representations
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import Array
+from leakybench.measures.norms import features
 
 _CONSISTENT = 1e-3
 """The recursion must reproduce a stored path to this share of its size: float32 gives 1e-6, another rule an error of

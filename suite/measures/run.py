@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from suite.baseline import Model, Representations, TraceableModel
-from suite.errors import UsageError
-from suite.measures.arrays import Array, check_path
-from suite.measures.energies import SplitLayer, penalty_scale
-from suite.measures.jacobian import function_spectra, jacobian_rank
-from suite.measures.momenta import balancedness
-from suite.measures.norms import require_samples
-from suite.measures.path import (
+from leakybench.baseline import Model, Representations, TraceableModel
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import Array, check_path
+from leakybench.measures.energies import SplitLayer, penalty_scale
+from leakybench.measures.jacobian import function_spectra, jacobian_rank
+from leakybench.measures.momenta import balancedness
+from leakybench.measures.norms import require_samples
+from leakybench.measures.path import (
     G0,
     EnergyProfile,
     MomentumProfile,
@@ -24,9 +24,16 @@ from suite.measures.path import (
     momentum_profile,
     split_path,
 )
-from suite.measures.rank import inside, layer_spectra, path_rank, rounded, spectral_estimators, spectral_gap
-from suite.measures.spectra import nuclear_rank, stable_rank, weight_spectra
-from suite.measures.theorem import stable_decomposition, time_scales
+from leakybench.measures.rank import (
+    inside,
+    layer_spectra,
+    path_rank,
+    rounded,
+    spectral_estimators,
+    spectral_gap,
+)
+from leakybench.measures.spectra import nuclear_rank, stable_rank, weight_spectra
+from leakybench.measures.theorem import stable_decomposition, time_scales
 
 THEOREM_G0 = (1e-4, 1e-6, 1e-8)
 """The relative stabilisers of the theorem, whose bounds are vacuous at larger ones: on a converged network (Lt = 7,

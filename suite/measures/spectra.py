@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.measures.arrays import Array, as_float64
+from leakybench.measures.arrays import Array, as_float64
 
 
 def singular_values(matrices: Array) -> Array:

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from suite.errors import UsageError
-from suite.measures.arrays import Array, as_float64, non_negative
+from leakybench.errors import UsageError
+from leakybench.measures.arrays import Array, as_float64, non_negative
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from suite.errors import UsageError
-from suite.leaderboard import Board
-from suite.record import Record
-from suite.report import board as board_text
-from suite.report import text
-from suite.report.plots import COLOURS, DASHES, SHAPES, Point, Profile, marker, pareto_svg, profile_svg
-from suite.report.summary import letter
-from suite.stats import performance_profile
+from leakybench.analysis.leaderboard import Board
+from leakybench.analysis.summary import letter
+from leakybench.errors import UsageError
+from leakybench.record import Record
+from leakybench.report import leaderboard as board_text
+from leakybench.report import text
+from leakybench.report.plots import (
+    COLOURS,
+    DASHES,
+    SHAPES,
+    Point,
+    Profile,
+    marker,
+    pareto_svg,
+    profile_svg,
+)
+from leakybench.specs import natural_key
+from leakybench.stats import performance_profile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +68,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
     """The page as text.
 
     Args:
-        board: of :func:`suite.leaderboard.leaderboard`.
+        board: of :func:`leakybench.analysis.leaderboard.leaderboard`.
         records: the runs of the board by id, for their panels.
         arrays: gives the arrays of a run, or an empty mapping.
         title: shown at the top.
@@ -78,7 +88,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
     style = (HERE / "page.css").read_text(encoding="utf-8")
     machines = sorted(board.runs["machine"].unique())
     letters = {machine: letter(index) for index, machine in enumerate(machines)}
-    rows = sorted(board.runs.to_dict("records"), key=lambda row: [text.natural_key(str(row[name])) for name in ORDER])
+    rows = sorted(board.runs.to_dict("records"), key=lambda row: [natural_key(str(row[name])) for name in ORDER])
     runs = [_run_row(row, letters) for row in rows]
     looks = _looks(board)
     panels = {run_id: _panel(record, arrays) for run_id, record in records.items()}

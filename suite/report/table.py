@@ -9,9 +9,15 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from suite.errors import UsageError
-from suite.report import text
-from suite.report.summary import GROUPINGS, letter, notes, plain, summarise
+from leakybench.analysis.summary import (
+    GROUPINGS,
+    letter,
+    notes,
+    plain,
+    summarise,
+)
+from leakybench.errors import UsageError
+from leakybench.report import text
 
 FORMATS = ("terminal", "github", "latex", "csv", "json")
 
@@ -38,10 +44,10 @@ def render(frame: pd.DataFrame, format: str = "terminal", *, by: str = "cell") -
     """The table as text, without a final newline.
 
     Args:
-        frame: runs, of :func:`suite.scores.score_frame`.
-        format: one of ``FORMATS``. ``csv`` and ``json`` hold the numbers of :func:`suite.report.summary.summarise`,
+        frame: runs, of :func:`leakybench.analysis.scores.score_frame`.
+        format: one of ``FORMATS``. ``csv`` and ``json`` hold the numbers of :func:`leakybench.analysis.summary.summarise`,
             unrounded; ``csv`` alone has no notes, since a reader of it would take them for rows.
-        by: one of ``suite.report.summary.GROUPINGS``.
+        by: one of ``leakybench.analysis.summary.GROUPINGS``.
 
     Raises:
         UsageError: an unknown format or grouping.

@@ -66,11 +66,6 @@ def shorten(text: str, width: int = 60) -> str:
     return f"{text[:head]}...{text[-(width - 3 - head) :]}"
 
 
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key in which runs of digits compare as numbers: ``LowRank-k10`` after ``LowRank-k5``."""
-    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", text) if part)
-
-
 def natural_text(text: str) -> str:
-    """``text`` with its runs of digits padded, so that plain comparison of texts is that of :func:`natural_key`."""
+    """``text`` with its runs of digits padded, so that plain comparison of texts is that of :func:`leakybench.specs.natural_key`."""
     return re.sub(r"\d+", lambda match: match[0].zfill(12), str(text))

@@ -1,4 +1,4 @@
-"""What the intervals and tests really cover, by simulation with known truth: ``python -m suite.stats.coverage``."""
+"""What the intervals and tests really cover, by simulation with known truth: ``python -m leakybench.stats.coverage``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from suite.stats.intervals import METHODS, STATISTICS, bounds
-from suite.stats.paired import effect_bounds
+from leakybench.stats.intervals import METHODS, STATISTICS, bounds
+from leakybench.stats.paired import effect_bounds
 
 Sampler = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 

@@ -1,6 +1,6 @@
 """Confidence intervals for the mean, the median and the interquartile mean of a few seeds, stratified by task.
 
-Which method serves which statistic was decided by simulation (``python -m suite.stats.coverage``): with 5 or 10
+Which method serves which statistic was decided by simulation (``python -m leakybench.stats.coverage``): with 5 or 10
 seeds the percentile and BCa bootstraps cover far less than they say, because a resample of 5 has 4/5 of the variance.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from suite.errors import UsageError
+from leakybench.errors import UsageError
 
 Strata = Sequence[np.ndarray]
 """One float64 array a task, (..., n_seeds); leading axes are independent data sets, handled at once."""
@@ -66,7 +66,7 @@ METHODS = ("t", "order", "bootstrap-t", "rescaled", "percentile", "BCa")
 
 
 def default_method(statistic: str, strata: int) -> str:
-    """The method that covers 93 to 97% of everyday laws at 5 and 10 seeds (see ``suite.stats.coverage``), of several
+    """The method that covers 93 to 97% of everyday laws at 5 and 10 seeds (see ``leakybench.stats.coverage``), of several
     the one without random numbers; the interquartile mean of 5 seeds of one task has none."""
     if statistic == "median":
         return "order" if strata == 1 else "BCa"
@@ -216,7 +216,7 @@ def _strata(data: np.ndarray | Strata) -> list[np.ndarray]:
         raise UsageError("statistics need at least one run of every task")
     if not all(np.isfinite(stratum).all() for stratum in strata):
         raise UsageError(
-            "statistics need finite values; failed runs are scored or left out before (suite.scores.POLICY)"
+            "statistics need finite values; failed runs are scored or left out before (leakybench.analysis.scores.POLICY)"
         )
     return strata
 

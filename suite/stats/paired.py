@@ -3,7 +3,7 @@
 Two tests stand behind a verdict, and both must agree. Student's holds for normal differences and is cautious for heavy
 tails, but for skewed differences of mean 0 it raises up to 12% false alarms at 5 and 10 pairs, instead of 5%. Hall's
 transformation [Hall 1992, J. R. Stat. Soc. B 54:221] takes the estimated skewness out of Student's t, and errs under
-heavy tails instead. ``python -m suite.stats.coverage --alarms`` prints what both together do.
+heavy tails instead. ``python -m leakybench.stats.coverage --alarms`` prints what both together do.
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from suite.errors import UsageError
-from suite.stats.intervals import Interval, Strata, estimate, proportion_interval, standard_error
+from leakybench.errors import UsageError
+from leakybench.stats.intervals import (
+    Interval,
+    Strata,
+    estimate,
+    proportion_interval,
+    standard_error,
+)
 
 MIN_PAIRS = 5
 """Fewer pairs than this carry no verdict: at 4, a paired test of everyday effects has next to no power."""

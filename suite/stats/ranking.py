@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from suite.errors import UsageError
-from suite.stats.intervals import proportion_interval
+from leakybench.errors import UsageError
+from leakybench.stats.intervals import proportion_interval
 
 
 @dataclass(frozen=True, kw_only=True)

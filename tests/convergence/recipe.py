@@ -18,15 +18,15 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
-import suite
-from baselines.model import TrainedNetwork
-from baselines.objective import Objective
-from baselines.quasi_newton import PolishSettings
-from baselines.quasi_newton import polish as quasi_newton
-from baselines.training import RECIPES, build
-from suite.evaluate import run_spec
-from suite.grid import parse_seeds
-from suite.store import Store
+import leakybench
+from leakybench.baselines.networks.objective import Objective
+from leakybench.baselines.networks.quasi_newton import PolishSettings
+from leakybench.baselines.networks.quasi_newton import polish as quasi_newton
+from leakybench.baselines.networks.trained import TrainedNetwork
+from leakybench.baselines.networks.training import RECIPES, build
+from leakybench.evaluation import run_spec
+from leakybench.store import Store
+from leakybench.sweeps.grid import parse_seeds
 
 TASK = "LowRank-k3-v0"
 ITERATIONS = 500
@@ -36,7 +36,7 @@ COLUMNS = ("effective_depth", "depth", "seed", "status", "rank", "test_error", "
 class Keeping:
     """A baseline that keeps the model of its last fit; its spec is that of the baseline it wraps."""
 
-    def __init__(self, baseline: suite.Baseline) -> None:
+    def __init__(self, baseline: leakybench.Baseline) -> None:
         self.baseline = baseline
         self.spec = baseline.spec  # type: ignore[attr-defined]
         self.model: TrainedNetwork | None = None
@@ -44,12 +44,12 @@ class Keeping:
     def prepare(self) -> None:
         self.baseline.prepare()  # type: ignore[attr-defined]
 
-    def fit(self, train: suite.Split, *, seed: int, preset: str) -> suite.Model:
+    def fit(self, train: leakybench.Split, *, seed: int, preset: str) -> leakybench.Model:
         self.model = self.baseline.fit(train, seed=seed, preset=preset)  # type: ignore[assignment]
         return self.model  # type: ignore[return-value]
 
 
-def further_gain(keeper: Keeping, task: suite.Task, seed: int) -> float:
+def further_gain(keeper: Keeping, task: leakybench.Task, seed: int) -> float:
     """Share by which the objective still falls in 500 preconditioned L-BFGS iterations in float64 from the end
     point.
     """
@@ -93,15 +93,17 @@ def main() -> int:
     for seed in parse_seeds(arguments.seeds):
         for effective_depth in (int(text) for text in arguments.depths.split(",")):
             depth = max(20, 2 * effective_depth)
-            task = suite.make(TASK, seed=seed)
+            task = leakybench.make(TASK, seed=seed)
             keeper = Keeping(
-                suite.make_baseline("LeakyResNet-v0", effective_depth=effective_depth, depth=depth, steps="uniform")
+                leakybench.make_baseline(
+                    "LeakyResNet-v0", effective_depth=effective_depth, depth=depth, steps="uniform"
+                )
             )
             run = run_spec(keeper, task, seed=seed, preset="converged")
             key = (effective_depth, seed)
             wanted = seed in parse_seeds(arguments.polish_seeds) and key not in gains
             if wanted or store.try_read(run.run_id) is None:
-                record = suite.evaluate(keeper, task, seed=seed, preset="converged")
+                record = leakybench.evaluate(keeper, task, seed=seed, preset="converged")
                 store.write(record)
                 if wanted:
                     # a second process may work on other seeds

@@ -11,10 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite.stats import paired, proportion_interval, rank_intervals
-from suite.stats.coverage import DIFFERENCES, SHAPES, alarm_table, alarms, covered, worlds
-from suite.stats.intervals import default_method
-from suite.stats.paired import effect_bounds
+from leakybench.stats import paired, proportion_interval, rank_intervals
+from leakybench.stats.coverage import (
+    DIFFERENCES,
+    SHAPES,
+    alarm_table,
+    alarms,
+    covered,
+    worlds,
+)
+from leakybench.stats.intervals import default_method
+from leakybench.stats.paired import effect_bounds
 
 WORLDS = {law.name: law for law in worlds()}
 EVERYDAY = ("normal", "lognormal, 10% spread", "lognormal, 30% spread", "Student t, 5 degrees")

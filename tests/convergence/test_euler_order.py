@@ -7,8 +7,8 @@ import pytest
 import torch
 from torchdiffeq import odeint
 
-from baselines import steps
-from baselines.recursion import LeakyRecursion
+from leakybench.baselines.networks import steps
+from leakybench.baselines.networks.torch_module import LeakyRecursion
 
 WIDTH, SAMPLES = 6, 5
 

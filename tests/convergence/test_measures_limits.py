@@ -9,9 +9,14 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from suite.measures import cost_of_identity, hamiltonian, layer_energies, velocities
-from suite.measures.norms import features
-from suite.measures.recursion import propagate
+from leakybench.measures import (
+    cost_of_identity,
+    hamiltonian,
+    layer_energies,
+    velocities,
+)
+from leakybench.measures.norms import features
+from leakybench.measures.recursion import propagate
 
 LAYERS = (40, 80, 160, 320)
 SAMPLES, WIDTH = 12, 6

@@ -2,7 +2,7 @@
 
 import pytest
 
-import suite
+import leakybench
 
 SMALL = {"n_train": 150, "n_test": 80, "d": 8}
 
@@ -10,10 +10,10 @@ SMALL = {"n_train": 150, "n_test": 80, "d": 8}
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", ["uniform", "adaptive"])
 def test_the_protocol_runs_whole_and_ends_above_the_recipe(steps):
-    task = suite.make("LowRank-k2-v0", seed=0, **SMALL)
-    baseline = suite.make_baseline("LeakyResNet-v0", width=24, depth=10, effective_depth=3.0, steps=steps)
-    paper = suite.evaluate(baseline, task, seed=0, preset="paper")
-    recipe = suite.evaluate(baseline, task, seed=0, preset="converged")
+    task = leakybench.make("LowRank-k2-v0", seed=0, **SMALL)
+    baseline = leakybench.make_baseline("LeakyResNet-v0", width=24, depth=10, effective_depth=3.0, steps=steps)
+    paper = leakybench.evaluate(baseline, task, seed=0, preset="paper")
+    recipe = leakybench.evaluate(baseline, task, seed=0, preset="converged")
     assert paper.status == recipe.status == "ok"
     assert paper.training["evaluations"] == 6000
     assert paper.training["stopped"] == "ran its length"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import suite
-from suite.registration import tasks
+import leakybench
+from leakybench.registry import tasks
 
 SYNTHETIC = [spec.id for spec in tasks if spec.entry_point.startswith("tasks.") and spec.true_rank is not None]
 
@@ -19,8 +19,8 @@ def ridge_error(task, penalty=10.0):
 @pytest.mark.slow
 @pytest.mark.parametrize("id", SYNTHETIC)
 def test_a_leaky_resnet_learns_it(id):
-    task = suite.make(id, seed=0)
-    record = suite.evaluate(suite.make_baseline("LeakyResNet-v0"), task, seed=0, preset="standard")
+    task = leakybench.make(id, seed=0)
+    record = leakybench.evaluate(leakybench.make_baseline("LeakyResNet-v0"), task, seed=0, preset="standard")
     assert record.status == "ok", record.message
     excess = record.test_error - task.noise_floor
     assert excess < 0.2

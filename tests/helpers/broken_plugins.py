@@ -7,7 +7,7 @@ from pathlib import Path
 TASK = """
 from dataclasses import dataclass
 import numpy as np
-from suite import Split, SyntheticTask
+from leakybench import Split, SyntheticTask
 
 @dataclass(frozen=True, kw_only=True)
 class Task(SyntheticTask):
@@ -80,7 +80,7 @@ def install(folder: Path) -> None:
         for one, function, cls in (("task", "register", "Task"), ("baseline", "register_baseline", "Fit")):
             if kind in (one, "both"):
                 extra = ", true_rank=3" if name == "bad-rank" else ""
-                register += f"\ndef {one}s():\n    from suite import {function}\n"
+                register += f"\ndef {one}s():\n    from leakybench import {function}\n"
                 register += f"    {function}({id!r}, entry_point='{module}:{cls}'{extra})\n"
                 points += f"[leakybench.{one}s]\n{name} = {module}:{one}s\n\n"
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from suite import seeding
-from suite.baseline import FitReport
-from suite.errors import DivergedError, UsageError
-from suite.registration import BaselineSpec, Registry, TaskSpec, baselines, tasks
-from suite.task import Split
+from leakybench import seeding
+from leakybench.baseline import FitReport
+from leakybench.errors import DivergedError, UsageError
+from leakybench.registry import Registry, baselines, tasks
+from leakybench.specs import BaselineSpec, TaskSpec
+from leakybench.task import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +217,6 @@ if __name__ == "__main__":
     # the command line with the dummies in it: python -m tests.helpers.dummies run --task ...
     sys.modules.setdefault(PREFIX, sys.modules["__main__"])
     register()
-    from suite.cli import main
+    from leakybench.cli import main
 
     sys.exit(main())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from suite.record import Record, RunSpec
+from leakybench.record import Record, RunSpec
 
 MACHINE = {"processor": "Test CPU", "cores": 2, "system": "Linux", "python": "3.11.7", "torch": "2.13.0"}
 METHODS: tuple[tuple[str, Mapping[str, Any]], ...] = (

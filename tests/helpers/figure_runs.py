@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from suite.engines.base import Job
-from suite.figures import rank
-from suite.measures.path import G0
-from suite.record import Record
-from suite.store import Store
+from leakybench.engines.job import Job
+from leakybench.figures import rank
+from leakybench.measures.path import G0
+from leakybench.record import Record
+from leakybench.store import Store
 
 
 def fabricated(job: Job, **fields: Any) -> Record:

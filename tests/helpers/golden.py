@@ -30,9 +30,9 @@ from typing import Any
 
 import numpy as np
 
-import suite
-from suite.provenance import machine
-from suite.registration import baselines, tasks
+import leakybench
+from leakybench.provenance import machine
+from leakybench.registry import baselines, tasks
 
 FILE = Path(__file__).resolve().parents[1] / "golden" / "numbers.json"
 
@@ -61,8 +61,8 @@ PAPER = ("LeakyResNet-v0", {"width": 8, "depth": 4, "effective_depth": 3.0, "ste
 
 def run(baseline: str, settings: dict[str, Any], preset: str = "smoke") -> dict[str, Any]:
     """The numbers of one run, floats by their exact hexadecimal form."""
-    task = suite.make(TASK, seed=3, **SIZE)
-    record = suite.evaluate(suite.make_baseline(baseline, **settings), task, seed=3, preset=preset)
+    task = leakybench.make(TASK, seed=3, **SIZE)
+    record = leakybench.evaluate(leakybench.make_baseline(baseline, **settings), task, seed=3, preset=preset)
     training = record.training
     return {
         "status": record.status,
@@ -86,15 +86,15 @@ def _short(values: list[float]) -> str | None:
 
 def batch() -> dict[str, Any]:
     """Objectives of three seeds that are trained together."""
-    baseline = suite.make_baseline("LeakyResNet-v0", **SMALL, effective_depth=3.0)
-    trains = [suite.make(TASK, seed=seed, **SIZE).train for seed in range(3)]
+    baseline = leakybench.make_baseline("LeakyResNet-v0", **SMALL, effective_depth=3.0)
+    trains = [leakybench.make(TASK, seed=seed, **SIZE).train for seed in range(3)]
     models = baseline.fit_many(trains, seeds=range(3), preset="smoke")
     return {"objectives": [_exact(model.report.values["objective"]) for model in models]}
 
 
 def estimator() -> dict[str, Any]:
     """The scikit-learn estimator with sample weights."""
-    from baselines import LeakyResNetRegressor
+    from leakybench.baselines import LeakyResNetRegressor
 
     rng = np.random.default_rng(0)
     X, weight = rng.standard_normal((50, 4)), rng.uniform(0.5, 2.0, 50)
@@ -105,7 +105,7 @@ def estimator() -> dict[str, Any]:
 
 def data(id: str) -> str:
     """A hash of a task's data at seed 3."""
-    task = suite.make(id, seed=3)
+    task = leakybench.make(id, seed=3)
     arrays = (task.train.inputs, task.train.targets, task.test.inputs, task.test.targets)
     return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()[:16]
 

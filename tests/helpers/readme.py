@@ -15,7 +15,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from suite import cli
+from leakybench import cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCUMENTS = ("README.md",)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from suite.engines.base import Job
-from suite.grid import Grid
-from suite.record import Record, RunSpec
+from leakybench.engines.job import Job
+from leakybench.record import Record, RunSpec
+from leakybench.sweeps.grid import Grid
 
 
 def run_spec(seed: int = 0, **fields: Any) -> RunSpec:

@@ -11,10 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from suite.cli import main
-from suite.engines import inline
-from suite.scores import score_frame
-from suite.store import DamagedError, NewerSchemaError, Store, decode
+from leakybench.analysis.scores import score_frame
+from leakybench.cli import main
+from leakybench.engines import inline
+from leakybench.store import (
+    DamagedError,
+    NewerSchemaError,
+    Store,
+    decode,
+)
 from tests.helpers import dummies
 from tests.helpers.cli import GRID, call, files, one_line_error
 from tests.helpers.records import record

@@ -14,14 +14,14 @@ import numpy as np
 import psutil
 import pytest
 
-from suite.cli import main
-from suite.engines import make_engine
-from suite.grid import Grid, Setting, parse_setting
-from suite.limits import Limits
-from suite.plan import make_plan
-from suite.store import Store
-from suite.sweep import sweep
-from suite.verify import verify
+from leakybench.cli import main
+from leakybench.engines import make_engine
+from leakybench.engines.limits import Limits
+from leakybench.packs.verify import verify
+from leakybench.store import Store
+from leakybench.sweeps.grid import Grid, Setting, parse_setting
+from leakybench.sweeps.plan import make_plan
+from leakybench.sweeps.sweep import sweep
 from tests.helpers import cli, dummies
 from tests.helpers.records import jobs
 
@@ -133,7 +133,7 @@ def test_a_run_that_diverges_in_a_batch_is_computed_alone(tmp_path: Path) -> Non
 
 
 def sweep_with(folder: Path, limits: Limits, batching: str, **settings: Any) -> tuple[Store, Counter[str], list[str]]:
-    from suite.batching import parse_batch
+    from leakybench.sweeps.batching import parse_batch
 
     planned = jobs(3, "dummy/Many-v0", baseline_settings=[Setting(*item) for item in settings.items()])
     store = Store(folder)
@@ -232,7 +232,7 @@ def test_help_says_why_batches_are_off(capsys: pytest.CaptureFixture[str]) -> No
 def test_dask_carries_batches_too(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
     planned = jobs(6, "dummy/Many-v0", baseline_settings=[Setting("mode", "raise"), Setting("only_seed", 5)])
-    from suite.batching import Batching
+    from leakybench.sweeps.batching import Batching
 
     store = Store(tmp_path)
     store.prepare()
@@ -246,7 +246,7 @@ SMALL = ["depth=8", "width=16"]
 
 
 def test_networks_in_a_batch_are_the_networks_of_single_runs(tmp_path: Path) -> None:
-    from suite.batching import Batching
+    from leakybench.sweeps.batching import Batching
 
     grid = Grid(
         tasks=["LowRank-k2-v0"],

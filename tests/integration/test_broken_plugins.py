@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from suite.store import Store
+from leakybench.store import Store
 from tests.helpers.broken_plugins import PLUGINS, install
 from tests.helpers.cli import ROOT, environment
 
@@ -37,7 +37,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(site: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "suite", *arguments],
+        [sys.executable, "-m", "leakybench", *arguments],
         cwd=cwd,
         env=environment(PYTHONPATH=f"{site}:{ROOT}"),
         capture_output=True,

@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-import suite
-from suite.checks.certificate import jacobian_ranks
-from suite.checks.parametrize import parametrize_with_checks
-from suite.registration import baselines, tasks
+import leakybench
+from leakybench.checks.certificate import jacobian_ranks
+from leakybench.checks.parametrize import parametrize_with_checks
+from leakybench.registry import baselines, tasks
 from tests.helpers.cli import call
 
 
@@ -42,12 +42,12 @@ class Memory:
 
 
 def test_an_object_of_a_notebook_is_checked_in_this_process():
-    report = suite.check_baseline(Memory())
+    report = leakybench.check_baseline(Memory())
     assert not report.passed
     assert "the fit changes its training arrays" in report.finding("purity").why
     assert "two fits with the same seed differ" in report.finding("determinism").why
     assert report.finding("learnability").result == "fail"
-    with pytest.raises(suite.checks.report.CheckFailedError, match="purity: the fit changes its training arrays"):
+    with pytest.raises(leakybench.checks.report.CheckFailedError, match="purity: the fit changes its training arrays"):
         report.raise_on_failure()
 
 
@@ -66,23 +66,23 @@ def test_the_command_prints_json_and_exits_with_1_on_failure():
 
 
 def test_bad_arguments_are_one_line():
-    with pytest.raises(suite.UsageError, match="check_task takes an id, a spec or a task, got int"):
-        suite.check_task(3)
-    with pytest.raises(suite.UsageError, match="check_baseline takes an id, a spec or an object with fit"):
-        suite.check_baseline(object())
-    with pytest.raises(suite.UsageError, match="no plugin 'nobody' is installed; the plugins are: leakybench"):
-        list(suite.check_plugin("nobody"))
+    with pytest.raises(leakybench.UsageError, match="check_task takes an id, a spec or a task, got int"):
+        leakybench.check_task(3)
+    with pytest.raises(leakybench.UsageError, match="check_baseline takes an id, a spec or an object with fit"):
+        leakybench.check_baseline(object())
+    with pytest.raises(leakybench.UsageError, match="no plugin 'nobody' is installed; the plugins are: leakybench"):
+        list(leakybench.check_plugin("nobody"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [spec for spec in tasks if spec.plugin == "leakybench"], ids=lambda spec: spec.id)
 def test_every_built_in_task_passes(spec):
-    report = suite.check_task(spec)
+    report = leakybench.check_task(spec)
     assert report.passed, report
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", [spec for spec in baselines if spec.plugin == "leakybench"], ids=lambda spec: spec.id)
 def test_every_built_in_baseline_passes(spec):
-    report = suite.check_baseline(spec, timeout=300.0)
+    report = leakybench.check_baseline(spec, timeout=300.0)
     assert report.passed, report

@@ -12,12 +12,12 @@ import numpy as np
 import psutil
 import pytest
 
-from suite.engines import make_engine
-from suite.grid import Setting
-from suite.limits import Limits
-from suite.plan import make_plan
-from suite.store import Store
-from suite.sweep import sweep
+from leakybench.engines import make_engine
+from leakybench.engines.limits import Limits
+from leakybench.store import Store
+from leakybench.sweeps.grid import Setting
+from leakybench.sweeps.plan import make_plan
+from leakybench.sweeps.sweep import sweep
 from tests.helpers import cli, dummies
 from tests.helpers.records import jobs
 

@@ -57,7 +57,7 @@ def shell(line: str) -> list[str]:
     words = shlex.split(line)
     assert words[0] in ALLOWED, f"a page tells its readers to run {words[0]}"
     if words[0] == "leakybench":
-        return [sys.executable, "-m", "suite", *words[1:]]
+        return [sys.executable, "-m", "leakybench", *words[1:]]
     assert words == ["pip", "install", "."]
     offline = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target", "site"]
     return [sys.executable, "-m", "pip", "install", *offline, "."]
@@ -102,17 +102,17 @@ def test_every_block_runs(page: Path, tmp_path: Path) -> None:
 
 
 def test_the_reference_covers_what_is_public() -> None:
-    import suite
-    import suite.measures
-    import suite.stats
-    from suite.registration import baselines
+    import leakybench
+    import leakybench.measures
+    import leakybench.stats
+    from leakybench.registry import baselines
 
     page = (DOCS / "api.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"^::: (\S+)$", page, re.MULTILINE))
     ends = {name.rsplit(".", 1)[1] for name in shown}
     apart = {"PRESETS", "measures"}  # a tuple of names, and a module
-    assert set(suite.__all__) - apart <= ends
-    assert set(suite.measures.__all__) | set(suite.stats.__all__) <= ends
+    assert set(leakybench.__all__) - apart <= ends
+    assert set(leakybench.measures.__all__) | set(leakybench.stats.__all__) <= ends
     # every built-in baseline
     entries = {spec.entry_point.replace(":", ".") for spec in baselines if spec.plugin in (None, "leakybench")}
     assert {entry for entry in entries if entry.startswith("baselines.")} <= shown

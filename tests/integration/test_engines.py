@@ -16,12 +16,17 @@ import numpy as np
 import psutil
 import pytest
 
-from suite.engines import EngineError, Job, Outcome, make_engine
-from suite.engines import supervisor as supervisor_module
-from suite.errors import UsageError
-from suite.grid import Setting
-from suite.limits import Limits
-from suite.registration import baselines, register_baseline
+from leakybench.engines import (
+    EngineError,
+    Job,
+    Outcome,
+    make_engine,
+)
+from leakybench.engines import supervisor as supervisor_module
+from leakybench.engines.limits import Limits
+from leakybench.errors import UsageError
+from leakybench.registry import baselines, register_baseline
+from leakybench.sweeps.grid import Setting
 from tests.helpers import dummies
 from tests.helpers.records import jobs
 
@@ -140,7 +145,7 @@ def _is_our_worker(process: psutil.Process) -> bool:
     try:
         words = process.cmdline()
         # the last words of its command line are the line, the process that started it, and its threads
-        ours = "suite.engines.worker" in words and words[-2] == str(os.getpid())
+        ours = "leakybench.engines.worker" in words and words[-2] == str(os.getpid())
         return ours and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.store import Store
+from leakybench.store import Store
 from tests.helpers.cli import ROOT
 
 EXAMPLE = ROOT / "examples" / "plugin"
@@ -53,18 +53,30 @@ def test_install_check_sweep_and_remove(python: Path, tmp_path: Path) -> None:
     subprocess.run(["cp", "-r", EXAMPLE, source], check=True)
     pip = ("-m", "pip", "--disable-pip-version-check")
     call(python, *pip, "install", "--quiet", "--no-deps", "--no-build-isolation", str(source), cwd=tmp_path)
-    listed = call(python, "-m", "suite", "tasks", "ring/*", cwd=tmp_path)
+    listed = call(python, "-m", "leakybench", "tasks", "ring/*", cwd=tmp_path)
     assert "ring/Ring-v0" in listed
     assert "leaky-ring" in listed
-    reports = call(python, "-m", "suite", "check", "plugin", "leaky-ring", cwd=tmp_path)
+    reports = call(python, "-m", "leakybench", "check", "plugin", "leaky-ring", cwd=tmp_path)
     assert reports.count("\npassed") == 3, reports
     for engine in ("local", "dask"):
         folder = tmp_path / engine
         grid = ["run", "--task", "ring/*", "--baseline", "ring/*,Ridge-v0", "--seeds", "0:2", "--preset", "smoke"]
-        call(python, "-m", "suite", *grid, "--engine", engine, "--workers", "1", "--results", str(folder), cwd=tmp_path)
+        call(
+            python,
+            "-m",
+            "leakybench",
+            *grid,
+            "--engine",
+            engine,
+            "--workers",
+            "1",
+            "--results",
+            str(folder),
+            cwd=tmp_path,
+        )
         assert [record.status for record in Store(folder)] == ["ok"] * 4
     call(python, *pip, "uninstall", "--quiet", "--yes", "leaky-ring", cwd=tmp_path)
-    gone = call(python, "-m", "suite", "check", "task", "ring/Ring-v0", cwd=tmp_path, code=2)
+    gone = call(python, "-m", "leakybench", "check", "task", "ring/Ring-v0", cwd=tmp_path, code=2)
     assert "no installed plugin provides the namespace 'ring'" in gone
     assert len(gone.splitlines()) == 1
 

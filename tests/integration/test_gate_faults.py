@@ -60,11 +60,11 @@ class Yardstick:
 DRIVER = """
 import sys
 from pathlib import Path
-import suite
-from suite import gate
-from suite.commands.regress import print_verdict
+import leakybench
+from leakybench.gate import reference as gate
+from leakybench.commands.regress import print_verdict
 
-suite.register_baseline("bench/Yardstick-v0", entry_point="yardstick:Yardstick")
+leakybench.register_baseline("bench/Yardstick-v0", entry_point="yardstick:Yardstick")
 if __name__ == "__main__":
     reference = Path(sys.argv[1])
     if sys.argv[2:] == ["update"]:
@@ -77,31 +77,31 @@ if __name__ == "__main__":
 ERRORS = ("test error", "training error")
 FAULTS = {
     "rate divided by 10": (
-        "baselines/quasi_newton.py", "length = torch.ones_like(value)", "length = 0.1 * torch.ones_like(value)",
+        "leakybench/baselines/networks/quasi_newton.py", "length = torch.ones_like(value)", "length = 0.1 * torch.ones_like(value)",
         ERRORS,
     ),
     "bias dropped": (
-        "baselines/network.py", "self.states[:, :, width].fill_(1.0)", "self.states[:, :, width].fill_(0.0)", ERRORS
+        "leakybench/baselines/networks/recursion.py", "self.states[:, :, width].fill_(1.0)", "self.states[:, :, width].fill_(0.0)", ERRORS
     ),
-    "wrong skip factor": ("baselines/network.py", "1.0 - value * depth for", "1.0 - 0.5 * value * depth for", ERRORS),
+    "wrong skip factor": ("leakybench/baselines/networks/recursion.py", "1.0 - value * depth for", "1.0 - 0.5 * value * depth for", ERRORS),
     "adaptive steps frozen": (
-        "baselines/steps.py",
+        "leakybench/baselines/networks/steps.py",
         "        if self.frozen_at is not None:\n            return False",
         "        return False",
         ("spread of the adaptive steps",),
     ),
     "rank off by one": (
-        "suite/measures/run.py", 'bottleneck_rank=chosen["rank"]', 'bottleneck_rank=(chosen["rank"] or 0) + 1',
+        "leakybench/measures/run.py", 'bottleneck_rank=chosen["rank"]', 'bottleneck_rank=(chosen["rank"] or 0) + 1',
         ("rank recovery",),
     ),
     "penalty ignored": (
-        "baselines/objective.py", "return self.problem.penalty *", "return 0.0 * self.problem.penalty *", ERRORS
+        "leakybench/baselines/networks/objective.py", "return self.problem.penalty *", "return 0.0 * self.problem.penalty *", ERRORS
     ),
     "training set in the test set": (
-        "suite/task.py", "return self._splits[1]", "return self._splits[0]", ("test error",)
+        "leakybench/task.py", "return self._splits[1]", "return self._splits[0]", ("test error",)
     ),
     "a step made 30% slower": (
-        "baselines/family.py",
+        "leakybench/baselines/networks/network_baseline.py",
         "        return self.fit_many([train], seeds=[seed], preset=preset)[0]",
         """
         import time
@@ -121,8 +121,9 @@ FAULTS = {
 def copy(tmp_path_factory):
     """A copy of the packages with its reference."""
     folder = tmp_path_factory.mktemp("copy")
-    for package in ("suite", "tasks", "baselines"):
-        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    # the links of the source tree become folders
+    source = ROOT / "src" / "leakybench"
+    shutil.copytree(source, folder / "leakybench", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "plan.toml").write_text(PLAN)
     (folder / "yardstick.py").write_text(YARDSTICK)
     (folder / "drive.py").write_text(DRIVER)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import suite
-from suite.measures import largest_gap, measure_model, spectrum
-from suite.measures.geodesic import solve_geodesic
-from suite.measures.norms import kernel
+import leakybench
+from leakybench.measures import largest_gap, measure_model, spectrum
+from leakybench.measures.geodesic import solve_geodesic
+from leakybench.measures.norms import kernel
 
 DEPTH, LAYERS = 5.0, 12
 
 
 @pytest.fixture(scope="module")
 def task():
-    return suite.make("LowRank-k2-v0", seed=0, d=6, n_train=40, n_test=40)
+    return leakybench.make("LowRank-k2-v0", seed=0, d=6, n_train=40, n_test=40)
 
 
 @pytest.fixture(scope="module")
 def network(task):
-    baseline = suite.make_baseline("LeakyResNet-v0", width=14, depth=LAYERS, effective_depth=DEPTH)
+    baseline = leakybench.make_baseline("LeakyResNet-v0", width=14, depth=LAYERS, effective_depth=DEPTH)
     return baseline.fit(task.train, seed=0, preset="standard")
 
 

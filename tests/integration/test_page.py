@@ -11,12 +11,12 @@ import string
 import numpy as np
 import pytest
 
-from suite.cli import main
-from suite.leaderboard import leaderboard
-from suite.registration import MAX_ID_LENGTH
-from suite.report.page import embed, pack, render_page
-from suite.scores import score_frame
-from suite.store import Store
+from leakybench.analysis.leaderboard import leaderboard
+from leakybench.analysis.scores import score_frame
+from leakybench.cli import main
+from leakybench.report.page import embed, pack, render_page
+from leakybench.specs import MAX_ID_LENGTH
+from leakybench.store import Store
 from tests.helpers.browser import Watched, browser
 from tests.helpers.fabricate import MACHINE, board, record
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.store import Store
+from leakybench.store import Store
 from tests.helpers.cli import ROOT, environment
 
 MODULE = """
@@ -16,12 +16,12 @@ from tests.helpers.dummies import Tiny, TinyTask
 
 
 def tasks():
-    from suite import register
+    from leakybench import register
     register("plug/Task-v0", entry_point="leaky_plug:TinyTask", kwargs={"d": 6}, true_rank=2, summary="from a plugin")
 
 
 def baselines():
-    from suite import register_baseline
+    from leakybench import register_baseline
     register_baseline("plug/Fit-v0", entry_point="leaky_plug:Tiny")
 """
 
@@ -47,7 +47,7 @@ def test_a_plugin_is_found_by_workers(site: Path, tmp_path: Path, engine: str) -
     results = tmp_path / "runs"
     grid = ["run", "--task", "plug/*", "--baseline", "plug/*", "--seeds", "0:2", "--results", str(results)]
     done = subprocess.run(
-        [sys.executable, "-m", "suite", *grid, "--engine", engine, "--workers", "1"],
+        [sys.executable, "-m", "leakybench", *grid, "--engine", engine, "--workers", "1"],
         cwd=tmp_path,
         env=environment(PYTHONPATH=f"{site}:{ROOT}"),
         capture_output=True,

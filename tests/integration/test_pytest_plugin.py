@@ -36,7 +36,7 @@ def session(tmp_path):
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         # the plugin is named by hand, and not twice where the installed package names it already
-        loaded = [] if _installed() else ["-p", "suite.pytest_plugin"]
+        loaded = [] if _installed() else ["-p", "leakybench.gate.pytest_plugin"]
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *loaded, *arguments, "test_mine.py"]
         full = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         return subprocess.run(command, cwd=tmp_path, env=full, capture_output=True, text=True, timeout=300)
@@ -47,7 +47,7 @@ def session(tmp_path):
 def _installed() -> bool:
     from importlib.metadata import entry_points
 
-    return any(point.value == "suite.pytest_plugin" for point in entry_points(group="pytest11"))
+    return any(point.value == "leakybench.gate.pytest_plugin" for point in entry_points(group="pytest11"))
 
 
 def test_the_page_shows_one_test_of_at_most_five_lines():
@@ -57,7 +57,7 @@ def test_the_page_shows_one_test_of_at_most_five_lines():
 
 
 def test_thresholds_on_the_page_are_valid():
-    from suite.regression import Metric, Settings
+    from leakybench.gate.judge import Metric, Settings
 
     written = re.search(r"`settings=(Settings\(.*?\))`", PAGE)
     assert written is not None

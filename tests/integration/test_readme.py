@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-import suite
-from suite.registration import baselines, tasks
+import leakybench
+from leakybench.registry import baselines, tasks
 from tests.helpers.readme import BLOCK, DOCUMENTS, ROOT, renewed
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,10 +57,10 @@ def test_the_code_runs_as_it_stands(tmp_path, monkeypatch, capsys):
             blocks.append(code)
     try:
         for code in blocks:
-            exec(compile(code, "README.md", "exec"), {"suite": suite})
+            exec(compile(code, "README.md", "exec"), {"leakybench": leakybench})
         assert capsys.readouterr().out.startswith("ok 0.")
-        record = suite.evaluate(
-            suite.make_baseline("mine/Nearest-v0"), suite.make("mine/Ring-v0", seed=0), preset="smoke"
+        record = leakybench.evaluate(
+            leakybench.make_baseline("mine/Nearest-v0"), leakybench.make("mine/Ring-v0", seed=0), preset="smoke"
         )
         assert record.status == "ok"
         assert record.true_rank == 2

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from suite.store import Store
+from leakybench.store import Store
 
 SMALL = ["--set", "*Net-*:depth=8", "--set", "*Net-*:width=20", "--set-task", "n_train=80", "--set-task", "n_test=40"]
 SMALL += ["--set-task", "d=8"]
 
 
 def sweep(folder, *arguments):
-    command = [sys.executable, "-m", "suite", "run", "--task", "LowRank-k2-v0", "--preset", "smoke", *SMALL]
+    command = [sys.executable, "-m", "leakybench", "run", "--task", "LowRank-k2-v0", "--preset", "smoke", *SMALL]
     done = subprocess.run(
         [*command, "--baseline", "LeakyResNet-v0,ResNet-v0,KernelRidge-v0", "--results", str(folder), *arguments],
         capture_output=True,
@@ -63,7 +63,7 @@ def test_a_record_carries_what_the_design_promises(once):
 
 
 def test_a_width_that_cannot_hold_the_data_ends_before_anything_runs(tmp_path):
-    command = [sys.executable, "-m", "suite", "run", "--task", "LowRank-k3-v0", "--baseline", "ResNet-v0"]
+    command = [sys.executable, "-m", "leakybench", "run", "--task", "LowRank-k3-v0", "--baseline", "ResNet-v0"]
     done = subprocess.run(
         [*command, "--set", "width=5", "--results", str(tmp_path / "none")], capture_output=True, text=True, check=False
     )
@@ -75,7 +75,7 @@ def test_a_width_that_cannot_hold_the_data_ends_before_anything_runs(tmp_path):
 
 def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path):
     # a penalty far above what the rank explains: the minimum itself is the constant function
-    command = [sys.executable, "-m", "suite", "run", "--task", "LowRank-k2-v0", "--baseline", "LeakyResNet-v0"]
+    command = [sys.executable, "-m", "leakybench", "run", "--task", "LowRank-k2-v0", "--baseline", "LeakyResNet-v0"]
     command += ["--preset", "smoke", *SMALL, "--set", "penalty=50.0", "--set", "penalty=0.01"]
     command += ["--results", str(tmp_path), "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

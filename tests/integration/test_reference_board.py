@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from suite.cli import main
-from suite.grid import STEP_RULES, Grid
-from suite.leaderboard import Board, leaderboard
-from suite.registration import baselines, tasks
-from suite.report import page
-from suite.report.board import render
-from suite.scores import score_frame, select
-from suite.store import Store
+from leakybench.analysis.leaderboard import Board, leaderboard
+from leakybench.analysis.scores import score_frame, select
+from leakybench.cli import main
+from leakybench.registry import baselines, tasks
+from leakybench.report import page
+from leakybench.report.leaderboard import render
+from leakybench.store import Store
+from leakybench.sweeps.grid import STEP_RULES, Grid
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 NEEDS_A_SETTING = {"Sklearn-v0"}

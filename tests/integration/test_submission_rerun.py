@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-import suite
-from suite.cli import main
-from suite.store import Store
-from suite.submission import write_pack
+import leakybench
+from leakybench.cli import main
+from leakybench.packs.pack import write_pack
+from leakybench.store import Store
 
 REQUIRED = ["--tasks", "LowRank-k3-v0", "--seeds", "0:2"]
 
@@ -17,8 +17,8 @@ REQUIRED = ["--tasks", "LowRank-k3-v0", "--seeds", "0:2"]
 @pytest.fixture(scope="module")
 def records():
     return [
-        suite.evaluate(
-            suite.make_baseline("Ridge-v0"), suite.make("LowRank-k3-v0", seed=seed), seed=seed, preset="smoke"
+        leakybench.evaluate(
+            leakybench.make_baseline("Ridge-v0"), leakybench.make("LowRank-k3-v0", seed=seed), seed=seed, preset="smoke"
         )
         for seed in range(2)
     ]

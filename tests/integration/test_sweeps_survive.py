@@ -19,11 +19,11 @@ import numpy as np
 import psutil
 import pytest
 
-from suite.engines import Job, Outcome
-from suite.plan import make_plan
-from suite.store import Store
-from suite.sweep import Progress, sweep
-from suite.verify import verify
+from leakybench.engines import Job, Outcome
+from leakybench.packs.verify import verify
+from leakybench.store import Store
+from leakybench.sweeps.plan import make_plan
+from leakybench.sweeps.sweep import Progress, sweep
 from tests.helpers import cli, dummies
 from tests.helpers.records import jobs, record
 

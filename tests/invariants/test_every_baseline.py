@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import suite
-from suite.baseline import TraceableModel
-from suite.registration import baselines
+import leakybench
+from leakybench.baseline import TraceableModel
+from leakybench.registry import baselines
 
 TASK = "LowRank-k2-v0"
 SMALL = {"n_train": 120, "n_test": 60, "d": 8}
@@ -31,8 +31,8 @@ CASES = [
 
 
 def fit(id, overrides, seed=0, **task):
-    data = suite.make(TASK, seed=seed, **{**SMALL, **task})
-    return suite.make_baseline(id, **overrides).fit(data.train, seed=seed, preset="smoke"), data
+    data = leakybench.make(TASK, seed=seed, **{**SMALL, **task})
+    return leakybench.make_baseline(id, **overrides).fit(data.train, seed=seed, preset="smoke"), data
 
 
 @pytest.mark.parametrize(("id", "overrides"), CASES)
@@ -109,8 +109,8 @@ def test_momenta_are_the_gradients_of_the_cost(id, overrides):
 
 @pytest.mark.parametrize(("id", "overrides"), NETWORKS)
 def test_training_improves_on_the_mean(id, overrides):
-    record = suite.evaluate(
-        suite.make_baseline(id, **overrides), suite.make(TASK, seed=0, **SMALL), seed=0, preset="smoke"
+    record = leakybench.evaluate(
+        leakybench.make_baseline(id, **overrides), leakybench.make(TASK, seed=0, **SMALL), seed=0, preset="smoke"
     )
     assert record.status == "ok", record.message
     assert record.train_error < 0.9
@@ -120,13 +120,13 @@ def test_training_improves_on_the_mean(id, overrides):
 
 def test_seeds_matter():
     first, data = fit("LeakyResNet-v0", NETWORK)
-    other = suite.make_baseline("LeakyResNet-v0", **NETWORK).fit(data.train, seed=1, preset="smoke")
+    other = leakybench.make_baseline("LeakyResNet-v0", **NETWORK).fit(data.train, seed=1, preset="smoke")
     assert np.abs(first.predict(data.test.inputs) - other.predict(data.test.inputs)).max() > 1e-3
 
 
 def test_fit_many_equals_fit():
-    baseline = suite.make_baseline("LeakyResNet-v0", **NETWORK)
-    data = [suite.make(TASK, seed=seed, **SMALL) for seed in range(3)]
+    baseline = leakybench.make_baseline("LeakyResNet-v0", **NETWORK)
+    data = [leakybench.make(TASK, seed=seed, **SMALL) for seed in range(3)]
     together = baseline.fit_many([d.train for d in data], seeds=[0, 1, 2], preset="smoke")
     for seed, (one, d) in enumerate(zip(together, data, strict=True)):
         alone = baseline.fit(d.train, seed=seed, preset="smoke")
@@ -138,11 +138,13 @@ def test_fit_many_equals_fit():
 
 
 def test_learned_ends_train_and_lift_the_limit_on_the_width():
-    data = suite.make(TASK, seed=0, **SMALL)
+    data = leakybench.make(TASK, seed=0, **SMALL)
     narrow = {"depth": 6, "width": 5, "effective_depth": 3.0}
-    with pytest.raises(suite.UsageError, match="width must be at least 8 for 8 inputs and 8 outputs"):
-        suite.make_baseline("LeakyResNet-v0", **narrow).fit(data.train, seed=0, preset="smoke")
-    record = suite.evaluate(suite.make_baseline("LeakyResNet-v0", ends="learned", **narrow), data, preset="smoke")
+    with pytest.raises(leakybench.UsageError, match="width must be at least 8 for 8 inputs and 8 outputs"):
+        leakybench.make_baseline("LeakyResNet-v0", **narrow).fit(data.train, seed=0, preset="smoke")
+    record = leakybench.evaluate(
+        leakybench.make_baseline("LeakyResNet-v0", ends="learned", **narrow), data, preset="smoke"
+    )
     assert record.train_error < 0.9
 
 
@@ -163,8 +165,8 @@ def test_learned_ends_train_and_lift_the_limit_on_the_width():
     ],
 )
 def test_bad_settings_are_one_clear_line(id, overrides, message):
-    with pytest.raises(suite.UsageError, match=message) as caught:
-        suite.make_baseline(id, **overrides)
+    with pytest.raises(leakybench.UsageError, match=message) as caught:
+        leakybench.make_baseline(id, **overrides)
     assert "\n" not in str(caught.value)
 
 
@@ -180,17 +182,17 @@ def test_bfloat16_products_train_to_nearly_the_same_objective(steps):
 
 
 def test_presets_are_checked():
-    data = suite.make(TASK, seed=0, **SMALL)
+    data = leakybench.make(TASK, seed=0, **SMALL)
     for spec in itertools.islice(baselines, 3):
-        with pytest.raises(suite.UsageError, match="preset must be one of smoke, standard"):
-            suite.make_baseline(spec.id).fit(data.train, seed=0, preset="quick")
+        with pytest.raises(leakybench.UsageError, match="preset must be one of smoke, standard"):
+            leakybench.make_baseline(spec.id).fit(data.train, seed=0, preset="quick")
 
 
 def test_mean_scores_one_and_ridge_solves_the_linear_task():
-    task = suite.make("Linear-k3-v0", seed=0)
-    mean = suite.evaluate(suite.make_baseline("Mean-v0"), task, preset="smoke")
+    task = leakybench.make("Linear-k3-v0", seed=0)
+    mean = leakybench.evaluate(leakybench.make_baseline("Mean-v0"), task, preset="smoke")
     # the test set's mean differs from the training set's by about 1/sqrt(1000)
     assert mean.test_error == pytest.approx(1.0, abs=0.02)
     assert mean.train_error == pytest.approx(1.0, abs=1e-6)
-    ridge = suite.evaluate(suite.make_baseline("Ridge-v0"), task, preset="smoke")
+    ridge = leakybench.evaluate(leakybench.make_baseline("Ridge-v0"), task, preset="smoke")
     assert ridge.test_error < 1e-6  # noiseless and linear: the smallest penalty leaves about penalty^2/n^2

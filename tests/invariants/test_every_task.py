@@ -10,11 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-import suite
-from suite import seeding
-from suite.registration import build, tasks
-from tasks.certificate import active_subspace, jacobian_ranks, loss_without_weakest
-from tasks.factored import FactoredTask
+import leakybench
+from leakybench import seeding
+from leakybench.registry import build, tasks
+from leakybench.tasks.certificate import active_subspace, jacobian_ranks, loss_without_weakest
+from leakybench.tasks.factored import FactoredTask
 
 SPECS = {spec.id: spec for spec in tasks if spec.entry_point.startswith("tasks.")}
 EVERY = sorted(SPECS)
@@ -85,7 +85,7 @@ def same(first, second):
 @pytest.fixture(scope="module")
 def built():
     """Each task at seed 0, built once."""
-    return {id: suite.make(id, seed=0) for id in EVERY}
+    return {id: leakybench.make(id, seed=0) for id in EVERY}
 
 
 def points(task, n, seed=3):
@@ -107,13 +107,13 @@ def test_the_registry_holds_the_promised_ids():
 @pytest.mark.parametrize("id", EVERY)
 def test_satisfies_the_contract(id, built):
     task = built[id]
-    assert isinstance(task, suite.Task)
+    assert isinstance(task, leakybench.Task)
     assert task.spec == SPECS[id]
     assert task.seed == 0
     assert task.true_rank == SPECS[id].true_rank
     assert SPECS[id].summary
     for split in (task.train, task.test):
-        assert isinstance(split, suite.Split)  # which checks shapes, float32 and finite values
+        assert isinstance(split, leakybench.Split)  # which checks shapes, float32 and finite values
     assert task.train.inputs.shape[1:] == task.test.inputs.shape[1:]
     assert task.train.targets.shape[1:] == task.test.targets.shape[1:]
     assert task.train is task.train, "the data must be drawn once"
@@ -127,8 +127,8 @@ def test_targets_are_vectors(id, built):
 
 @pytest.mark.parametrize("id", EVERY)
 def test_a_seed_fixes_the_data_and_another_changes_them(id, built):
-    assert same(suite.make(id, seed=0), built[id])
-    other = suite.make(id, seed=1)
+    assert same(leakybench.make(id, seed=0), built[id])
+    other = leakybench.make(id, seed=1)
     for a, b in zip(arrays(built[id]), arrays(other), strict=True):
         assert not np.array_equal(a, b)
     if id in SYNTHETIC:
@@ -138,9 +138,9 @@ def test_a_seed_fixes_the_data_and_another_changes_them(id, built):
 
 ELSEWHERE = """
 import json, hashlib, sys
-import suite
+import leakybench
 def fingerprint(id):
-    task = suite.make(id, seed=0)
+    task = leakybench.make(id, seed=0)
     data = (task.train.inputs, task.train.targets, task.test.inputs, task.test.targets)
     return hashlib.sha256(b"".join(array.tobytes() for array in data)).hexdigest()
 synthetic, real = json.loads(sys.argv[1])
@@ -194,7 +194,7 @@ def test_test_data_are_scaled_by_training_statistics(id, built):
 
 @pytest.mark.parametrize("id", EVERY)
 def test_training_data_do_not_depend_on_the_number_of_test_rows(id, built):
-    task = suite.make(id, seed=0, n_test=3)
+    task = leakybench.make(id, seed=0, n_test=3)
     assert len(task.test) == 3
     assert np.array_equal(task.train.inputs, built[id].train.inputs)
     assert np.array_equal(task.train.targets, built[id].train.targets)
@@ -204,7 +204,7 @@ def test_training_data_do_not_depend_on_the_number_of_test_rows(id, built):
 def test_training_data_do_not_depend_on_the_test_draws(id, built, monkeypatch):
     draw = seeding.generator
     monkeypatch.setattr(seeding, "generator", lambda name, seed, role: draw(name, seed + 99 * ("test" in role), role))
-    task = suite.make(id, seed=0)
+    task = leakybench.make(id, seed=0)
     assert np.array_equal(task.train.inputs, built[id].train.inputs)
     assert np.array_equal(task.train.targets, built[id].train.targets)
     assert not np.array_equal(task.test.inputs, built[id].test.inputs)
@@ -213,7 +213,7 @@ def test_training_data_do_not_depend_on_the_test_draws(id, built, monkeypatch):
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("id", SYNTHETIC)
 def test_true_rank_is_certified(id, seed):
-    task = suite.make(id, seed=seed, n_train=10, n_test=10)
+    task = leakybench.make(id, seed=seed, n_train=10, n_test=10)
     assert isinstance(task, FactoredTask)
     x = points(task, 40)
     # not higher: f = h o g through R^k
@@ -229,7 +229,7 @@ def test_true_rank_is_certified(id, seed):
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("id", SYNTHETIC)
 def test_every_direction_of_the_code_matters(id, seed):
-    task = suite.make(id, seed=seed, n_train=10, n_test=10)
+    task = leakybench.make(id, seed=seed, n_train=10, n_test=10)
     codes = task.code(points(task, 4000))
     spectrum = np.linalg.eigvalsh(np.atleast_2d(np.cov(codes.T)))
     # a white code: the eigenvalues of 4000 samples lie within (1 -+ sqrt(10 / 4000))^2 for k = 10 [Marchenko, Pastur
@@ -242,7 +242,7 @@ def test_every_direction_of_the_code_matters(id, seed):
 
 @pytest.mark.parametrize("id", SYNTHETIC)
 def test_overrides_are_honoured(id, built):
-    task = suite.make(id, seed=0, d=12, n_train=40, n_test=30, noise=0.5)
+    task = leakybench.make(id, seed=0, d=12, n_train=40, n_test=30, noise=0.5)
     assert task.train.inputs.shape == (40, 12)
     assert task.test.inputs.shape == (30, 12)
     assert task.spec.kwargs == {**SPECS[id].kwargs, "d": 12, "n_train": 40, "n_test": 30, "noise": 0.5}
@@ -251,12 +251,12 @@ def test_overrides_are_honoured(id, built):
     names = settings(id)
     for name, value in {"k": 2, "width": 24, "depth": 2}.items():
         if name in names:
-            changed = suite.make(id, seed=0, n_train=40, n_test=30, **{name: value})
+            changed = leakybench.make(id, seed=0, n_train=40, n_test=30, **{name: value})
             assert getattr(changed, name) == value
             if SPECS[id].kwargs.get(name, "") != value:
                 assert not np.array_equal(changed.train.targets, built[id].train.targets[:40])
     if "k" in names:
-        assert suite.make(id, k=2).true_rank == 2
+        assert leakybench.make(id, k=2).true_rank == 2
 
 
 @pytest.mark.parametrize("id", SYNTHETIC)
@@ -265,7 +265,7 @@ def test_fewer_samples_are_the_first_of_more_and_noise_leaves_the_inputs(id, bui
     assert np.array_equal(
         task.sample_inputs(50, task.rng("train inputs")), task.sample_inputs(200, task.rng("train inputs"))[:50]
     )
-    assert np.array_equal(suite.make(id, seed=0, noise=0.9).train.inputs, task.train.inputs)
+    assert np.array_equal(leakybench.make(id, seed=0, noise=0.9).train.inputs, task.train.inputs)
 
 
 @pytest.mark.parametrize(("name", "value"), BAD_SETTINGS)
@@ -273,24 +273,24 @@ def test_bad_settings_get_one_line(name, value):
     takers = [id for id in EVERY if name in settings(id) and not (id in REAL and value is None)]
     assert takers, f"no task has a setting {name}"
     for id in takers:
-        with pytest.raises(suite.UsageError) as caught:
-            suite.make(id, seed=0, **{name: value})
+        with pytest.raises(leakybench.UsageError) as caught:
+            leakybench.make(id, seed=0, **{name: value})
         assert "\n" not in str(caught.value)
         assert name in str(caught.value) or "JSON" in str(caught.value)
 
 
 @pytest.mark.parametrize("id", EVERY)
 def test_unknown_settings_and_bad_seeds_are_refused(id):
-    with pytest.raises(suite.UsageError, match="no setting 'colour'"):
-        suite.make(id, colour="red")
-    with pytest.raises(suite.UsageError, match="seed must be an integer"):
-        suite.make(id, seed=-1)
+    with pytest.raises(leakybench.UsageError, match="no setting 'colour'"):
+        leakybench.make(id, colour="red")
+    with pytest.raises(leakybench.UsageError, match="seed must be an integer"):
+        leakybench.make(id, seed=-1)
 
 
 @pytest.mark.parametrize("id", EVERY)
 def test_a_spec_that_went_through_json_builds_the_same(id, built):
     text = built[id].spec.to_json()
-    again = build(suite.TaskSpec.from_json(text), {}, seed=0)
+    again = build(leakybench.TaskSpec.from_json(text), {}, seed=0)
     assert same(again, built[id])
     assert again.spec.to_json() == text
 
@@ -300,6 +300,6 @@ def test_global_random_state_is_neither_read_nor_written(id, built):
     np.random.seed(12345)  # noqa: NPY002
     random.seed(12345)
     before = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
-    assert same(suite.make(id, seed=0), built[id])
+    assert same(leakybench.make(id, seed=0), built[id])
     assert np.array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
     assert random.getstate() == before[1]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from suite.measures import (
+from leakybench.measures import (
     balancedness,
     exact_identity,
     hamiltonian,
@@ -24,7 +24,7 @@ from suite.measures import (
     stable_decomposition,
     time_scales,
 )
-from suite.measures.norms import features
+from leakybench.measures.norms import features
 
 SAMPLES, WIDTH = 5, 4
 POINTS = 401

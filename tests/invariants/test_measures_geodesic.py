@@ -7,12 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.errors import UsageError
-from suite.measures import kernel_norm, spectrum
-from suite.measures.geodesic import Geodesic, _objective, _problem, layer_price, solve_geodesic
-from suite.measures.momenta import hamiltonian
-from suite.measures.norms import features, kernel
-from suite.measures.recursion import propagate
+from leakybench.errors import UsageError
+from leakybench.measures import kernel_norm, spectrum
+from leakybench.measures.geodesic import (
+    Geodesic,
+    _objective,
+    _problem,
+    layer_price,
+    solve_geodesic,
+)
+from leakybench.measures.momenta import hamiltonian
+from leakybench.measures.norms import features, kernel
+from leakybench.measures.recursion import propagate
 
 cases = settings(deadline=None, max_examples=25, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.measures import (
+from leakybench.measures import (
     balancedness,
     criticality_residual,
     exact_identity,
@@ -17,8 +17,8 @@ from suite.measures import (
     path_length,
     stabilised_hamiltonian,
 )
-from suite.measures.norms import features
-from suite.measures.recursion import adjoint, propagate
+from leakybench.measures.norms import features
+from leakybench.measures.recursion import adjoint, propagate
 
 cases = settings(deadline=None, max_examples=40, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)

@@ -8,8 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.measures import cost_of_identity, kernel_norm, nuclear_rank, spectrum
-from suite.measures.norms import components, gram_kernel, kernel, weighted
+from leakybench.measures import (
+    cost_of_identity,
+    kernel_norm,
+    nuclear_rank,
+    spectrum,
+)
+from leakybench.measures.norms import (
+    components,
+    gram_kernel,
+    kernel,
+    weighted,
+)
 
 cases = settings(deadline=None, max_examples=40, derandomize=True)
 

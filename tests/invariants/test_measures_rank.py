@@ -7,11 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from suite.baseline import Representations
-from suite.measures import bottleneck_rank, function_spectra, jacobian_rank, largest_gap, path_spectra, spectrum
-from suite.measures.gap import CLOSING, FLOOR
-from suite.measures.rank import layer_spectra, spectral_gap
-from suite.measures.recursion import propagate
+from leakybench.baseline import Representations
+from leakybench.measures import (
+    bottleneck_rank,
+    function_spectra,
+    jacobian_rank,
+    largest_gap,
+    path_spectra,
+    spectrum,
+)
+from leakybench.measures.gap import CLOSING, FLOOR
+from leakybench.measures.rank import layer_spectra, spectral_gap
+from leakybench.measures.recursion import propagate
 
 cases = settings(deadline=None, max_examples=40, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from suite.batching import Batching
-from suite.engines import Job, make_engine
-from suite.grid import Grid, parse_setting
-from suite.plan import make_plan
-from suite.store import Store
-from suite.sweep import sweep
+from leakybench.engines import Job, make_engine
+from leakybench.store import Store
+from leakybench.sweeps.batching import Batching
+from leakybench.sweeps.grid import Grid, parse_setting
+from leakybench.sweeps.plan import make_plan
+from leakybench.sweeps.sweep import sweep
 
 SIZES = {
     "w = 20, N = 100, L = 10": (("width=20", "depth=10"), ("d=8", "n_train=100", "n_test=100")),

@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from baselines import yardstick
-from baselines.plain_torch import LEAK, plain_network
-from baselines.yardstick import Step
+from leakybench.baselines.yardstick import LEAK, plain_network
+from tests.perf import timings as yardstick
+from tests.perf.timings import Step
 
 SHAPE = (100, 1000, 20)
 

@@ -23,11 +23,17 @@ import torch
 from scipy.stats import quantile_test
 from tabulate import tabulate
 
-import suite
-from baselines import descent, steps, yardstick
-from baselines.backend import choose, matmul_scope, measure
-from baselines.objective import Objective
-from baselines.training import RECIPES, build, paper_recipe, polish
+import leakybench
+from leakybench.baselines.networks import descent, steps
+from leakybench.baselines.networks.matmul import choose, matmul_scope, measure
+from leakybench.baselines.networks.objective import Objective
+from leakybench.baselines.networks.training import (
+    RECIPES,
+    build,
+    paper_recipe,
+    polish,
+)
+from tests.perf import timings as yardstick
 
 GRID = [
     (100, 1000, 20),
@@ -91,10 +97,10 @@ def precision() -> None:
     rows = []
     for effective_depth in (3.0, 7.0):
         for seed in range(3):
-            task = suite.make("LowRank-k3-v0", seed=seed)
+            task = leakybench.make("LowRank-k3-v0", seed=seed)
             records = [
-                suite.evaluate(
-                    suite.make_baseline("LeakyResNet-v0", effective_depth=effective_depth, precision=name),
+                leakybench.evaluate(
+                    leakybench.make_baseline("LeakyResNet-v0", effective_depth=effective_depth, precision=name),
                     task,
                     seed=seed,
                     preset="standard",
@@ -199,8 +205,8 @@ def adaptive() -> None:
 
 
 def problem(preset: str, effective_depth: float, seed: int = 0) -> tuple[Objective, torch.Tensor]:
-    task = suite.make("LowRank-k3-v0", seed=seed)
-    baseline = suite.make_baseline("LeakyResNet-v0", effective_depth=effective_depth)
+    task = leakybench.make("LowRank-k3-v0", seed=seed)
+    baseline = leakybench.make_baseline("LeakyResNet-v0", effective_depth=effective_depth)
     settings = baseline.network  # type: ignore[attr-defined]
     recipe = paper_recipe(settings.coefficients.scale) if preset == "paper" else RECIPES[preset]
     data, weights = build(settings, recipe, [task.train], [seed], "LeakyResNet")

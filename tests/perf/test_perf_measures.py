@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from suite.baseline import Representations
-from suite.measures import cost_of_identity, measure_model
-from suite.measures.recursion import propagate
-from suite.task import Split
+from leakybench.baseline import Representations
+from leakybench.measures import cost_of_identity, measure_model
+from leakybench.measures.recursion import propagate
+from leakybench.task import Split
 
 SAMPLES, WIDTH, LAYERS, D = 1000, 100, 20, 30
 

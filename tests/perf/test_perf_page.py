@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from suite.leaderboard import leaderboard
-from suite.report.page import render_page
-from suite.scores import score_frame
+from leakybench.analysis.leaderboard import leaderboard
+from leakybench.analysis.scores import score_frame
+from leakybench.report.page import render_page
 from tests.helpers.browser import browser
 from tests.helpers.fabricate import METHODS, board
 

@@ -6,8 +6,8 @@
 import pytest
 import torch
 
-from baselines.backend import matmul_scope
-from baselines.yardstick import engine_step, plain_step, product_step
+from leakybench.baselines.networks.matmul import matmul_scope
+from tests.perf.timings import engine_step, plain_step, product_step
 
 SHAPE = (100, 1000, 20)
 

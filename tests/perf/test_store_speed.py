@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from suite.engines import Job
-from suite.plan import make_plan
-from suite.store import Store, seal
+from leakybench.analysis.frame import to_frame
+from leakybench.engines import Job
+from leakybench.store import Store, seal
+from leakybench.sweeps.plan import make_plan
 from tests.helpers import dummies
 from tests.helpers.records import jobs, record
 
@@ -57,7 +58,7 @@ def _exponent(folders: dict[int, Path], action: Callable[[int], Any]) -> float:
 def test_load_to_a_frame(benchmark: Any, folders: dict[int, Path]) -> None:
     frame = benchmark.pedantic(Store(folders[RUNS]).frame, rounds=3, warmup_rounds=1)
     assert len(frame) == RUNS
-    exponent = _exponent(folders, lambda size: Store(folders[size]).frame())
+    exponent = _exponent(folders, lambda size: to_frame(Store(folders[size])))
     benchmark.extra_info["exponent"] = round(exponent, 3)
     print(f"\nload: exponent of growth {exponent:.2f}")
     assert benchmark.stats.stats.min < 3.0

@@ -10,11 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from suite.engines import make_engine
-from suite.grid import Setting
-from suite.plan import make_plan
-from suite.store import Store
-from suite.sweep import Progress, sweep
+from leakybench.engines import make_engine
+from leakybench.store import Store
+from leakybench.sweeps.grid import Setting
+from leakybench.sweeps.plan import make_plan
+from leakybench.sweeps.sweep import Progress, sweep
 from tests.helpers import dummies
 from tests.helpers.records import jobs
 

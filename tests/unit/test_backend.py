@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from baselines import backend
-from suite.errors import UsageError
+from leakybench.baselines.networks import matmul as backend
+from leakybench.errors import UsageError
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-import suite
-from baselines.quasi_newton import _History
+import leakybench
+from leakybench.baselines.networks.quasi_newton import _History
 
 
 def test_a_pair_of_one_run_leaves_the_history_of_another_as_it_is():
@@ -33,8 +33,8 @@ def test_a_pair_of_one_run_leaves_the_history_of_another_as_it_is():
 
 @pytest.mark.slow
 def test_a_batch_of_seeds_trains_to_the_networks_of_single_fits():
-    baseline = suite.make_baseline("LeakyResNet-v0", width=20, depth=20, effective_depth=7.0)
-    tasks = [suite.make("LowRank-k2-v0", seed=seed, d=8, n_train=200, n_test=100) for seed in range(8)]
+    baseline = leakybench.make_baseline("LeakyResNet-v0", width=20, depth=20, effective_depth=7.0)
+    tasks = [leakybench.make("LowRank-k2-v0", seed=seed, d=8, n_train=200, n_test=100) for seed in range(8)]
     batch = baseline.fit_many([task.train for task in tasks], seeds=range(8), preset="standard")
     for seed, (task, together) in enumerate(zip(tasks, batch, strict=True)):
         single = baseline.fit(task.train, seed=seed, preset="standard")

@@ -10,16 +10,22 @@ from typing import Any, Self
 import numpy as np
 import pytest
 
-import suite
-from suite.batch import can_batch, evaluate_many
-from suite.batching import DEFAULT_SIZE, Batches, Batching, faster, parse_batch
-from suite.engines import Job, Outcome
-from suite.errors import LeakybenchError, UsageError
-from suite.grid import Setting
-from suite.plan import make_plan
-from suite.scores import machine_of
-from suite.store import Store
-from suite.sweep import Progress, sweep
+import leakybench
+from leakybench.analysis.scores import machine_of
+from leakybench.engines import Job, Outcome
+from leakybench.errors import LeakybenchError, UsageError
+from leakybench.evaluation import can_batch, evaluate_many
+from leakybench.store import Store
+from leakybench.sweeps.batching import (
+    DEFAULT_SIZE,
+    Batches,
+    Batching,
+    faster,
+    parse_batch,
+)
+from leakybench.sweeps.grid import Setting
+from leakybench.sweeps.plan import make_plan
+from leakybench.sweeps.sweep import Progress, sweep
 from tests.helpers import dummies
 from tests.helpers.records import jobs, record
 
@@ -178,9 +184,9 @@ def test_what_cannot_be_batched_runs_singly_as_ever(tmp_path: Path) -> None:
     assert engine.sizes == [1] * 10
     assert [note.split(" (")[0] for note in progress.notes] == ["no batches for 2 of 2 configurations"]
     assert not any("batch" in found.provenance for found in store)
-    assert not can_batch(suite.make_baseline("Ridge-v0"))
-    assert not can_batch(suite.make_baseline("LeakyResNet-v0", steps="adaptive"))
-    assert can_batch(suite.make_baseline("LeakyResNet-v0", steps="irregular"))
+    assert not can_batch(leakybench.make_baseline("Ridge-v0"))
+    assert not can_batch(leakybench.make_baseline("LeakyResNet-v0", steps="adaptive"))
+    assert can_batch(leakybench.make_baseline("LeakyResNet-v0", steps="irregular"))
 
 
 def test_without_batching_jobs_are_single_and_keep_the_order_of_the_plan(tmp_path: Path) -> None:
@@ -232,11 +238,11 @@ def test_runs_that_another_sweep_holds_do_not_hold_up_the_measurement() -> None:
 
 
 def test_a_batch_is_what_single_runs_are() -> None:
-    tasks = [suite.make("dummy/Tiny-v0", seed=seed) for seed in range(4)]
-    many = suite.make_baseline("dummy/Many-v0", batch_seconds=0.05)
+    tasks = [leakybench.make("dummy/Tiny-v0", seed=seed) for seed in range(4)]
+    many = leakybench.make_baseline("dummy/Many-v0", batch_seconds=0.05)
     together = evaluate_many(many, tasks, seeds=range(4), preset="smoke")
     for seed, (task, found) in enumerate(zip(tasks, together, strict=True)):
-        alone = suite.evaluate(many, task, seed=seed, preset="smoke")
+        alone = leakybench.evaluate(many, task, seed=seed, preset="smoke")
         assert found.comparable() == alone.comparable()
         np.testing.assert_array_equal(found.arrays["draws"], alone.arrays["draws"])
         assert found.wall_clock["batch"] == found.provenance["batch"]["size"] == 4
@@ -248,8 +254,8 @@ def test_a_batch_is_what_single_runs_are() -> None:
 
 
 def test_a_batch_whose_models_are_too_few_is_an_error() -> None:
-    tasks = [suite.make("dummy/Tiny-v0", seed=seed) for seed in range(3)]
-    many = suite.make_baseline("dummy/Many-v0", mode="short")
+    tasks = [leakybench.make("dummy/Tiny-v0", seed=seed) for seed in range(3)]
+    many = leakybench.make_baseline("dummy/Many-v0", mode="short")
     with pytest.raises(LeakybenchError, match="2 models for 3 seeds"):
         evaluate_many(many, tasks, seeds=range(3), preset="smoke")
 
@@ -263,8 +269,8 @@ def test_the_warm_up_of_a_batch_is_shared(monkeypatch: pytest.MonkeyPatch) -> No
         return model
 
     monkeypatch.setattr(dummies.TinyMany, "_solve", staticmethod(solve))
-    tasks = [suite.make("dummy/Tiny-v0", seed=seed) for seed in range(3)]
-    many = suite.make_baseline("dummy/Many-v0", batch_seconds=0.2)
+    tasks = [leakybench.make("dummy/Tiny-v0", seed=seed) for seed in range(3)]
+    many = leakybench.make_baseline("dummy/Many-v0", batch_seconds=0.2)
     for found in evaluate_many(many, tasks, seeds=range(3), preset="smoke"):
         # 0.6 s for the batch, of which 0.3 s warm-up: 0.1 s of each for a run
         assert 0.1 <= found.wall_clock["setup"] < 0.15

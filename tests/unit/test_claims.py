@@ -11,9 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from suite import claims as claims_module
-from suite.claims import EXPIRY, Claims, clear_leftovers, clear_void, is_alive, owner
-from suite.store import Store
+from leakybench.store import Store
+from leakybench.sweeps import claims as claims_module
+from leakybench.sweeps.claims import (
+    EXPIRY,
+    Claims,
+    clear_leftovers,
+    clear_void,
+    is_alive,
+    owner,
+)
 
 RUN = "0123456789abcdef01234567"
 

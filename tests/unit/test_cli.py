@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from suite import cli
-from suite.cli import command_names, main, one_line
-from suite.grid import Setting
-from suite.store import Store
+from leakybench import cli
+from leakybench.analysis.frame import to_frame
+from leakybench.cli import command_names, main, one_line
+from leakybench.store import Store
+from leakybench.sweeps.grid import Setting
 from tests.helpers import dummies
 from tests.helpers.cli import GRID, call, environment, one_line_error
 from tests.helpers.records import jobs, record
@@ -48,7 +49,7 @@ def _stored(folder: Path, baseline: str = "dummy/Fit-v0", **fields: object) -> s
 )
 def test_listings_help_and_planning_import_nothing_heavy(arguments: list[str]) -> None:
     code = (
-        "import sys\nfrom suite.cli import main\n"
+        "import sys\nfrom leakybench.cli import main\n"
         f"code = main({arguments!r})\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)\nsys.exit(code)"
     )
@@ -63,7 +64,9 @@ def test_listings_help_and_planning_import_nothing_heavy(arguments: list[str]) -
 def test_listings_and_help_are_quick(arguments: list[str]) -> None:
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "suite", *arguments], env=environment(), capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "leakybench", *arguments], env=environment(), capture_output=True, check=True
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -173,7 +176,7 @@ def test_export_writes_what_other_programs_read(tmp_path: Path, capsys: pytest.C
 
     results = tmp_path / "runs"
     run_id = _stored(results)
-    reference = Store(results).frame()
+    reference = to_frame(Store(results))
     for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet), ("a.json", pd.read_json)):
         if name.endswith("parquet"):
             pytest.importorskip("pyarrow")

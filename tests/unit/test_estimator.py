@@ -12,11 +12,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import suite
-from baselines.estimator import LeakyResNetRegressor
-from baselines.objective import Objective
-from baselines.training import RECIPES, NetworkSettings, build
-from baselines.weighted import WeightedObjective
+import leakybench
+from leakybench.baselines.networks.objective import Objective
+from leakybench.baselines.networks.training import RECIPES, NetworkSettings, build
+from leakybench.baselines.networks.weighted import WeightedObjective
+from leakybench.baselines.sklearn_estimator import LeakyResNetRegressor
 
 TINY = {"depth": 4, "effective_depth": 2.0, "width": 16, "max_iter": 20, "random_state": 0}
 
@@ -64,7 +64,7 @@ def test_a_weight_counts_as_a_repetition_and_order_does_not_matter():
 def test_the_weighted_gradient_is_that_of_the_weighted_cost(learn):
     x, y = data(20)
     settings = NetworkSettings(width=6, depth=3, effective_depth=1.5, rule="uniform", penalty=0.01, learn_ends=learn)
-    split = suite.Split(x.astype(np.float32), y.astype(np.float32))
+    split = leakybench.Split(x.astype(np.float32), y.astype(np.float32))
     problem, start = build(settings, RECIPES["smoke"], [split], [0], "test")
     weights = torch.linspace(0.2, 1.8, 20, dtype=torch.float64)
     objective = WeightedObjective(problem.to(torch.float64), settings.coefficients, weights)

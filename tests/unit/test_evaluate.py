@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-import suite
-from suite.errors import DivergedError
+import leakybench
+from leakybench.errors import DivergedError
 
 
 class StopsLater:
@@ -25,7 +25,7 @@ class StopsLater:
 
 @pytest.mark.parametrize("refuses", ["test", "train"])
 def test_a_solver_that_gives_up_while_predicting_has_diverged(refuses):
-    task = suite.make("LowRank-k1-v0", seed=0, d=6, n_train=40, n_test=20)
-    record = suite.evaluate(StopsLater(refuses), task, seed=0, preset="smoke")
+    task = leakybench.make("LowRank-k1-v0", seed=0, d=6, n_train=40, n_test=20)
+    record = leakybench.evaluate(StopsLater(refuses), task, seed=0, preset="smoke")
     assert (record.status, record.message) == ("diverged", "no step is small enough")
     assert record.test_error is None

@@ -12,17 +12,31 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from suite.cli import main
-from suite.errors import UsageError
-from suite.figures import MODULES, adaptive, load, names_of, rank_limit, studies, tables
-from suite.figures.build import adapted, build, draw_files, jobs_of, read_csv
-from suite.figures.figure import DEPTH, KEYS, Runs
-from suite.figures.paths import project
-from suite.figures.step_rules import ERROR
-from suite.figures.style import FORMATS
-from suite.figures.summary import paired_differences, seeds_text, summarise
-from suite.grid import Setting
-from suite.store import Store
+from leakybench.cli import main
+from leakybench.errors import UsageError
+from leakybench.figures import (
+    MODULES,
+    adaptive,
+    load,
+    names_of,
+    rank_limit,
+    studies,
+    tables,
+)
+from leakybench.figures.build import (
+    adapted,
+    build,
+    draw_files,
+    jobs_of,
+    read_csv,
+)
+from leakybench.figures.figure import DEPTH, KEYS, Runs
+from leakybench.figures.paths import project
+from leakybench.figures.step_rules import ERROR
+from leakybench.figures.style import FORMATS
+from leakybench.figures.summary import paired_differences, seeds_text, summarise
+from leakybench.store import Store
+from leakybench.sweeps.grid import Setting
 from tests.helpers.cli import ROOT, one_line_error
 from tests.helpers.figure_runs import fabricated, fill
 

@@ -11,13 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from suite.cli import main
-from suite.engines.base import Job
-from suite.figures import MODULES, adaptive, layers, load, rank, studies
-from suite.figures.build import build, jobs_of, read_csv
-from suite.figures.figure import DEPTH, Runs
-from suite.measures.path import G0
-from suite.store import Store
+from leakybench.cli import main
+from leakybench.engines.job import Job
+from leakybench.figures import (
+    MODULES,
+    adaptive,
+    layers,
+    load,
+    rank,
+    studies,
+)
+from leakybench.figures.build import build, jobs_of, read_csv
+from leakybench.figures.figure import DEPTH, Runs
+from leakybench.measures.path import G0
+from leakybench.store import Store
 from tests.helpers.figure_runs import fabricated, fill
 
 SEEDS = (0, 1, 2)

@@ -9,11 +9,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suite.errors import UsageError
-from suite.evaluate import run_spec
-from suite.grid import Grid, Setting, parse_seeds, parse_setting, settings_of
-from suite.planfile import make_grid, read_plan_file, words
-from suite.registration import baselines, make, make_baseline, register_baseline
+from leakybench.errors import UsageError
+from leakybench.evaluation import run_spec
+from leakybench.registry import (
+    baselines,
+    make,
+    make_baseline,
+    register_baseline,
+)
+from leakybench.sweeps.grid import (
+    Grid,
+    Setting,
+    parse_seeds,
+    parse_setting,
+    settings_of,
+)
+from leakybench.sweeps.plan_file import make_grid, read_plan_file, words
 from tests.helpers import dummies
 from tests.helpers.records import jobs
 

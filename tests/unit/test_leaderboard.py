@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from suite.cli import main
-from suite.errors import UsageError
-from suite.leaderboard import confusion, leaderboard
-from suite.report.board import render
-from suite.scores import score_frame
-from suite.store import Store
+from leakybench.analysis.leaderboard import confusion, leaderboard
+from leakybench.analysis.scores import score_frame
+from leakybench.cli import main
+from leakybench.errors import UsageError
+from leakybench.report.leaderboard import render
+from leakybench.store import Store
 from tests.helpers.fabricate import MACHINE, METHODS, board, record
 
 

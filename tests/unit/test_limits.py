@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from suite import limits
-from suite.errors import UsageError
-from suite.limits import Limits, check_workers, cores, parse_bytes, parse_seconds
+from leakybench.engines import limits
+from leakybench.engines.limits import (
+    Limits,
+    check_workers,
+    cores,
+    parse_bytes,
+    parse_seconds,
+)
+from leakybench.errors import UsageError
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pytest
 
-from suite.baseline import Representations
-from suite.errors import UsageError
-from suite.measures import (
+from leakybench.baseline import Representations
+from leakybench.errors import UsageError
+from leakybench.measures import (
     balancedness,
     bottleneck_rank,
     cost_of_identity,
@@ -31,8 +31,8 @@ from suite.measures import (
     time_scales,
     weight_spectra,
 )
-from suite.measures.norms import require_samples
-from suite.measures.recursion import propagate
+from leakybench.measures.norms import require_samples
+from leakybench.measures.recursion import propagate
 
 A = np.random.default_rng(0).standard_normal((6, 3))
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from suite.baseline import Model, Representations, TraceableModel
-from suite.measures import measure_model
-from suite.measures.path import G0
-from suite.measures.recursion import adjoint, propagate
-from suite.measures.run import suffix
-from suite.task import Split
+from leakybench.baseline import Model, Representations, TraceableModel
+from leakybench.measures import measure_model
+from leakybench.measures.path import G0
+from leakybench.measures.recursion import adjoint, propagate
+from leakybench.measures.run import suffix
+from leakybench.task import Split
 
 LAYERS, WIDTH, D, RANK = 6, 12, 6, 2
 

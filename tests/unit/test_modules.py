@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-import suite
+import leakybench
 
 SMALL = {"d": 8, "n_train": 150, "n_test": 60}
 
@@ -62,9 +62,9 @@ LAYERS[Transformer] = ["block", "readout"]
 
 @pytest.mark.parametrize("factory", [plain, PreActivation, Transformer])
 def test_any_module_is_evaluated_and_shows_its_states(factory) -> None:
-    task = suite.make("LowRank-k2-v0", **SMALL)
-    baseline = suite.wrap_module(factory)
-    record = suite.evaluate(baseline, task, preset="smoke")
+    task = leakybench.make("LowRank-k2-v0", **SMALL)
+    baseline = leakybench.wrap_module(factory)
+    record = leakybench.evaluate(baseline, task, preset="smoke")
     assert record.status == "ok"
     assert record.test_error < 0.9
     assert record.bottleneck_rank is not None
@@ -75,12 +75,12 @@ def test_any_module_is_evaluated_and_shows_its_states(factory) -> None:
     last = states[LAYERS[factory][-1]]
     np.testing.assert_array_equal(last.astype(np.float32), model.predict(task.test.inputs))
     assert set(model.hidden_ranks(task.test.inputs)) == set(states)
-    assert not isinstance(model, suite.baseline.TraceableModel), "it has no weights of the recursion to show"
+    assert not isinstance(model, leakybench.baseline.TraceableModel), "it has no weights of the recursion to show"
 
 
 @pytest.mark.parametrize("factory", [plain, Transformer])
 def test_the_checker_passes_a_module(factory) -> None:
-    report = suite.check_baseline(suite.wrap_module(factory))
+    report = leakybench.check_baseline(leakybench.wrap_module(factory))
     assert report.passed, report
 
 
@@ -90,15 +90,15 @@ def test_a_trainer_of_ones_own_and_chosen_layers() -> None:
             module[4].bias.copy_(targets.mean(0))
         return {"note": f"{preset} {seed}"}
 
-    task = suite.make("LowRank-k2-v0", **SMALL)
-    baseline = suite.wrap_module(plain, trainer=one_step, layers=["3"], name="bias only")
-    record = suite.evaluate(baseline, task, preset="smoke")
+    task = leakybench.make("LowRank-k2-v0", **SMALL)
+    baseline = leakybench.wrap_module(plain, trainer=one_step, layers=["3"], name="bias only")
+    record = leakybench.evaluate(baseline, task, preset="smoke")
     assert record.training["note"] == "smoke 0"
     assert record.run.baseline == "module/BiasOnly-v0"
     model = baseline.fit(task.train, seed=0, preset="smoke")
     assert list(model.hidden(task.test.inputs)) == ["3"]
-    wrong = suite.wrap_module(plain, trainer=one_step, layers=["17"]).fit(task.train, seed=0, preset="smoke")
-    with pytest.raises(suite.UsageError, match="the module has no part '17'; its parts: 0, 1"):
+    wrong = leakybench.wrap_module(plain, trainer=one_step, layers=["17"]).fit(task.train, seed=0, preset="smoke")
+    with pytest.raises(leakybench.UsageError, match="the module has no part '17'; its parts: 0, 1"):
         wrong.hidden(task.test.inputs)
 
 
@@ -111,17 +111,17 @@ def test_a_trainer_of_ones_own_and_chosen_layers() -> None:
     ],
 )
 def test_bad_arguments_are_one_line(factory, trainer, message) -> None:
-    with pytest.raises(suite.UsageError, match=message) as caught:
-        suite.wrap_module(factory, trainer=trainer)
+    with pytest.raises(leakybench.UsageError, match=message) as caught:
+        leakybench.wrap_module(factory, trainer=trainer)
     assert "\n" not in str(caught.value)
 
 
 def test_a_bad_module_is_one_line() -> None:
-    task = suite.make("LowRank-k2-v0", **SMALL)
-    with pytest.raises(suite.UsageError, match=r"the module maps \(2, 8\) to \(2, 3\), expected \(2, 8\)"):
-        suite.wrap_module(lambda d_in, d_out: nn.Linear(d_in, 3)).fit(task.train, seed=0, preset="smoke")
-    with pytest.raises(suite.UsageError, match=r"must return a torch.nn.Module, got int"):
-        suite.wrap_module(lambda d_in, d_out: 3).fit(task.train, seed=0, preset="smoke")
+    task = leakybench.make("LowRank-k2-v0", **SMALL)
+    with pytest.raises(leakybench.UsageError, match=r"the module maps \(2, 8\) to \(2, 3\), expected \(2, 8\)"):
+        leakybench.wrap_module(lambda d_in, d_out: nn.Linear(d_in, 3)).fit(task.train, seed=0, preset="smoke")
+    with pytest.raises(leakybench.UsageError, match=r"must return a torch.nn.Module, got int"):
+        leakybench.wrap_module(lambda d_in, d_out: 3).fit(task.train, seed=0, preset="smoke")
 
 
 def test_divergence_is_a_status() -> None:
@@ -129,5 +129,7 @@ def test_divergence_is_a_status() -> None:
         with torch.no_grad():
             module[4].bias.fill_(float("nan"))
 
-    task = suite.make("LowRank-k2-v0", **SMALL)
-    assert suite.evaluate(suite.wrap_module(plain, trainer=explode), task, preset="smoke").status == "diverged"
+    task = leakybench.make("LowRank-k2-v0", **SMALL)
+    assert (
+        leakybench.evaluate(leakybench.wrap_module(plain, trainer=explode), task, preset="smoke").status == "diverged"
+    )

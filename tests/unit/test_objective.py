@@ -6,13 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines import steps
-from baselines.curvature import KroneckerPreconditioner
-from baselines.descent import AdamSettings, adam
-from baselines.initial import orthonormal
-from baselines.network import Coefficients
-from baselines.objective import Objective, Problem
-from baselines.quasi_newton import PolishSettings, polish
+from leakybench.baselines.networks import steps
+from leakybench.baselines.networks.curvature import KroneckerPreconditioner
+from leakybench.baselines.networks.descent import AdamSettings, adam
+from leakybench.baselines.networks.initial import orthonormal
+from leakybench.baselines.networks.objective import Objective, Problem
+from leakybench.baselines.networks.quasi_newton import PolishSettings, polish
+from leakybench.baselines.networks.recursion import Coefficients
 
 
 def problem(runs=1, samples=7, width=6, d_in=4, d_out=3, penalty=0.1, learn_ends=False, seed=0, dtype=torch.float64):

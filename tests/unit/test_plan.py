@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from suite.commands._plans import reasons
-from suite.errors import UsageError
-from suite.grid import Setting
-from suite.plan import GUESS_REFERENCE_SECONDS, GUESS_SECONDS, make_plan
-from suite.store import Store
+from leakybench.commands._plans import reasons
+from leakybench.errors import UsageError
+from leakybench.store import Store
+from leakybench.sweeps.grid import Setting
+from leakybench.sweeps.plan import GUESS_REFERENCE_SECONDS, GUESS_SECONDS, make_plan
 from tests.helpers import dummies
 from tests.helpers.records import jobs, record
 

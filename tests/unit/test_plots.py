@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from suite.report.plots import (
+from leakybench.report.plots import (
     CORNERS,
     DASHES,
     MAX_BANDS,

@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from suite.commands import _progress
-from suite.commands._progress import Display, counted, duration
-from suite.sweep import Progress
+from leakybench.commands import _progress
+from leakybench.commands._progress import Display, counted, duration
+from leakybench.sweeps.sweep import Progress
 
 
 @pytest.mark.parametrize(

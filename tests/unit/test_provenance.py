@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from suite import provenance
+from leakybench import provenance
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def test_a_module_that_is_no_file_is_passed_over(package):
 
 
 def test_the_networks_code_counts_for_networks_and_not_for_references():
-    files = {path.name for path in provenance._closure("baselines.leaky_resnet")}
+    files = {path.name for path in provenance._closure("leakybench.baselines.leaky_resnet")}
     assert {"leaky_resnet.py", "family.py", "training.py", "network.py", "quasi_newton.py", "steps.py"} <= files
     assert "references.py" not in files
-    assert {path.name for path in provenance._closure("baselines.references")} == {"references.py"}
+    assert {path.name for path in provenance._closure("leakybench.baselines.references")} == {"references.py"}
 
 
 def test_provenance_names_no_host_and_no_path():

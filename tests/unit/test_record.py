@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import suite
-from suite.record import Record, RunSpec, label
+import leakybench
+from leakybench.record import Record, RunSpec, label
 from tests.helpers.records import record, run_spec
 
 
@@ -69,13 +69,13 @@ def test_the_run_id_depends_on_every_axis():
 )
 def test_wrong_records_are_refused_by_name(change, message):
     data = json.loads(record().to_json()) | change
-    with pytest.raises(suite.UsageError, match=message):
+    with pytest.raises(leakybench.UsageError, match=message):
         Record.from_json(json.dumps(data))
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{", "7", "[" * 100_000, '{"schema": 1}'])
 def test_texts_that_are_no_record_are_one_line(text):
-    with pytest.raises(suite.UsageError) as caught:
+    with pytest.raises(leakybench.UsageError) as caught:
         Record.from_json(text)
     assert "\n" not in str(caught.value)
 
@@ -83,7 +83,7 @@ def test_texts_that_are_no_record_are_one_line(text):
 def test_a_forged_seed_is_noticed():
     data = json.loads(record().to_json())
     data["run"]["seed"] = 5
-    with pytest.raises(suite.UsageError, match="is not the hash"):
+    with pytest.raises(leakybench.UsageError, match="is not the hash"):
         Record.from_json(json.dumps(data))
 
 
@@ -101,7 +101,7 @@ def test_labels_show_overrides_sorted():
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 1.5, "3", True, None])
 def test_seeds_are_checked(seed):
-    with pytest.raises(suite.UsageError, match="seed must be an integer"):
+    with pytest.raises(leakybench.UsageError, match="seed must be an integer"):
         run_spec(seed=seed)
-    with pytest.raises(suite.UsageError, match="preset must be one of"):
+    with pytest.raises(leakybench.UsageError, match="preset must be one of"):
         RunSpec(task="A-v0", baseline="B-v0", seed=0, preset="quick", source="0")

@@ -6,11 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines import steps
-from baselines.initial import looks_linear, mirrored, orthonormal, signal_preserving
-from baselines.network import Coefficients
-from baselines.recursion import LeakyRecursion
-from suite.errors import UsageError
+from leakybench.baselines.networks import steps
+from leakybench.baselines.networks.initial import (
+    looks_linear,
+    mirrored,
+    orthonormal,
+    signal_preserving,
+)
+from leakybench.baselines.networks.recursion import Coefficients
+from leakybench.baselines.networks.torch_module import LeakyRecursion
+from leakybench.errors import UsageError
 
 
 def plain(inputs, weight, coefficients):

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import suite
-from suite import registration
-from suite.registration import BaselineSpec, Registry, TaskSpec, build, parse_id
+import leakybench
+from leakybench import registry as registration
+from leakybench.registry import Registry, build
+from leakybench.specs import BaselineSpec, TaskSpec, parse_id
 
 
 @pytest.fixture
@@ -52,34 +53,34 @@ def test_ids_are_parsed(text, parts):
     ],
 )
 def test_malformed_ids_say_the_form(text):
-    with pytest.raises(suite.RegistrationError, match=r"malformed id .*\[namespace/\]Name\[-variant\]-vN"):
+    with pytest.raises(leakybench.RegistrationError, match=r"malformed id .*\[namespace/\]Name\[-variant\]-vN"):
         parse_id(text)
 
 
 def test_a_typo_names_the_nearest_ids(registry):
-    with pytest.raises(suite.UnknownIdError, match=r"unknown task 'LowRnk-k3-v0'; did you mean LowRank-k3-v"):
+    with pytest.raises(leakybench.UnknownIdError, match=r"unknown task 'LowRnk-k3-v0'; did you mean LowRank-k3-v"):
         registry.spec("LowRnk-k3-v0")
 
 
 def test_a_wrong_version_names_those_that_exist(registry):
-    with pytest.raises(suite.UnknownIdError, match=r"no version 7; registered: LowRank-k3-v0, LowRank-k3-v1"):
+    with pytest.raises(leakybench.UnknownIdError, match=r"no version 7; registered: LowRank-k3-v0, LowRank-k3-v1"):
         registry.spec("LowRank-k3-v7")
 
 
 def test_an_unknown_namespace_names_the_missing_plugin(registry):
-    with pytest.raises(suite.UnknownIdError, match="no installed plugin provides the namespace 'yours'"):
+    with pytest.raises(leakybench.UnknownIdError, match="no installed plugin provides the namespace 'yours'"):
         registry.spec("yours/Ring-v0")
 
 
 def test_registering_twice_is_an_error(registry):
-    with pytest.raises(suite.RegistrationError, match="mine/Ring-v0 is already registered"):
+    with pytest.raises(leakybench.RegistrationError, match="mine/Ring-v0 is already registered"):
         registry.register("mine/Ring-v0", "other:Ring")
     assert registry.spec("mine/Ring-v0").entry_point == "my.ring:Ring"
 
 
 @pytest.mark.parametrize("point", [int, "no-colon", "a:b:c", "a b:c", ":C", "m:", None])
 def test_entry_points_are_text_of_one_form(registry, point):
-    with pytest.raises(suite.RegistrationError, match="entry point"):
+    with pytest.raises(leakybench.RegistrationError, match="entry point"):
         registry.register("mine/New-v0", point)
     assert "mine/New-v0" not in registry
 
@@ -98,7 +99,7 @@ def test_entry_points_are_text_of_one_form(registry, point):
     ],
 )
 def test_specs_that_are_not_plain_are_refused(registry, fields):
-    with pytest.raises(suite.UsageError):
+    with pytest.raises(leakybench.UsageError):
         registry.register("mine/New-v0", "m:C", **fields)
     assert "mine/New-v0" not in registry
 
@@ -143,7 +144,7 @@ def test_a_spec_round_trips_through_json(kwargs, summary, plugin, rank):
     ],
 )
 def test_a_text_that_is_no_spec_is_one_clear_line(text):
-    with pytest.raises(suite.UsageError) as caught:
+    with pytest.raises(leakybench.UsageError) as caught:
         TaskSpec.from_json(text)
     assert "\n" not in str(caught.value)
 
@@ -158,7 +159,7 @@ def test_the_digest_sees_what_is_built_and_not_its_description():
 def test_globs_choose_and_an_empty_match_is_an_error(registry):
     assert [spec.id for spec in registry.match(["LowRank-*"])] == ["LowRank-k3-v0", "LowRank-k3-v1"]
     assert [spec.id for spec in registry.match(["mine/*", "mine/Ring-v0"])] == ["mine/Ring-v0"]
-    with pytest.raises(suite.UnknownIdError, match="no task id matches 'Nope\\*'"):
+    with pytest.raises(leakybench.UnknownIdError, match="no task id matches 'Nope\\*'"):
         registry.match(["Nope*"])
 
 
@@ -194,7 +195,9 @@ def test_a_plugin_that_fails_is_named_and_the_others_load(monkeypatch):
     monkeypatch.setattr(EntryPoint, "load", lambda self: functions[id(self)])
     assert [spec.id for spec in registry] == ["good/Ring-v0"]
     assert registry.spec("good/Ring-v0").plugin == "good-package"
-    with pytest.raises(suite.UnknownIdError, match=r"failed to load: half-package \(RuntimeError: broken inside\)"):
+    with pytest.raises(
+        leakybench.UnknownIdError, match=r"failed to load: half-package \(RuntimeError: broken inside\)"
+    ):
         registry.spec("half/Ring-v0")
 
 
@@ -207,7 +210,7 @@ class Plain:
 
 class Refusing:
     def __init__(self, depth):
-        raise suite.UsageError(f"depth must be even, got {depth}")
+        raise leakybench.UsageError(f"depth must be even, got {depth}")
 
 
 def test_build_hands_spec_over_and_names_wrong_settings():
@@ -215,25 +218,27 @@ def test_build_hands_spec_over_and_names_wrong_settings():
     built = build(spec, {"depth": 5})
     assert built.depth == 5
     assert built.spec.kwargs == {"depth": 5}
-    with pytest.raises(suite.UsageError, match=r"mine/Plain-v0 has no setting 'dpeth'; its settings: depth"):
+    with pytest.raises(leakybench.UsageError, match=r"mine/Plain-v0 has no setting 'dpeth'; its settings: depth"):
         build(spec, {"dpeth": 5})
-    with pytest.raises(suite.UsageError, match="depth must be even, got 3"):
+    with pytest.raises(leakybench.UsageError, match="depth must be even, got 3"):
         build(BaselineSpec(id="mine/R-v0", entry_point=f"{__name__}:Refusing"), {"depth": 3})
 
 
-@pytest.mark.parametrize("point", ["no_such_module_at_all:C", "suite.errors:NoSuchClass", "suite.errors:__doc__"])
+@pytest.mark.parametrize(
+    "point", ["no_such_module_at_all:C", "leakybench.errors:NoSuchClass", "leakybench.errors:__doc__"]
+)
 def test_an_entry_point_that_cannot_be_loaded_names_its_plugin(point):
     spec = BaselineSpec(id="mine/Gone-v0", entry_point=point, plugin="gone-package")
-    with pytest.raises(suite.PluginError, match=r"mine/Gone-v0.*gone-package"):
+    with pytest.raises(leakybench.PluginError, match=r"mine/Gone-v0.*gone-package"):
         build(spec, {})
 
 
 def test_listing_does_not_import_torch():
     code = (
-        "import sys, suite\n"
-        "from suite.registration import tasks, baselines\n"
+        "import sys, leakybench\n"
+        "from leakybench.registry import tasks, baselines\n"
         "assert len(tasks) > 10 and len(baselines) > 5\n"
-        "suite.make_baseline('LeakyResNet-v0')\n"
+        "leakybench.make_baseline('LeakyResNet-v0')\n"
         "print([m for m in ('torch', 'scipy', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -241,7 +246,7 @@ def test_listing_does_not_import_torch():
 
 
 def test_pprint_lists_every_id(capsys):
-    suite.pprint_registry()
+    leakybench.pprint_registry()
     printed = capsys.readouterr().out
     for spec in (*registration.tasks, *registration.baselines):
         assert spec.id in printed

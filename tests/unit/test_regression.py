@@ -10,11 +10,17 @@ import re
 import numpy as np
 import pytest
 
-from suite import gate
-from suite.cli import main
-from suite.errors import UsageError
-from suite.regression import Metric, Settings, Verdict, fastest, judge
-from suite.scores import score_frame
+from leakybench.analysis.scores import score_frame
+from leakybench.cli import main
+from leakybench.errors import UsageError
+from leakybench.gate import reference as gate
+from leakybench.gate.judge import (
+    Metric,
+    Settings,
+    Verdict,
+    fastest,
+    judge,
+)
 from tests.helpers.fabricate import record
 
 TASKS = ("LowRank-k3-v0", "LowRank-k5-v0")
@@ -60,7 +66,7 @@ def _reference():
 
 
 def _check(seed, **fault) -> Verdict:
-    """What ``suite.gate.check`` does: measure again where a time looks slow."""
+    """What ``leakybench.gate.reference.check`` does: measure again where a time looks slow."""
     reference, frames = _reference(), [_frame(seed, **fault)]
     verdict = judge(reference, frames[0], SETTINGS)
     while verdict.slow and len(frames) < 5:

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-import suite
-from baselines import feature_machine, neural_ode
-from suite.report.summary import summarise
-from suite.report.table import render
-from suite.scores import score_frame
+import leakybench
+from leakybench.analysis.scores import score_frame
+from leakybench.analysis.summary import summarise
+from leakybench.baselines import feature_machine, neural_ode
+from leakybench.report.table import render
 
 SMALL = {"d": 8, "n_train": 150, "n_test": 60}
 
@@ -21,8 +21,8 @@ def test_it_beats_the_mean_on_a_small_task(id):
     if id.startswith("NeuralODE"):
         pytest.importorskip("torchdiffeq")
     overrides = {"width": 32, "knots": 3} if id.startswith("NeuralODE") else {}
-    record = suite.evaluate(
-        suite.make_baseline(id, **overrides), suite.make("MultiIndex-k3-v0", **SMALL), preset="smoke"
+    record = leakybench.evaluate(
+        leakybench.make_baseline(id, **overrides), leakybench.make("MultiIndex-k3-v0", **SMALL), preset="smoke"
     )
     assert record.status == "ok"
     assert record.test_error < 0.95
@@ -52,8 +52,8 @@ def test_the_gradient_outer_product_is_that_of_the_function():
 
 
 def test_the_feature_machine_finds_the_directions_of_a_multi_index_model():
-    task = suite.make("Linear-k3-v0", d=8, n_train=300, n_test=100)
-    model = suite.make_baseline("RecursiveFeatureMachine-v0").fit(task.train, seed=0, preset="smoke")
+    task = leakybench.make("Linear-k3-v0", d=8, n_train=300, n_test=100)
+    model = leakybench.make_baseline("RecursiveFeatureMachine-v0").fit(task.train, seed=0, preset="smoke")
     assert model.report.values["gradient_rank"] == 3
 
 
@@ -87,14 +87,14 @@ def test_the_feature_machine_equals_the_authors_package_at_its_first_step():
 )
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_regressor_that_is_constant_by_pieces_is_found_out(regressor, differentiable):
-    task = suite.make("MultiIndex-k3-v0", d=8, n_train=300, n_test=60)
-    model = suite.make_baseline("Sklearn-v0", regressor=regressor).fit(task.train, seed=0, preset="smoke")
+    task = leakybench.make("MultiIndex-k3-v0", d=8, n_train=300, n_test=60)
+    model = leakybench.make_baseline("Sklearn-v0", regressor=regressor).fit(task.train, seed=0, preset="smoke")
     assert getattr(model, "differentiable", True) is differentiable
 
 
 def test_boosted_trees_have_no_rank_and_a_dash_in_the_tables():
-    task = suite.make("Linear-k3-v0", **SMALL)
-    record = suite.evaluate(suite.make_baseline("GradientBoosting-v0"), task, preset="smoke")
+    task = leakybench.make("Linear-k3-v0", **SMALL)
+    record = leakybench.evaluate(leakybench.make_baseline("GradientBoosting-v0"), task, preset="smoke")
     assert record.status == "ok"
     assert record.bottleneck_rank is None
     assert record.rank_recovered is None
@@ -108,14 +108,14 @@ def test_boosted_trees_have_no_rank_and_a_dash_in_the_tables():
 
 
 def test_any_regressor_is_named_by_its_entry_point():
-    task = suite.make("Linear-k3-v0", **SMALL)
-    ridge = suite.make_baseline("Sklearn-v0", regressor="sklearn.linear_model:Ridge", settings={"alpha": 0.1})
-    record = suite.evaluate(ridge, task, preset="smoke")
+    task = leakybench.make("Linear-k3-v0", **SMALL)
+    ridge = leakybench.make_baseline("Sklearn-v0", regressor="sklearn.linear_model:Ridge", settings={"alpha": 0.1})
+    record = leakybench.evaluate(ridge, task, preset="smoke")
     assert record.test_error < 1e-3
     assert record.run.baseline_overrides["regressor"] == "sklearn.linear_model:Ridge"
     # one that takes a single target is fitted to each
-    single = suite.make_baseline("Sklearn-v0", regressor="sklearn.linear_model:BayesianRidge")
-    assert suite.evaluate(single, task, preset="smoke").test_error < 1e-3
+    single = leakybench.make_baseline("Sklearn-v0", regressor="sklearn.linear_model:BayesianRidge")
+    assert leakybench.evaluate(single, task, preset="smoke").test_error < 1e-3
 
 
 @pytest.mark.parametrize(
@@ -129,19 +129,19 @@ def test_any_regressor_is_named_by_its_entry_point():
     ],
 )
 def test_bad_regressors_are_one_line(overrides, message):
-    task = suite.make("Linear-k3-v0", **SMALL)
-    with pytest.raises(suite.UsageError, match=message) as caught:
-        suite.make_baseline("Sklearn-v0", **overrides).fit(task.train, seed=0, preset="smoke")
+    task = leakybench.make("Linear-k3-v0", **SMALL)
+    with pytest.raises(leakybench.UsageError, match=message) as caught:
+        leakybench.make_baseline("Sklearn-v0", **overrides).fit(task.train, seed=0, preset="smoke")
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_regressor_is_never_called(tmp_path):
     target = tmp_path / "called"
-    baseline = suite.make_baseline(
+    baseline = leakybench.make_baseline(
         "Sklearn-v0", regressor="subprocess:Popen", settings={"args": ["touch", str(target)]}
     )
-    with pytest.raises(suite.UsageError, match="needs fit and predict"):
-        baseline.fit(suite.make("Linear-k3-v0", **SMALL).train, seed=0, preset="smoke")
+    with pytest.raises(leakybench.UsageError, match="needs fit and predict"):
+        baseline.fit(leakybench.make("Linear-k3-v0", **SMALL).train, seed=0, preset="smoke")
     time.sleep(0.3)  # a process that was started after all would need a moment
     assert not target.exists()
 
@@ -155,15 +155,15 @@ def test_what_is_no_regressor_is_never_called(tmp_path):
     ],
 )
 def test_bad_settings_of_the_neural_ode_are_one_line(overrides, message):
-    with pytest.raises(suite.UsageError, match=message):
-        suite.make_baseline("NeuralODE-v0", **overrides)
+    with pytest.raises(leakybench.UsageError, match=message):
+        leakybench.make_baseline("NeuralODE-v0", **overrides)
 
 
 @pytest.fixture(scope="module")
 def flow():
     pytest.importorskip("torchdiffeq")
-    task = suite.make("MultiIndex-k3-v0", **SMALL)
-    return task, suite.make_baseline("NeuralODE-v0", width=32, knots=3).fit(task.train, seed=0, preset="smoke")
+    task = leakybench.make("MultiIndex-k3-v0", **SMALL)
+    return task, leakybench.make_baseline("NeuralODE-v0", width=32, knots=3).fit(task.train, seed=0, preset="smoke")
 
 
 def test_the_rate_is_chosen_on_held_out_training_rows(flow):
@@ -180,11 +180,11 @@ def test_the_rate_is_chosen_on_held_out_training_rows(flow):
 def test_the_errors_of_the_rates_are_those_of_the_held_out_rows(flow):
     # a poison on the fifth alone: the errors of the rates see it, the fits of the trials do not
     task, model = flow
-    order = suite.seeding.generator("NeuralODE", 0, "validation").permutation(150)
+    order = leakybench.seeding.generator("NeuralODE", 0, "validation").permutation(150)
     targets = task.train.targets.copy()
     targets[order[:30]] += 7.0
     shifted = neural_ode.NeuralODE(width=32, knots=3).fit(
-        suite.Split(task.train.inputs, targets), seed=0, preset="smoke"
+        leakybench.Split(task.train.inputs, targets), seed=0, preset="smoke"
     )
     assert min(shifted.report.values["held_out"].values()) > 40.0
     assert max(model.report.values["held_out"].values()) < 5.0
@@ -193,9 +193,11 @@ def test_the_errors_of_the_rates_are_those_of_the_held_out_rows(flow):
 def test_a_rate_that_diverges_is_passed_over(monkeypatch):
     pytest.importorskip("torchdiffeq")
     monkeypatch.setattr(neural_ode, "RATES", (1e30, 1e-2))
-    task = suite.make("MultiIndex-k3-v0", **SMALL)
+    task = leakybench.make("MultiIndex-k3-v0", **SMALL)
     values = (
-        suite.make_baseline("NeuralODE-v0", width=32, knots=3).fit(task.train, seed=0, preset="smoke").report.values
+        leakybench.make_baseline("NeuralODE-v0", width=32, knots=3)
+        .fit(task.train, seed=0, preset="smoke")
+        .report.values
     )
     assert values["rate"] == 1e-2
     assert values["held_out"]["1e+30"] is None

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from suite.errors import UsageError
-from suite.stats import (
+from leakybench.errors import UsageError
+from leakybench.stats import (  # fmt: skip
     holm,
     interval,
     mcnemar,
@@ -16,9 +16,9 @@ from suite.stats import (
     probability_of_improvement,
     proportion_interval,
     rank_intervals,
-)  # fmt: skip
-from suite.stats.intervals import standard_error
-from suite.stats.paired import effect_bounds
+)
+from leakybench.stats.intervals import standard_error
+from leakybench.stats.paired import effect_bounds
 
 DATA = np.array([0.31, 0.27, 0.35, 0.30, 0.41])
 

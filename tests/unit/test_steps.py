@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baselines import steps
-from suite.errors import UsageError
+from leakybench.baselines.networks import steps
+from leakybench.errors import UsageError
 
 
 @settings(max_examples=50, deadline=None)

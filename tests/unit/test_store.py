@@ -12,12 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite import atomic
-from suite import store as store_module
-from suite.errors import UsageError
-from suite.record import SCHEMA
-from suite.store import DamagedError, NewerSchemaError, Store, encode_arrays
-from suite.verify import verify
+from leakybench import atomic
+from leakybench import store as store_module
+from leakybench.analysis.frame import to_frame
+from leakybench.errors import UsageError
+from leakybench.packs.verify import verify
+from leakybench.record import SCHEMA
+from leakybench.store import (
+    DamagedError,
+    NewerSchemaError,
+    Store,
+    encode_arrays,
+)
 from tests.helpers.cli import files
 from tests.helpers.records import record
 
@@ -289,12 +295,12 @@ def test_verify_remarks_on_what_does_not_belong(store: Store) -> None:
 
 
 def test_the_frame_has_its_columns_whatever_the_records(store: Store) -> None:
-    from suite.frame import COLUMNS
+    from leakybench.analysis.frame import COLUMNS
 
-    assert list(store.frame().columns) == list(COLUMNS)
+    assert list(to_frame(store).columns) == list(COLUMNS)
     store.write(record(1, status="timeout", test_error=None, bottleneck_rank=None, rank_recovered=None))
     store.write(record(0))
-    frame = store.frame().set_index("seed")
+    frame = to_frame(store).set_index("seed")
     assert list(frame.loc[:, "status"].sort_index()) == ["ok", "timeout"]
     assert frame.loc[0, "measures.hamiltonian.mean"] == -1.5
     assert frame.loc[0, "bottleneck_rank"] == 2

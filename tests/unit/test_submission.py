@@ -13,11 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from suite.cli import main
-from suite.errors import UsageError
-from suite.store import Store
-from suite.submission import MANIFEST, PackError, make_manifest, read_pack, write_pack
-from suite.validation import disagreements, validate
+from leakybench.cli import main
+from leakybench.errors import UsageError
+from leakybench.packs.pack import (
+    MANIFEST,
+    PackError,
+    make_manifest,
+    read_pack,
+    write_pack,
+)
+from leakybench.packs.validation import disagreements, validate
+from leakybench.store import Store
 from tests.helpers.fabricate import MACHINE, board, record
 
 TASKS = ("LowRank-k3-v0", "Linear-k3-v0")
@@ -90,7 +96,7 @@ def test_same_runs_give_the_same_bytes(tmp_path, monkeypatch):
 
             return datetime(2026, 1, 1, tzinfo=zone)
 
-    monkeypatch.setattr("suite.submission.datetime", Frozen)
+    monkeypatch.setattr("leakybench.packs.pack.datetime", Frozen)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     assert _pack(tmp_path / "a", _records()).read_bytes() == _pack(tmp_path / "b", _records()).read_bytes()

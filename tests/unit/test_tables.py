@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from suite.cli import main
-from suite.compare import compare, pairs_of
-from suite.errors import UsageError
-from suite.report import text
-from suite.report.summary import summarise
-from suite.report.table import FORMATS, render
-from suite.report.verdicts import render as render_verdicts
-from suite.report.verdicts import sentence
-from suite.scores import latest, score_frame, select
-from suite.store import Store
+from leakybench.analysis.comparison import compare, pairs_of
+from leakybench.analysis.scores import latest, score_frame, select
+from leakybench.analysis.summary import summarise
+from leakybench.cli import main
+from leakybench.errors import UsageError
+from leakybench.report import text
+from leakybench.report.comparison import render as render_verdicts
+from leakybench.report.comparison import sentence
+from leakybench.report.table import FORMATS, render
+from leakybench.store import Store
 from tests.helpers.fabricate import MACHINE, METHODS, board, record
 
 ODD = "a|b\n<script>*x*"

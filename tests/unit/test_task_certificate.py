@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-import suite
-from tasks.certificate import active_subspace, jacobian, jacobian_ranks, loss_without_weakest
+import leakybench
+from leakybench.tasks.certificate import (
+    active_subspace,
+    jacobian,
+    jacobian_ranks,
+    loss_without_weakest,
+)
 
 
 def rng(seed=0):
@@ -34,7 +39,7 @@ def test_ranks_of_products(rank):
 
 
 def test_a_code_that_is_declared_too_large_is_found_out():
-    task = suite.make("LowRank-k3-v0", seed=0, n_train=10, n_test=10)
+    task = leakybench.make("LowRank-k3-v0", seed=0, n_train=10, n_test=10)
     x = task.sample_inputs(30, rng())
 
     def two_of_three(points):
@@ -44,7 +49,7 @@ def test_a_code_that_is_declared_too_large_is_found_out():
 
 
 def test_a_code_that_is_declared_too_small_is_found_out():
-    task = suite.make("LowRank-k3-v0", seed=0, n_train=10, n_test=10)
+    task = leakybench.make("LowRank-k3-v0", seed=0, n_train=10, n_test=10)
     x = task.sample_inputs(30, rng())
     leak = 1e-3 * rng(1).standard_normal(30)
     assert jacobian_ranks(lambda p: task.teacher(p) + np.sin(p @ leak)[:, None] * leak, x).max() == 4

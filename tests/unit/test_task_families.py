@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-import suite
-from tasks.certificate import jacobian, jacobian_ranks
-from tasks.full_rank import leaky_moments
-from tasks.symmetry import chi_moments
+import leakybench
+from leakybench.tasks.certificate import jacobian, jacobian_ranks
+from leakybench.tasks.full_rank import leaky_moments
+from leakybench.tasks.symmetry import chi_moments
 
 
 def rng(seed=0):
@@ -19,7 +19,7 @@ def rng(seed=0):
 
 
 def small(id, seed=0, **overrides):
-    return suite.make(id, seed=seed, n_train=10, n_test=10, **overrides)
+    return leakybench.make(id, seed=seed, n_train=10, n_test=10, **overrides)
 
 
 # -- MultiIndex ------------------------------------------------------------
@@ -123,7 +123,7 @@ def _frame(task):
 
 
 def test_symmetry_has_no_linear_part():
-    task = suite.make("Symmetry-SO3-v0", seed=0, n_train=20000, n_test=10)
+    task = leakybench.make("Symmetry-SO3-v0", seed=0, n_train=20000, n_test=10)
     x, y = task.train.inputs.astype(float), task.train.targets.astype(float)
     fit = x @ np.linalg.lstsq(x, y, rcond=None)[0]
     assert np.sum(fit**2) / np.sum(y**2) < 5 * 12 / 20000  # chance explains d / n
@@ -131,7 +131,7 @@ def test_symmetry_has_no_linear_part():
 
 @pytest.mark.parametrize("bad", [{"k": 5}, {"block": 5}, {"d": 8}])
 def test_symmetry_needs_room_for_its_blocks(bad):
-    with pytest.raises(suite.UsageError, match="k \\* block must be at most d"):
+    with pytest.raises(leakybench.UsageError, match="k \\* block must be at most d"):
         small("Symmetry-SO3-v0", **bad)
 
 
@@ -152,7 +152,7 @@ def test_curved_targets_lie_on_a_sphere_and_the_map_is_conformal(k, extra, reach
 
 
 def test_curved_spans_one_linear_dimension_more_than_its_rank():
-    task = suite.make("Curved-k2-v0", seed=0)
+    task = leakybench.make("Curved-k2-v0", seed=0)
     values = np.linalg.svd(task.train.targets.astype(float), compute_uv=False)
     assert values[2] > 0.3 * values[0]
     assert values[3] < 1e-5 * values[0]  # float32
@@ -187,5 +187,5 @@ def test_full_rank_is_invertible_everywhere(d, depth, slope, seed):
 
 
 def test_full_rank_has_no_setting_k():
-    with pytest.raises(suite.UsageError, match="no setting 'k'"):
+    with pytest.raises(leakybench.UsageError, match="no setting 'k'"):
         small("FullRank-d8-v0", k=3)

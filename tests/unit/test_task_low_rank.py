@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import suite
-from tasks.certificate import active_subspace, jacobian_ranks
+import leakybench
+from leakybench.tasks.certificate import active_subspace, jacobian_ranks
 
 
 def points(task, n, seed=7):
@@ -24,7 +24,7 @@ def ridge_error(task, penalty=10.0):
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 10])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_low_rank_is_balanced_and_far_from_linear(k, seed):
-    task = suite.make(f"LowRank-k{k}-v0", seed=seed)
+    task = leakybench.make(f"LowRank-k{k}-v0", seed=seed)
     shares, _ = active_subspace(task.decode, task.code(points(task, 1000)))
     # half of the units are active at each point, not exactly those that make J^T J isotropic
     assert shares[-1] > 0.9 / k
@@ -36,7 +36,7 @@ def test_low_rank_is_balanced_and_far_from_linear(k, seed):
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), k=st.integers(1, 5))
 def test_low_rank_certifies_any_allowed_settings(data, seed, k):
-    task = suite.make(
+    task = leakybench.make(
         "LowRank-k3-v0",
         seed=seed,
         k=k,
@@ -55,17 +55,17 @@ def test_low_rank_certifies_any_allowed_settings(data, seed, k):
 
 
 def test_width_below_twice_the_rank_is_refused():
-    with pytest.raises(suite.UsageError, match=r"width must be an integer at least 20 \(2 k"):
-        suite.make("LowRank-k10-v0", width=19)
+    with pytest.raises(leakybench.UsageError, match=r"width must be an integer at least 20 \(2 k"):
+        leakybench.make("LowRank-k10-v0", width=19)
 
 
 def test_k_above_d_is_refused():
-    with pytest.raises(suite.UsageError, match=r"k must be an integer from 1 to 5 .*, got 6"):
-        suite.make("LowRank-k3-v0", d=5, k=6)
+    with pytest.raises(leakybench.UsageError, match=r"k must be an integer from 1 to 5 .*, got 6"):
+        leakybench.make("LowRank-k3-v0", d=5, k=6)
 
 
 def test_noise_floor_is_the_error_of_the_clean_function():
-    task = suite.make("Noisy-k3-v0", seed=0)
+    task = leakybench.make("Noisy-k3-v0", seed=0)
     assert task.noise == 0.3
     clean = task.teacher(task.sample_inputs(task.n_test, task.rng("test inputs")))
     # scaled targets = (clean + noise) / s - m: the offset and the scale are what a least-squares line recovers
@@ -78,7 +78,7 @@ def test_noise_floor_is_the_error_of_the_clean_function():
 
 
 def test_noise_is_independent_between_outputs_and_halves():
-    noisy, clean = (suite.make("Noisy-k3-v0", seed=0, noise=noise) for noise in (0.3, 0.0))
+    noisy, clean = (leakybench.make("Noisy-k3-v0", seed=0, noise=noise) for noise in (0.3, 0.0))
     scale = np.sqrt(1 + 0.3**2)
     train, test = (
         scale * getattr(noisy, half).targets.astype(float) - getattr(clean, half).targets for half in ("train", "test")
@@ -91,11 +91,11 @@ def test_noise_is_independent_between_outputs_and_halves():
 
 def test_nested_rank_orders_its_codes():
     for bad in ({"k_outer": 2}, {"k_outer": 31}, {"k": 7}, {"width": 5}):
-        with pytest.raises(suite.UsageError):
-            suite.make("NestedRank-6-3-v0", **bad)
-    assert suite.make("NestedRank-6-3-v0", k=6).true_rank == 6
+        with pytest.raises(leakybench.UsageError):
+            leakybench.make("NestedRank-6-3-v0", **bad)
+    assert leakybench.make("NestedRank-6-3-v0", k=6).true_rank == 6
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_nested_rank_is_not_linear(seed):
-    assert 0.2 < ridge_error(suite.make("NestedRank-6-3-v0", seed=seed)) < 0.7
+    assert 0.2 < ridge_error(leakybench.make("NestedRank-6-3-v0", seed=seed)) < 0.7

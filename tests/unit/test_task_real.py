@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-import suite
-from tasks.real import SOURCES, ColumnNormaliser
+import leakybench
+from leakybench.tasks.real import SOURCES, ColumnNormaliser
 
 IDS = ["Real-digits-v0", "Real-diabetes-v0", "Real-linnerud-v0"]
 ROWS = {"digits": (1797, 32, 32), "diabetes": (442, 4, 7), "linnerud": (20, 3, 3)}
@@ -30,7 +30,7 @@ def test_sources_are_the_data_of_scikit_learn():
 
 @pytest.mark.parametrize("id", IDS)
 def test_the_split_is_three_quarters_and_uses_every_row_once(id):
-    task = suite.make(id, seed=3)
+    task = leakybench.make(id, seed=3)
     rows = ROWS[task.source][0]
     assert len(task.train) == 3 * rows // 4
     assert len(task.train) + len(task.test) == rows
@@ -38,7 +38,7 @@ def test_the_split_is_three_quarters_and_uses_every_row_once(id):
 
 
 def test_scaling_is_fitted_on_training_rows():
-    task = suite.make("Real-diabetes-v0", seed=0)
+    task = leakybench.make("Real-diabetes-v0", seed=0)
     train = task.train.inputs.astype(float)
     np.testing.assert_allclose(train.mean(axis=0), 0.0, atol=1e-6)
     np.testing.assert_allclose(train.std(axis=0), 1.0, atol=1e-5)
@@ -51,7 +51,7 @@ def test_scaling_is_fitted_on_training_rows():
 
 
 def test_pixels_share_one_scale():
-    task = suite.make("Real-digits-v0", seed=0)
+    task = leakybench.make("Real-digits-v0", seed=0)
     deviations = task.train.inputs.std(axis=0)
     assert deviations.min() == 0.0  # a border pixel that is never set
     assert deviations.max() > 1.3
@@ -64,14 +64,14 @@ def test_constant_columns_are_only_centred():
 
 
 def test_sizes_are_honoured_and_checked():
-    task = suite.make("Real-linnerud-v0", n_train=8, n_test=5)
+    task = leakybench.make("Real-linnerud-v0", n_train=8, n_test=5)
     assert (len(task.train), len(task.test)) == (8, 5)
     for bad in ({"n_train": 19}, {"n_train": 15, "n_test": 6}, {"n_test": 18}):
-        with pytest.raises(suite.UsageError, match="sum to at most 20, the rows of linnerud"):
-            _ = suite.make("Real-linnerud-v0", **bad).train
+        with pytest.raises(leakybench.UsageError, match="sum to at most 20, the rows of linnerud"):
+            _ = leakybench.make("Real-linnerud-v0", **bad).train
 
 
 @pytest.mark.parametrize("setting", ["noise", "d", "k"])
 def test_settings_of_synthetic_tasks_are_refused(setting):
-    with pytest.raises(suite.UsageError, match=f"no setting '{setting}'"):
-        suite.make("Real-digits-v0", **{setting: 3})
+    with pytest.raises(leakybench.UsageError, match=f"no setting '{setting}'"):
+        leakybench.make("Real-digits-v0", **{setting: 3})

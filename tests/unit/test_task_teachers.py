@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import suite
-from tasks.teachers import REFERENCE_SAMPLES, fully_connected, orthonormal, projection, residual, whitened
+import leakybench
+from leakybench.tasks.teachers import (
+    REFERENCE_SAMPLES,
+    fully_connected,
+    orthonormal,
+    projection,
+    residual,
+    whitened,
+)
 
 SIZES = st.integers(min_value=1, max_value=12)
 
@@ -99,9 +106,9 @@ def test_whitened_takes_one_coordinate():
 
 
 def test_a_code_of_too_few_dimensions_is_refused():
-    with pytest.raises(suite.UsageError, match="fewer than its 2 dimensions"):
+    with pytest.raises(leakybench.UsageError, match="fewer than its 2 dimensions"):
         whitened(lambda x: x[:, [0, 0]], rng().standard_normal((100, 3)))
-    with pytest.raises(suite.UsageError, match="fewer than its 1 dimensions"):
+    with pytest.raises(leakybench.UsageError, match="fewer than its 1 dimensions"):
         whitened(lambda x: 0 * x, np.ones((100, 1)))
 
 

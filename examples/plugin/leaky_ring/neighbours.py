@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from suite import Split, UsageError
-from suite.baseline import check_preset
+from leakybench import Split, UsageError
+from leakybench.baseline import check_preset
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from suite import SyntheticTask
+from leakybench import SyntheticTask
 
 
 @dataclass(frozen=True, kw_only=True)

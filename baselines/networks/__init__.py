@@ -1,0 +1,1 @@
+"""The training engine of the three families of networks."""

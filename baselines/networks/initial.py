@@ -1,0 +1,70 @@
+"""Initial weights, embeddings and read-outs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from leakybench.baselines.networks.recursion import Coefficients
+
+
+def looks_linear(coefficients: Coefficients, width: int, *, noise: float, generator: torch.Generator | None) -> Tensor:
+    """Initial V_1 .. V_L under which a mirrored representation passes unchanged; float64 (L, w, w + 1).
+
+    A representation A = [z; -z] has S = [relu(z); relu(-z); 1], so that [[I, -I], [-I, I]] S = A: the network begins
+    as a linear isometry at any depth and effective depth (Balduzzi et al. 2017, arXiv 1702.08591, call such weights
+    looks-linear). Random weights that merely keep the norm (:func:`signal_preserving`) do not keep the angles: at a
+    large effective depth all samples point the same way before training starts, and it ends at a constant function.
+
+    The identity's share is (1 - c)/b, which makes branch and skip add up to A: 1 for a leaky network, 0 for a
+    ResNet. ``noise`` adds He's random weights times itself, to break the symmetry. An odd width leaves its last unit
+    to the noise. Biases start at 0.
+    """
+    weights = torch.randn(coefficients.depth, width, width + 1, generator=generator, dtype=torch.float64) * (
+        noise * math.sqrt(2.0 / width)
+    )
+    weights[:, :, width] = 0.0
+    half = width // 2
+    upper, lower = torch.arange(half), torch.arange(half, 2 * half)
+    for weight, skip, branch in zip(weights, coefficients.skip, coefficients.branch, strict=True):
+        share = (1.0 - skip) / branch
+        weight[upper, upper] += share
+        weight[lower, lower] += share
+        weight[upper, lower] -= share
+        weight[lower, upper] -= share
+    return weights
+
+
+def signal_preserving(coefficients: Coefficients, width: int, *, generator: torch.Generator | None) -> Tensor:
+    """Random V_1 .. V_L that keep the squared norm of a representation from layer to layer; float64 (L, w, w + 1).
+
+    Branch and skip are uncorrelated at first, so a layer multiplies the expected squared norm by c^2 + b^2 g^2, where
+    the branch has He's standard deviation sqrt(2/w) times the gain g. With g^2 = (1 - c^2)/b^2 = (2 - a)/a for a =
+    rho Lt the norm stays, where He's own g = 1 lets a leaky network of many layers fade to zero. A skip of 1 (a
+    ResNet) has no room for that: g = 1, and the norm grows by at most a factor e over the depth. Biases start at 0.
+    """
+    weights = torch.randn(coefficients.depth, width, width + 1, generator=generator, dtype=torch.float64) * math.sqrt(
+        2.0 / width
+    )
+    weights[:, :, width] = 0.0
+    for weight, skip, branch in zip(weights, coefficients.skip, coefficients.branch, strict=True):
+        weight.mul_(math.sqrt(max(1.0, (1.0 - skip**2) / branch**2)))
+    return weights
+
+
+def orthonormal(rows: int, columns: int, *, generator: torch.Generator | None) -> Tensor:
+    """A uniformly random matrix with orthonormal columns (rows >= columns) or rows; float64 (rows, columns)."""
+    tall = torch.randn(max(rows, columns), min(rows, columns), generator=generator, dtype=torch.float64)
+    q, r = torch.linalg.qr(tall)
+    q = q * torch.sign(torch.diagonal(r))  # without the signs, QR's q is not uniform
+    return q if rows >= columns else q.mT.contiguous()
+
+
+def mirrored(width: int, columns: int, *, generator: torch.Generator | None) -> Tensor:
+    """Orthonormal columns of the form [Q; -Q]/sqrt(2), for :func:`looks_linear`; float64 (w, columns), 2 columns <=
+    w.
+    """
+    half = orthonormal(width // 2, columns, generator=generator) / math.sqrt(2.0)
+    return torch.cat([half, -half, half.new_zeros(width % 2, columns)])

@@ -1,0 +1,122 @@
+"""Layer step-sizes: where on the continuous depth axis the layers of a network sit [JK24 section 3].
+
+A rule gives rho_1 .. rho_L > 0 with sum 1. ``uniform`` and ``irregular`` are fixed; ``adaptive`` starts uniform and
+follows the network as it trains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from leakybench.errors import UsageError
+
+RULES = ("uniform", "irregular", "adaptive")
+
+
+def check_rule(rule: object) -> str:
+    """Return ``rule``, or raise :class:`UsageError` naming the ones that exist."""
+    if rule not in RULES:
+        raise UsageError(f"steps must be one of {', '.join(RULES)}, got {rule!r}")
+    return str(rule)
+
+
+def uniform(depth: int) -> np.ndarray:
+    """rho_l = 1/L; (L,)."""
+    return np.full(depth, 1.0 / depth)
+
+
+def irregular(depth: int, amount: float = 0.9) -> np.ndarray:
+    """rho_l = 1/L + (a/L) (1/4 - |l/L - 1/2|), made to sum to 1: more layers near both ends; (L,).
+
+    Args:
+        depth: L.
+        amount: a in [0, 1); 0 is uniform.
+    """
+    if not 0.0 <= amount < 1.0:
+        raise UsageError(f"the amount of irregularity must be in [0, 1), got {amount!r}")
+    place = np.arange(1, depth + 1) / depth
+    rho = (1.0 + amount * (0.25 - np.abs(place - 0.5))) / depth
+    return rho / rho.sum()
+
+
+def initial(rule: str, depth: int) -> np.ndarray:
+    """The step-sizes that training starts from under a rule; (L,)."""
+    return irregular(depth) if check_rule(rule) == "irregular" else uniform(depth)
+
+
+def positions(step_sizes: np.ndarray) -> np.ndarray:
+    """p_0 = 0, p_l = rho_1 + ... + rho_l; (L + 1,) for (L,)."""
+    return np.concatenate([[0.0], np.cumsum(step_sizes)])
+
+
+@dataclass
+class AdaptiveSteps:
+    """The adaptive rule as a damped fixed-point iteration.
+
+    With the relative speed c_l = |A_l - A_{l-1}| / (rho_l |A_l|), the paper sets rho_l proportional to 1/c_l. Its fixed
+    points are the step-sizes at which every layer moves the same relative distance:
+
+        |A_l - A_{l-1}| / |A_l| = const over l,   that is  rho_l c_l = 1 / sum_i c_i^{-1}.
+
+    One update is a geometric mean of the old step-sizes and that target, made to sum to 1:
+
+        rho_l <- rho_l^(1 - eta) (c_l^{-1} / sum_i c_i^{-1})^eta.
+
+    The network follows its steps, so the full update (eta = 1) overshoots; eta = 0.7 does not. Guards: a layer that
+    hardly moves has c_l near 0 and would take the whole unit interval, so c_l is floored at ``slowest`` times the
+    median of c, and no step leaves [1/reach, reach] times 1/L. Freeze: the steps stay once no log rho_l moved by
+    more than ``tolerance`` in ``patience`` updates running, and in any case when training asks for fixed steps
+    (:meth:`freeze`).
+
+    Attributes:
+        step_sizes: rho, (L,), the present ones.
+        trajectory: (evaluation, step_sizes) after each update.
+        spread: max over min of rho_l c_l at the last update: 1 at the fixed point.
+    """
+
+    step_sizes: np.ndarray
+    damping: float = 0.7
+    slowest: float = 1e-2
+    reach: float = 4.0
+    tolerance: float = 1e-2
+    patience: int = 5
+    frozen_at: int | None = None
+    spread: float | None = None
+    trajectory: list[tuple[int, list[float]]] = field(default_factory=list)
+    _quiet: int = 0
+
+    def update(self, moved: np.ndarray, sizes: np.ndarray, evaluation: int) -> bool:
+        """One damped update; returns whether the step-sizes changed.
+
+        Args:
+            moved: |A_l - A_{l-1}|, (L,).
+            sizes: |A_l|, (L,).
+            evaluation: where training stands, for the trajectory.
+        """
+        if self.frozen_at is not None:
+            return False
+        depth = len(self.step_sizes)
+        relative = np.asarray(moved, dtype=np.float64) / np.maximum(np.asarray(sizes, dtype=np.float64), 1e-300)
+        if not np.isfinite(relative).all() or relative.max() <= 0.0:
+            return False  # nothing moves, or training has left the numbers: the training loop names that
+        speed = relative / self.step_sizes
+        speed = np.maximum(speed, self.slowest * np.median(speed[speed > 0]))
+        target = (1.0 / speed) / np.sum(1.0 / speed)
+        new = self.step_sizes ** (1.0 - self.damping) * target**self.damping
+        new = np.clip(new / new.sum(), 1.0 / (self.reach * depth), self.reach / depth)
+        new /= new.sum()
+        change = float(np.max(np.abs(np.log(new / self.step_sizes))))
+        self.spread = float(relative.max() / max(relative.min(), 1e-300))
+        self.step_sizes = new
+        self.trajectory.append((evaluation, [round(float(rho), 6) for rho in new]))
+        self._quiet = self._quiet + 1 if change <= self.tolerance else 0
+        if self._quiet >= self.patience:
+            self.freeze(evaluation)
+        return True
+
+    def freeze(self, evaluation: int) -> None:
+        """Keep the step-sizes from here on; the polish needs a fixed objective."""
+        if self.frozen_at is None:
+            self.frozen_at = evaluation

@@ -1,0 +1,87 @@
+"""A trained network: it predicts, and it shows its path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from leakybench.baseline import FitReport, Representations
+from leakybench.baselines.networks.recursion import Coefficients
+from leakybench.baselines.networks.steps import positions
+from leakybench.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedNetwork:
+    """One trained network of the three families; weights on the CPU, rows are samples at every method.
+
+    Attributes:
+        weights: V = W / max(Lt, 1), (L, w, w + 1), float32 or float64.
+        embedding: E, (w, d_in); readout: D, (d_out, w).
+        coefficients: c, b and rho at the final step-sizes.
+        penalty: lambda of the loss C + lambda/(2 max(Lt, 1)) sum rho_l |W_l|^2.
+        report: what training has to say.
+    """
+
+    weights: Tensor
+    embedding: Tensor
+    readout: Tensor
+    coefficients: Coefficients
+    penalty: float
+    report: FitReport
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        """f(X), (n, d_out), for inputs (n, d_in), in the precision of training."""
+        running = torch.from_numpy(self._checked(inputs)).to(self.weights.dtype).mT
+        running = self.embedding @ running
+        for weight, skip, branch in zip(self.weights, self.coefficients.skip, self.coefficients.branch, strict=True):
+            update = torch.addmm(weight[:, -1:], weight[:, :-1], running.clamp_min(0.0))
+            running = torch.add(update.mul_(branch), running, alpha=skip)
+        return (self.readout @ running).mT.contiguous().numpy()
+
+    def representations(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> Representations:
+        """The path of ``inputs`` (n, d_in) in float64; with ``targets`` (n, d_out) also the momenta, by
+        back-propagation.
+        """
+        running = self.embedding.double() @ torch.from_numpy(self._checked(inputs)).double().mT
+        weights, c = self.weights.double(), self.coefficients
+        path = [running]
+        for weight, skip, branch in zip(weights, c.skip, c.branch, strict=True):
+            update = torch.addmm(weight[:, -1:], weight[:, :-1], running.clamp_min(0.0))
+            running = torch.add(update.mul_(branch), running, alpha=skip)
+            path.append(running)
+        momenta = None if targets is None else self._momenta(path, weights, torch.from_numpy(targets).double().mT)
+        return Representations(
+            activations=_rows(path),
+            positions=positions(np.asarray(c.step_sizes)),
+            step_sizes=np.asarray(c.step_sizes),
+            effective_depth=c.effective_depth,
+            weights=(weights * c.scale).numpy(),
+            momenta=momenta,
+            penalty=self.penalty,
+        )
+
+    def _momenta(self, path: list[Tensor], weights: Tensor, targets: Tensor) -> np.ndarray:
+        """B_l = -(1/lambda) dC/dA_l for l = 0..L, (L + 1, n, w)."""
+        readout, c = self.readout.double(), self.coefficients
+        gradient = readout.mT @ (readout @ path[-1] - targets) * (2.0 / targets.numel())
+        gradients = [gradient]
+        for l in range(c.depth - 1, -1, -1):
+            back = (weights[l, :, :-1].mT @ gradient) * (path[l] > 0)
+            gradient = c.skip[l] * gradient + c.branch[l] * back
+            gradients.append(gradient)
+        return _rows([gradient / -self.penalty for gradient in reversed(gradients)])
+
+    def _checked(self, inputs: np.ndarray) -> np.ndarray:
+        expected = self.embedding.shape[1]
+        if not isinstance(inputs, np.ndarray) or inputs.ndim != 2 or inputs.shape[1] != expected:
+            shape = getattr(inputs, "shape", type(inputs).__name__)
+            raise UsageError(f"inputs must be an (n, {expected}) array, got {shape}")
+        return inputs
+
+
+def _rows(columns: list[Tensor]) -> np.ndarray:
+    return torch.stack([array.mT for array in columns]).contiguous().numpy()

@@ -1,0 +1,1 @@
+"""From records to frames, scores, summaries, rankings and comparisons; nothing here writes a table."""

@@ -1,0 +1,105 @@
+"""Records as one pandas frame: a row a run, the columns of :data:`COLUMNS` first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from leakybench.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = {
+    "run_id": "str",
+    "task": "str",
+    "baseline": "str",
+    "task_id": "str",
+    "baseline_id": "str",
+    "steps": "object",
+    "seed": "int64",
+    "preset": "str",
+    "source": "str",
+    "status": "str",
+    "message": "str",
+    "test_error": "float64",
+    "train_error": "float64",
+    "true_rank": "Int64",
+    "bottleneck_rank": "Int64",
+    "rank_recovered": "boolean",
+    "setup_seconds": "float64",
+    "fit_seconds": "float64",
+    "evaluation_seconds": "float64",
+    "measures_seconds": "float64",
+    "total_seconds": "float64",
+    "threads": "Int64",
+    "processor": "object",
+    "cores": "Int64",
+    "created": "object",
+    "commit": "object",
+}
+"""The columns that are always there, with their types.
+
+``task`` and ``baseline`` are labels, the overrides in brackets; ``task_id`` and ``baseline_id`` are the ids alone.
+``steps`` is the step-size rule where the run names one. Times are seconds. A missing number is ``nan`` or ``<NA>``,
+never a stand-in.
+"""
+
+_PHASES = ("setup", "fit", "evaluation", "measures", "total")
+
+
+def to_frame(records: Iterable[Record], *, extras: bool = True) -> pd.DataFrame:
+    """One row a record, in the order given.
+
+    Args:
+        records: any number of them; with none the frame is empty and has its columns.
+        extras: add the plain numbers, texts and flags of ``training`` and ``measures`` as columns ``training.<name>``
+            and ``measures.<name>`` (nested names joined by dots; lists stay in the record).
+    """
+    import pandas as pd
+
+    rows = [_row(record, extras) for record in records]
+    columns: dict[str, Any] = {
+        name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in COLUMNS.items()
+    }
+    # ordered by first appearance, so that equal stores give equal frames
+    names = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
+    columns.update((name, [row.get(name) for row in rows]) for name in sorted(names))
+    return pd.DataFrame(columns)
+
+
+def _row(record: Record, extras: bool) -> dict[str, Any]:
+    run, clock, origin = record.run, record.wall_clock, record.provenance
+    row = {
+        "run_id": record.run_id,
+        "task": run.task_label,
+        "baseline": run.baseline_label,
+        "task_id": run.task,
+        "baseline_id": run.baseline,
+        "steps": run.baseline_overrides.get("steps"),
+        "seed": run.seed,
+        "preset": run.preset,
+        "source": run.source,
+        "status": record.status,
+        "message": record.message,
+        "test_error": record.test_error,
+        "train_error": record.train_error,
+        "true_rank": record.true_rank,
+        "bottleneck_rank": record.bottleneck_rank,
+        "rank_recovered": record.rank_recovered,
+        **{f"{phase}_seconds": clock.get(phase) for phase in _PHASES},
+        "threads": clock.get("threads"),
+        **{name: origin.get(name) for name in ("processor", "cores", "created", "commit")},
+    }
+    if extras:
+        row.update(_scalars("training", record.training))
+        row.update(_scalars("measures", record.measures))
+    return row
+
+
+def _scalars(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _scalars(f"{prefix}.{name}", value)
+        elif isinstance(value, str | int | float | bool):
+            yield f"{prefix}.{name}", value

@@ -1,0 +1,174 @@
+"""The frame that tables, comparisons and gates work on: a row a run, and the policy for runs that did not end well.
+
+The policy, the same everywhere:
+
+- ``collapsed``, ``diverged``, ``timeout`` and ``oom`` are outcomes of the method. Such a run counts, with its
+  measured test error where it has one and otherwise with 1, the error of predicting the mean, which is what a user
+  would fall back on. It never counts as having recovered the rank. Imputed errors are flagged (column ``imputed``).
+- ``error`` and ``interrupted`` say nothing of the method. Such a run is left out of every statistic and counted aloud.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from leakybench.analysis.frame import to_frame
+from leakybench.errors import UsageError
+from leakybench.record import STATUSES, Record, label
+from leakybench.registry import baselines
+
+OUTCOMES = ("ok", "collapsed", "diverged", "timeout", "oom")
+"""Statuses that count in statistics; the others are excluded and reported."""
+IMPUTED_ERROR = 1.0
+"""Test error of the mean predictor: stands in where an outcome has no measured error."""
+CAP = 1.0
+"""Largest error that counts in a number over several tasks: the mean predictor's, which is what a user would fall back
+on. Without it one small data set, on which every method is hopeless, would decide the sum, and a run that broke off
+(which counts as 1) would be better than one that ended with 4."""
+POLICY = (
+    "collapsed, diverged, timeout and oom runs count: with their measured error, or with 1 (the mean predictor) where "
+    "there is none, and as rank not recovered; error and interrupted runs are left out of all statistics"
+)
+NO_STEPS = "-"
+CRITICALITY_NAMES = ("criticality_residual", "criticality")
+_MACHINE_KEYS = ("processor", "cores", "device", "system")
+_ADDED: dict[str, str] = {
+    "method": "str", "steps": "str", "score": "float64", "imputed": "bool", "counted": "bool", "recovered": "boolean",
+    "criticality": "float64", "machine": "str", "commit": "str", "created": "str",
+}  # fmt: skip
+
+
+def score_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """One row a record: the columns of :func:`leakybench.analysis.frame.to_frame`, and those that verdicts need.
+
+    Returns:
+        Added or made definite: ``method`` (the baseline's label without its step rule) and ``steps`` (the rule, also
+        where the record leaves it to the default; ``-`` for a baseline without layers); ``score`` (test error under
+        the policy of this module, share of the targets' variance), ``imputed``, ``counted``, ``recovered`` (rank
+        recovery under the policy); ``criticality`` (relative); ``machine`` (what must agree for times to be
+        comparable); ``commit``, ``created`` as text.
+    """
+    listed = list(records)
+    frame = to_frame(listed)
+    added = [_verdict_columns(record) for record in listed]
+    for name, dtype in _ADDED.items():
+        frame[name] = pd.Series([row[name] for row in added], dtype=dtype, index=frame.index)
+    return frame
+
+
+def _verdict_columns(record: Record) -> dict[str, Any]:
+    run, origin = record.run, record.provenance
+    outcome = record.status in OUTCOMES
+    # an ok run without an error is a broken record, not an outcome: it must not be scored as a mean predictor
+    imputed = outcome and record.test_error is None and record.status != "ok"
+    rest = {key: value for key, value in run.baseline_overrides.items() if key != "steps"}
+    failed_to_recover = False if outcome and record.true_rank is not None else None
+    return {
+        "method": label(run.baseline, rest),
+        "steps": steps_of(run.baseline, run.baseline_overrides),
+        "score": IMPUTED_ERROR if imputed else record.test_error,
+        "imputed": imputed,
+        "counted": outcome and (imputed or record.test_error is not None),
+        "recovered": record.rank_recovered if record.status == "ok" else failed_to_recover,
+        "criticality": criticality_of(record),
+        "machine": machine_of(origin),
+        "commit": str(origin.get("commit") or ""),
+        "created": str(origin.get("created") or ""),
+    }
+
+
+def criticality_of(record: Record) -> float:
+    """The criticality residual ``|W_l - Lt B_l^T S_{l-1}| / |W_l|`` that training or measures report; nan where
+    neither does."""
+    for values in (record.training, record.measures):
+        for name in CRITICALITY_NAMES:
+            value = values.get(name)
+            if isinstance(value, Mapping):  # one number a layer, with its summary
+                value = value.get("mean", value.get("max"))
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return float(value)
+    return math.nan
+
+
+def machine_of(provenance: Mapping[str, Any]) -> str:
+    """What must agree for wall-clock to be comparable: processor, cores, accelerator, system, and whether runs were
+    trained in batches; ``unknown`` without any."""
+    parts = []
+    for key in _MACHINE_KEYS:
+        value = provenance.get(key)
+        if value is not None:
+            parts.append(f"{value} cores" if key == "cores" else str(value))
+    batch = provenance.get("batch")
+    if isinstance(batch, Mapping) and batch.get("size") != 1:
+        parts.append("batched")  # its fit time is a share of a fit of many
+    return ", ".join(parts) or "unknown"
+
+
+def steps_of(baseline: str, overrides: Mapping[str, Any]) -> str:
+    """The step-size rule of a run: the override, else the id's own setting, else ``uniform``; ``-`` where it has no
+    layers."""
+    if "steps" in overrides:
+        return str(overrides["steps"])
+    return _registered_steps(baseline)
+
+
+@cache
+def _registered_steps(baseline: str) -> str:
+    if baseline not in baselines:
+        return NO_STEPS
+    spec = baselines.spec(baseline)
+    return str(spec.kwargs.get("steps", "uniform")) if spec.steps else NO_STEPS
+
+
+def latest(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Keep one run for each task, baseline, step rule, preset and seed: the one created last.
+
+    Two source versions of one run are two answers to the same question: averaging them would count the seed twice.
+
+    Returns:
+        The frame in its order, and how many superseded runs were dropped.
+    """
+    keys = ["task", "method", "steps", "preset", "seed"]
+    order = frame.sort_values("created", kind="stable")
+    kept = frame.loc[frame.index.isin(order.drop_duplicates(keys, keep="last").index)]
+    return kept, len(frame) - len(kept)
+
+
+def status_counts(statuses: Iterable[str]) -> dict[str, int]:
+    """How many runs ended in each status, in the order of ``leakybench.record.STATUSES``; statuses without a run are left
+    out."""
+    found = list(statuses)
+    return {status: count for status in STATUSES if (count := found.count(status))}
+
+
+def select(frame: pd.DataFrame, **globs: str | None) -> pd.DataFrame:
+    """Rows whose columns match globs: ``select(frame, task="LowRank-*", baseline="Leaky*", steps="adaptive")``.
+
+    ``task`` and ``baseline`` match the label with its overrides or the id alone.
+
+    Raises:
+        UsageError: a column that the frame lacks, or a glob that no row matches.
+    """
+    for name, glob in globs.items():
+        if glob is None or frame.empty:
+            continue
+        if name not in frame:
+            raise UsageError(f"records have no column {name!r}; columns: {', '.join(frame.columns)}")
+        hits = np.zeros(len(frame), dtype=bool)
+        for column in (name, f"{name}_id"):
+            if column in frame:
+                # labels hold brackets, which a glob would read as a set of characters
+                matches = [text == glob or fnmatch.fnmatchcase(text, glob) for text in frame[column].astype(str)]
+                hits |= np.asarray(matches)
+        if not hits.any():
+            have = ", ".join(sorted(frame[name].astype(str).unique())[:12])
+            raise UsageError(f"no record has a {name} that matches {glob!r}; there are: {have}")
+        frame = frame[hits]
+    return frame

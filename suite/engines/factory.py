@@ -1,0 +1,41 @@
+"""Choose an engine by its name."""
+
+from __future__ import annotations
+
+from leakybench.engines.cluster import DaskEngine
+from leakybench.engines.engine import Engine
+from leakybench.engines.inline import InlineEngine
+from leakybench.engines.limits import Limits
+from leakybench.engines.pool import PoolEngine
+from leakybench.errors import UsageError
+
+ENGINES = ("local", "dask")
+
+
+def make_engine(
+    name: str, *, workers: int, threads: int = 1, limits: Limits | None = None, scheduler: str | None = None
+) -> Engine:
+    """The engine ``name``.
+
+    Args:
+        name: ``local``, or ``dask``.
+        workers: processes; 0 computes in this process (``local`` only, without limits).
+        threads: of each worker.
+        limits: of each run; a batch of n runs may take n times as long.
+        scheduler: address of an existing Dask scheduler; without one, ``dask`` starts its own cluster on this machine.
+
+    Raises:
+        UsageError: an unknown name, or a combination that cannot be.
+    """
+    limits = limits or Limits()
+    if scheduler is not None and name != "dask":
+        raise UsageError(f"a scheduler address needs the engine dask, got the engine {name}")
+    if name == "local" and workers == 0:
+        if limits:
+            raise UsageError("a timeout or memory limit ends a run's process, so it needs at least 1 worker, got 0")
+        return InlineEngine(threads=threads)
+    if name == "local":
+        return PoolEngine(workers=workers, threads=threads, limits=limits)
+    if name == "dask":
+        return DaskEngine(workers=workers, threads=threads, limits=limits, scheduler=scheduler)
+    raise UsageError(f"engine must be one of {', '.join(ENGINES)}, got {name!r}")

@@ -1,0 +1,282 @@
+"""One run: a baseline on a task with a seed, from fit to record."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from leakybench import provenance
+from leakybench.baseline import (
+    Baseline,
+    FitReport,
+    Model,
+    check_preset,
+)
+from leakybench.errors import CollapsedError, DivergedError, LeakybenchError, UsageError
+from leakybench.record import Record, RunSpec
+from leakybench.registry import baselines, tasks
+from leakybench.seeding import check_seed
+from leakybench.specs import BaselineSpec, parse_id
+from leakybench.task import Split, Task
+
+
+def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "standard") -> Record:
+    """Fit ``baseline`` on ``task`` and measure the result.
+
+    Args:
+        baseline: from :func:`leakybench.make_baseline`, or any object with ``fit(train, *, seed, preset)``.
+        task: from :func:`leakybench.make`.
+        seed: of the baseline's draws (initial weights). The task's own seed is fixed when it is made.
+        preset: ``smoke``, ``standard``, ``converged`` or ``paper``.
+
+    Returns:
+        The record. Collapse and divergence are statuses, not exceptions; an error of the code itself is raised.
+
+    Raises:
+        UsageError: a wrong argument.
+    """
+    trial = set_up(baseline, task, seed=seed, preset=preset)
+    prepare(baseline, trial.clock)
+    try:
+        with trial.clock("fit"):
+            model = baseline.fit(trial.train, seed=seed, preset=preset)
+    except DivergedError as error:
+        return _finish(trial, FitReport(status="diverged", message=str(error)))
+    except CollapsedError as error:
+        return _finish(trial, FitReport(status="collapsed", message=str(error)))
+    return measure_fit(trial, model, report_of(model))
+
+
+def can_batch(baseline: object) -> bool:
+    """Whether a baseline trains batches: it has ``fit_many``, and its step-sizes, if it has any, are not adaptive.
+
+    Adaptive step-sizes come to differ from run to run, which batched products cannot.
+    """
+    return callable(getattr(baseline, "fit_many", None)) and getattr(baseline, "steps", None) != "adaptive"
+
+
+def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int], preset: str) -> list[Record]:
+    """Fit ``baseline`` on each task with its seed, all in one batch, and measure each result.
+
+    Args:
+        baseline: with ``fit_many(trains, *, seeds, preset)``, see :class:`leakybench.baseline.Baseline`.
+        tasks: one a seed, whose training sets have one shape.
+        seeds: of the baseline's draws.
+        preset: as for :func:`leakybench.evaluate`.
+
+    Returns:
+        The records, in the order of the seeds. ``wall_clock.fit`` is the batch's seconds over its size,
+        ``wall_clock.batch`` is that size, and ``provenance.batch`` says both.
+
+    Raises:
+        UsageError: a wrong argument. Whatever ``fit_many`` raises, also of collapse and divergence: an exception does
+        not say which run it means, so the runs are to be computed alone.
+    """
+    size = len(seeds)
+    trials = [set_up(baseline, task, seed=seed, preset=preset) for task, seed in zip(tasks, seeds, strict=True)]
+    shared = Clock()
+    prepare(baseline, shared)
+    with shared("fit"):
+        models = baseline.fit_many([trial.train for trial in trials], seeds=list(seeds), preset=preset)
+    if len(models) != size:
+        raise LeakybenchError(f"fit_many gave {len(models)} models for {size} seeds")
+    records = []
+    for trial, model in zip(trials, models, strict=True):
+        for phase, seconds in shared.seconds.items():
+            trial.clock.add(phase, seconds / size)
+        records.append(measure_fit(trial, model, _share(report_of(model), size)))
+    # one number for all: their own differ where a report of one run lacks the warm-up
+    each = fmean(record.wall_clock["fit"] for record in records)
+    return [
+        dataclasses.replace(
+            record,
+            wall_clock={**record.wall_clock, "batch": size},
+            provenance={**record.provenance, "batch": {"size": size, "fit_seconds": each}},
+        )
+        for record in records
+    ]
+
+
+def _share(report: FitReport, size: int) -> FitReport:
+    """A report with its share of the warm-up, which is the whole batch's."""
+    if "warmup_seconds" not in report.values:
+        return report
+    values = {**report.values, "warmup_seconds": float(report.values["warmup_seconds"]) / size}
+    return dataclasses.replace(report, values=values)
+
+
+class Clock:
+    """Wall-clock seconds by phase; ``with clock("fit"): ...``. A phase that comes twice adds up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, phase: str) -> Clock:
+        """Name the phase that the next block measures."""
+        self._phase = phase
+        return self
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *exception: object) -> None:
+        self.add(self._phase, time.perf_counter() - self._start)
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Count seconds that were measured elsewhere."""
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A run before its fit: its spec, its data, the task's true rank, and the clock that measures it."""
+
+    run: RunSpec
+    train: Split
+    test: Split
+    true_rank: int | None
+    clock: Clock
+
+
+def set_up(baseline: Baseline, task: Task, *, seed: int, preset: str) -> Trial:
+    """Check the arguments and draw the data; the same errors as :func:`evaluate`."""
+    check_seed(seed)
+    check_preset(preset)
+    clock = Clock()
+    with clock("setup"):
+        # a task draws its data when they are first asked for: that is not training
+        run = run_spec(baseline, task, seed=seed, preset=preset)
+        train, test, true_rank = task.train, task.test, task.true_rank
+    return Trial(run=run, train=train, test=test, true_rank=true_rank, clock=clock)
+
+
+def prepare(baseline: Baseline, clock: Clock) -> None:
+    """Let the baseline import its libraries, as set-up: that is not training either."""
+    with clock("setup"):
+        getattr(baseline, "prepare", _nothing)()
+
+
+def report_of(model: Model) -> FitReport:
+    """What a model says of its training; an empty report where it says nothing."""
+    return getattr(model, "report", None) or FitReport()
+
+
+def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
+    """Measure a fitted model, whose training took the seconds that ``trial.clock`` has for ``fit``."""
+    if report.status == "diverged":
+        return _finish(trial, report)
+    try:
+        with trial.clock("evaluation"):
+            test_error, train_error = relative_error(model, trial.test), relative_error(model, trial.train)
+    except DivergedError as error:
+        return _finish(trial, dataclasses.replace(report, status="diverged", message=str(error)))
+    if test_error is None or train_error is None:
+        message = "the model's predictions are not finite"
+        return _finish(trial, dataclasses.replace(report, status="diverged", message=message))
+    errors = {"test_error": test_error, "train_error": train_error}
+    if report.status != "ok":
+        return _finish(trial, report, **errors)
+    with trial.clock("measures"):
+        from leakybench.measures.run import measure_model
+
+        measured = measure_model(model, trial.train, trial.test)
+    rank, true_rank = measured.bottleneck_rank, trial.true_rank
+    return _finish(
+        trial,
+        report,
+        **errors,
+        bottleneck_rank=rank,
+        rank_recovered=None if rank is None or true_rank is None else rank == true_rank,
+        rank_evidence=measured.rank_evidence,
+        measures=measured.values,
+        arrays={**report.arrays, **measured.arrays},
+    )
+
+
+def _nothing() -> None:
+    """What a baseline without ``prepare`` does before the clock of ``fit`` starts."""
+
+
+def run_spec(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSpec:
+    """The spec of a run of built objects; overrides are what differs from the registered spec."""
+    if not isinstance(task, Task):
+        raise UsageError(f"a task needs train, test, true_rank, spec and seed, got {type(task).__name__}")
+    if not callable(getattr(baseline, "fit", None)):
+        raise UsageError(f"a baseline needs fit(train, *, seed, preset), got {type(baseline).__name__}")
+    spec = getattr(baseline, "spec", None) or _adhoc_spec(baseline)
+    if task.seed != seed:
+        # a record states one seed; an unequal pair is an override of the task's
+        task_overrides: dict[str, Any] = {"seed": task.seed}
+    else:
+        task_overrides = {}
+    return RunSpec(
+        task=task.spec.id,
+        baseline=spec.id,
+        seed=seed,
+        preset=preset,
+        source=provenance.source_of(task.spec, spec),
+        task_overrides=task_overrides | _overrides(task.spec, tasks),
+        baseline_overrides=_overrides(spec, baselines),
+    )
+
+
+def _adhoc_spec(baseline: object) -> BaselineSpec:
+    """A spec for an object that was never registered, so that a notebook can evaluate one."""
+    kind = type(baseline)
+    settings = {}
+    if dataclasses.is_dataclass(baseline) and not isinstance(baseline, type):
+        settings = dataclasses.asdict(baseline)
+    settings.pop("spec", None)
+    name = "".join(char for char in kind.__name__ if char.isalnum()) or "Baseline"
+    parse_id(id := f"adhoc/{name}-v0")
+    return BaselineSpec(id=id, entry_point=f"{kind.__module__}:{kind.__name__}", kwargs=settings)
+
+
+def _overrides(spec: Any, registry: Any) -> dict[str, Any]:
+    registered = registry.spec(spec.id).kwargs if spec.id in registry else {}
+    return {key: value for key, value in spec.kwargs.items() if key not in registered or registered[key] != value}
+
+
+def relative_error(model: Model, split: Split) -> float | None:
+    """Mean squared error over the variance of the targets: sum |f(x) - y|^2 / sum |y - mean(y)|^2; None if not finite.
+
+    Raises:
+        UsageError: predictions of another shape than the targets.
+    """
+    predicted = np.asarray(model.predict(split.inputs), dtype=np.float64)
+    if predicted.shape != split.targets.shape:
+        raise UsageError(f"predictions have shape {predicted.shape}, the targets {split.targets.shape}")
+    targets = split.targets.astype(np.float64)
+    spread = float(np.sum((targets - targets.mean(axis=0)) ** 2))
+    if spread == 0.0:
+        raise UsageError("the targets are constant: a relative error is not defined")
+    error = float(np.sum((predicted - targets) ** 2)) / spread
+    return error if np.isfinite(error) else None
+
+
+def _finish(trial: Trial, report: FitReport, **measured: Any) -> Record:
+    training = dict(report.values)
+    seconds = dict(trial.clock.seconds)
+    # a baseline that warms up says how long, so that compilation and first touches are not in the measured time
+    if "warmup_seconds" in training:
+        warmup = float(training.pop("warmup_seconds"))
+        seconds["setup"] += warmup
+        seconds["fit"] = max(seconds["fit"] - warmup, 0.0)
+    wall_clock = {**seconds, "total": sum(seconds.values()), "threads": training.pop("threads", 1)}
+    found: dict[str, Any] = {"arrays": dict(report.arrays), **measured}
+    return Record(
+        run=trial.run,
+        true_rank=trial.true_rank,
+        status=report.status,
+        message=report.message,
+        wall_clock=wall_clock,
+        training=training,
+        provenance=provenance.provenance(),
+        **found,
+    )

@@ -1,0 +1,229 @@
+"""The regression gate's folder: a plan, what to look at, why the reference is what it is, and its runs.
+
+``DIR/gate/plan.toml`` is a plan file as ``leakybench run --plan`` takes it, ``gate.json`` holds the thresholds, the
+yardstick and the history of updates with their reasons, ``runs/`` the records.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from leakybench import provenance
+from leakybench.analysis.scores import score_frame
+from leakybench.atomic import write_atomic
+from leakybench.engines import Job, make_engine
+from leakybench.errors import UsageError
+from leakybench.gate.judge import (
+    DEFAULT_METRICS,
+    Metric,
+    Settings,
+    Verdict,
+    fastest,
+    judge,
+)
+from leakybench.record import FAILED, Record
+from leakybench.store import Store
+from leakybench.sweeps.plan_file import make_grid, read_plan_file
+
+FOLDER = "gate"
+PLAN, CONFIG, RUNS = "plan.toml", "gate.json", "runs"
+GRID_DEFAULTS: dict[str, Any] = {"steps": ["uniform"], "seeds": "0:5", "preset": "smoke"}
+ROUNDS = 5
+"""Measurements whose shortest fits count: for the reference always, for a check where the first looks slow."""
+
+Measure = Callable[[Sequence[Job]], list[Record]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What a reference folder says.
+
+    Attributes:
+        folder: ``DIR/gate``.
+        settings: thresholds and yardstick.
+        history: updates, the last one last: reason, date, commit, source versions.
+    """
+
+    folder: Path
+    settings: Settings
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def records(self) -> list[Record]:
+        """The reference runs."""
+        return list(Store(self.folder / RUNS, set_aside=False))
+
+
+def load_gate(reference: Path) -> Gate:
+    """Read ``reference/gate``.
+
+    Raises:
+        UsageError: there is none, or its files say something else than expected.
+    """
+    folder = reference / FOLDER
+    path = folder / CONFIG
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(
+            f"{str(reference)!r} holds no reference for the gate: make one with "
+            "'leakybench regress --update --plan FILE.toml --reason TEXT'"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{str(path)!r} is not JSON: {error}") from None
+    return Gate(folder=folder, settings=settings_of(data, path), history=list(data.get("history", [])))
+
+
+def settings_of(data: Any, path: Path) -> Settings:
+    """Thresholds from the plain values of ``gate.json``.
+
+    Raises:
+        UsageError: an unknown name or a wrong value.
+    """
+    try:
+        values = dict(data.get("settings", {}))
+        metrics = values.pop("metrics", None)
+        if metrics is not None:
+            values["metrics"] = tuple(Metric(**metric) for metric in metrics)
+        return Settings(**values)
+    except UsageError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"the settings in {str(path)!r} cannot be read: {error}") from None
+
+
+def gate_jobs(plan: Path, yardstick: str | None) -> list[Job]:
+    """The runs of a plan file, ordered by seed and task, with the yardstick's own run ahead of those it is to judge."""
+    from leakybench.registry import baselines
+
+    _, grids = read_plan_file(plan)
+    jobs: dict[str, Job] = {}
+    for grid in grids:
+        chosen = make_grid({**GRID_DEFAULTS, **grid})
+        jobs.update((job.run.run_id, job) for job in chosen.jobs())
+        if yardstick is not None:
+            baselines.spec(yardstick)
+            unit = dataclasses.replace(chosen, baselines=[yardstick], baseline_settings=(), steps=("uniform",))
+            jobs.update((job.run.run_id, job) for job in unit.jobs())
+    return sorted(jobs.values(), key=lambda job: (job.run.seed, job.run.task_label, job.run.baseline != yardstick))
+
+
+def measure(jobs: Sequence[Job], *, timeout: float = 1800.0) -> list[Record]:
+    """Compute runs one after the other in a worker with one thread, in the order given, so that times are comparable.
+
+    One run of each baseline goes ahead and is thrown away: imports and first touches are no part of a fit.
+    """
+    from leakybench.engines.limits import Limits
+
+    ahead = list({job.run.baseline: job for job in reversed(jobs)}.values())
+    with make_engine("local", workers=1, threads=1, limits=Limits(timeout=timeout)) as engine:
+        for _ in engine.map(iter(ahead)):
+            pass
+        found = {outcome.record.run_id: outcome.record for outcome in engine.map(iter(jobs))}
+    return [found[job.run.run_id] for job in jobs if job.run.run_id in found]
+
+
+def check(gate: Gate, measure: Measure = measure) -> tuple[Verdict, pd.DataFrame]:
+    """Run the plan and judge it; a time that looks slow is measured up to four times more and judged by the shortest
+    fits.
+
+    Returns:
+        The verdict, and the frame of the runs.
+    """
+    jobs = gate_jobs(gate.folder / PLAN, gate.settings.yardstick)
+    reference = score_frame(gate.records())
+    frames = [score_frame(measure(jobs))]
+    verdict = judge(reference, frames[0], gate.settings)
+    while verdict.slow and len(frames) < ROUNDS:
+        frames.append(score_frame(measure(jobs)))
+        verdict = judge(reference, fastest(frames), gate.settings)
+    return verdict, fastest(frames)
+
+
+def update(
+    reference: Path, reason: str, *, plan: Path | None = None, yardstick: str | None = None, measure: Measure = measure
+) -> list[Record]:
+    """Measure the plan and make it the reference; the former runs are replaced, their reasons stay in the history.
+
+    Args:
+        reference: folder that holds ``gate/``, or will.
+        reason: why the reference changes; kept.
+        plan: a new plan file; None keeps the one that is there.
+        yardstick: id of the baseline that is the unit of time; None keeps the one that is there.
+
+    Raises:
+        UsageError: no reason, no plan, or a run that failed: a reference needs all of them.
+    """
+    if not reason.strip():
+        raise UsageError("--update needs a --reason: one sentence that says why the reference changes")
+    folder = reference / FOLDER
+    if (folder / CONFIG).exists():
+        gate = load_gate(reference)
+    else:
+        gate = Gate(folder=folder, settings=Settings(metrics=DEFAULT_METRICS))
+    source = plan or folder / PLAN
+    if not source.is_file():
+        raise UsageError(f"there is no plan file {str(source)!r}: --plan FILE.toml says what the gate runs")
+    settings = dataclasses.replace(gate.settings, yardstick=yardstick or gate.settings.yardstick)
+    jobs = gate_jobs(source, settings.yardstick)
+    rounds = [measure(jobs) for _ in range(ROUNDS if settings.yardstick else 1)]
+    if failed := [record for record in rounds[-1] if record.status in FAILED]:
+        first = failed[0]
+        raise UsageError(
+            f"{len(failed)} runs failed and cannot be a reference: {first.run.task_label} x {first.run.baseline_label} "
+            f"seed {first.run.seed}: {first.message}"
+        )
+    records = _shortest(rounds)
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace_runs(folder, records)
+    if source != folder / PLAN:
+        write_atomic(folder / PLAN, source.read_bytes())
+    entry = {
+        "reason": reason.strip(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": provenance.commit(),
+        "sources": sorted({record.run.source for record in records}),
+        "runs": len(records),
+    }
+    content = {"settings": dataclasses.asdict(settings), "history": [*gate.history, entry]}
+    write_atomic(folder / CONFIG, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    return records
+
+
+def _shortest(rounds: Sequence[Sequence[Record]]) -> list[Record]:
+    """The last round's records, each with the shortest fit time of all rounds."""
+    fits: dict[str, list[float]] = {}
+    for record in (record for records in rounds for record in records):
+        fits.setdefault(record.run_id, []).append(float(record.wall_clock.get("fit") or 0.0))
+    return [
+        dataclasses.replace(record, wall_clock={**record.wall_clock, "fit": min(fits[record.run_id])})
+        for record in rounds[-1]
+    ]
+
+
+def _replace_runs(folder: Path, records: Sequence[Record]) -> None:
+    """Write the new runs beside the old ones and swap: an interrupted update leaves a whole reference."""
+    fresh = folder / f".{RUNS}-{secrets.token_hex(4)}"
+    store = Store(fresh)
+    store.prepare()
+    for record in records:
+        # arrays are no part of a verdict, and a reference is committed
+        store.write(dataclasses.replace(record, arrays={}))
+    old = folder / RUNS
+    if old.exists():
+        retired = folder / f".{RUNS}-old-{secrets.token_hex(4)}"
+        os.replace(old, retired)
+        os.replace(fresh, old)
+        shutil.rmtree(retired)
+    else:
+        os.replace(fresh, old)

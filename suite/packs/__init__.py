@@ -1,0 +1,1 @@
+"""Results that others check: packs, their validation, and the verification of a folder."""

@@ -1,0 +1,313 @@
+"""Whether a pack can be believed: each check has its name, and each finding its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from leakybench.analysis.scores import OUTCOMES
+from leakybench.errors import LeakybenchError
+from leakybench.packs.pack import MEMBER, Pack
+from leakybench.record import Record, RunSpec
+from leakybench.registry import baselines, tasks
+from leakybench.specs import ENTRY_POINT_PATTERN, digest
+from leakybench.store import (
+    DamagedError,
+    content_hash,
+    decode,
+    decode_arrays,
+)
+
+CHECKS = ("damaged", "forged", "duplicated", "incomplete", "provenance", "implausible", "rerun")
+REQUIRED_PROVENANCE = ("created", "processor", "cores", "system", "python", "torch", "numpy")
+ERROR_TOLERANCE = 0.10
+"""Relative difference of a test error that a rerun may show: another processor rounds differently and training
+amplifies it."""
+ERROR_FLOOR = 1e-3
+"""Absolute difference that is never held against a pack, in units of the targets' variance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong: the check, the file or run it concerns, and the reason."""
+
+    check: str
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.where}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The result of a validation: valid when ``findings`` is empty.
+
+    Attributes:
+        findings: everything that is wrong.
+        notes: what is allowed and worth knowing.
+        records: the runs that could be read.
+        rerun: ids of the runs that were computed again.
+    """
+
+    findings: list[Finding]
+    notes: list[str]
+    records: list[Record]
+    rerun: list[str] = field(default_factory=list)
+
+    @property
+    def valid(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+
+Rerun = Callable[[RunSpec], Record]
+
+
+def rerun_here(run: RunSpec, *, timeout: float = 3600.0, memory: int = 8 * 2**30) -> Record:
+    """Compute a run again with the code installed here, from its ids, overrides and seed alone.
+
+    It runs in a process of its own with hard limits: the overrides of a stranger may ask for a network that never ends.
+
+    Args:
+        timeout: seconds. memory: bytes.
+    """
+    from leakybench.engines import Job, make_engine
+    from leakybench.engines.limits import Limits
+    from leakybench.provenance import source_of
+
+    task, baseline = tasks.spec(run.task), baselines.spec(run.baseline)
+    here = dataclasses.replace(run, source=source_of(task, baseline))
+    job = Job(run=here, task_spec=task, baseline_spec=baseline)
+    with make_engine("local", workers=1, limits=Limits(timeout=timeout, memory=memory)) as engine:
+        return next(iter(engine.map(iter([job])))).record
+
+
+def validate(
+    pack: Pack, *, required_tasks: Sequence[str], seeds: Sequence[int], sample: int = 1,
+    random_state: int | None = None, rerun: Rerun = rerun_here,
+) -> Report:  # fmt: skip
+    """Check a pack: bytes, hashes, records, completeness, provenance, and a random sample computed again.
+
+    Args:
+        pack: from :func:`leakybench.packs.pack.read_pack`.
+        required_tasks: ids; every baseline of the pack must have a run that ended by itself on each, for each of
+            ``seeds``.
+        sample: how many ok runs to compute again; 0 for none. None is rerun when anything else is wrong.
+        random_state: chooses the sample; None draws one, so that nobody can prepare for it.
+        rerun: computes a run again.
+    """
+    findings: list[Finding] = []
+    notes: list[str] = []
+    _check_files(pack, findings)
+    records = _read_records(pack, findings)
+    _check_duplicates(records, findings)
+    _check_complete(records, list(required_tasks), list(seeds), findings)
+    for record in records:
+        _check_provenance(record, findings)
+        _check_plausible(record, findings)
+    if dirty := sum(str(record.provenance.get("commit") or "").endswith("-dirty") for record in records):
+        notes.append(f"{dirty} runs come from a checkout with uncommitted changes")
+    again: list[str] = []
+    if sample and not findings:
+        again = _check_rerun(records, sample, random_state, rerun, findings, notes)
+    return Report(findings=findings, notes=notes, records=records, rerun=again)
+
+
+def _check_files(pack: Pack, findings: list[Finding]) -> None:
+    for name, reason in pack.problems:
+        check = "duplicated" if "twice" in reason else "damaged"
+        findings.append(Finding(check=check, where=name[:80], reason=reason))
+    content = {key: value for key, value in pack.manifest.items() if key != "digest"}
+    try:
+        expected = digest(content, length=64)
+    except (TypeError, ValueError, RecursionError):  # nan in the manifest, or nested without end
+        expected = None
+    if pack.manifest.get("digest") != expected:
+        findings.append(
+            Finding(check="forged", where="manifest.json", reason="its digest is not the hash of its content")
+        )
+    listed = pack.manifest.get("files")
+    if not isinstance(listed, dict):
+        findings.append(Finding(check="damaged", where="manifest.json", reason="lists no files"))
+        return
+    for name in sorted(listed.keys() | pack.files.keys()):
+        where = str(name)[:80]
+        if name not in pack.files:
+            findings.append(Finding(check="damaged", where=where, reason="is in the manifest and not in the pack"))
+        elif name not in listed:
+            findings.append(Finding(check="forged", where=where, reason="is in the pack and not in the manifest"))
+        else:
+            entry = listed[name] if isinstance(listed[name], dict) else {}
+            if entry.get("sha256") != hashlib.sha256(pack.files[name]).hexdigest():
+                reason = "its SHA-256 is not the one of the manifest: changed after hashing"
+                findings.append(Finding(check="forged", where=where, reason=reason))
+
+
+def _read_records(pack: Pack, findings: list[Finding]) -> list[Record]:
+    records = []
+    for name, data in sorted(pack.files.items()):
+        match = MEMBER.fullmatch(name)
+        if match is None or match["kind"] != "json":
+            continue
+        try:
+            record = decode(data)
+        except LeakybenchError as error:
+            findings.append(Finding(check="damaged", where=name, reason=str(error)))
+            continue
+        records.append(record)
+        if record.run_id != match["run_id"]:
+            findings.append(Finding(check="forged", where=name, reason=f"holds the run {record.run_id}"))
+        _check_integrity(record, name, pack, findings)
+    have = {record.run_id for record in records}
+    for name in pack.files:
+        match = MEMBER.fullmatch(name)
+        if match is not None and match["kind"] == "npz" and match["run_id"] not in have:
+            findings.append(Finding(check="damaged", where=name, reason="arrays without a record"))
+    return records
+
+
+def _check_integrity(record: Record, name: str, pack: Pack, findings: list[Finding]) -> None:
+    """The hashes that the store wrote when the run ended, against what the pack holds now."""
+    integrity = record.provenance.get("integrity")
+    if not isinstance(integrity, dict):
+        findings.append(Finding(check="provenance", where=name, reason="the record has no hash of its content"))
+        return
+    if integrity.get("record") != content_hash(record):
+        reason = "its content is not what was hashed when the run ended: changed after hashing"
+        findings.append(Finding(check="forged", where=name, reason=reason))
+    arrays = pack.files.get(name.removesuffix("json") + "npz")
+    found = None if arrays is None else hashlib.sha256(arrays).hexdigest()
+    if integrity.get("arrays") != found:
+        missing = (
+            "its arrays are missing" if arrays is None else "its arrays are not the ones hashed when the run ended"
+        )
+        findings.append(Finding(check="damaged" if arrays is None else "forged", where=name, reason=missing))
+    elif arrays is not None:
+        try:
+            decode_arrays(arrays)
+        except DamagedError as error:
+            findings.append(Finding(check="damaged", where=name.removesuffix("json") + "npz", reason=str(error)))
+
+
+def _check_duplicates(records: list[Record], findings: list[Finding]) -> None:
+    seen: dict[tuple[Any, ...], str] = {}
+    for record in records:
+        run = record.run
+        key = (run.task_label, run.baseline_label, run.preset, run.seed)
+        if key in seen:
+            reason = f"the same task, baseline, preset and seed as {seen[key]} (source versions differ)"
+            findings.append(Finding(check="duplicated", where=record.run_id, reason=reason))
+        seen.setdefault(key, record.run_id)
+
+
+def _check_complete(records: list[Record], names: list[str], seeds: list[int], findings: list[Finding]) -> None:
+    if not records:
+        findings.append(Finding(check="incomplete", where="pack", reason="holds no readable run"))
+    ended = {
+        (r.run.baseline_label, r.run.preset, r.run.task_label, r.run.seed) for r in records if r.status in OUTCOMES
+    }
+    for baseline, preset in sorted({(r.run.baseline_label, r.run.preset) for r in records}):
+        for task in names:
+            missing = [seed for seed in seeds if (baseline, preset, task, seed) not in ended]
+            if missing:
+                shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+                reason = f"{task} has no finished run of seed {shown} at preset {preset}"
+                findings.append(Finding(check="incomplete", where=baseline, reason=reason))
+
+
+def _check_provenance(record: Record, findings: list[Finding]) -> None:
+    missing = [name for name in REQUIRED_PROVENANCE if record.provenance.get(name) in (None, "")]
+    if missing:
+        reason = f"does not say its {', '.join(missing)}"
+        findings.append(Finding(check="provenance", where=record.run_id, reason=reason))
+
+
+def _check_plausible(record: Record, findings: list[Finding]) -> None:
+    """What cannot be, whatever the method."""
+    wrong = []
+    if record.status == "ok" and record.test_error is None:
+        wrong.append("ended ok without a test error")
+    if record.test_error is not None and record.test_error < 0:
+        wrong.append(f"test error {record.test_error} is negative")
+    rank, truth = record.bottleneck_rank, record.true_rank
+    expected = None if rank is None or truth is None else rank == truth
+    if record.rank_recovered is not expected:
+        wrong.append(f"says rank recovered {record.rank_recovered} with rank {rank} and true rank {truth}")
+    run = record.run
+    if run.task in tasks and not run.task_overrides:
+        declared = tasks.spec(run.task).true_rank
+        if declared is not None and truth != declared:
+            wrong.append(f"true rank {truth}, while {run.task} has {declared}")
+    fit = record.wall_clock.get("fit")
+    if record.status == "ok" and not (isinstance(fit, int | float) and fit > 0):
+        wrong.append("ended ok without a fit time")
+    findings += [Finding(check="implausible", where=record.run_id, reason=reason) for reason in wrong]
+
+
+def _check_rerun(
+    records: list[Record],
+    sample: int,
+    random_state: int | None,
+    rerun: Rerun,
+    findings: list[Finding],
+    notes: list[str],
+) -> list[str]:
+    known = [r for r in records if r.status == "ok" and r.run.task in tasks and r.run.baseline in baselines]
+    if loading := sorted({r.run.baseline_label for r in known if names_code(r.run)}):
+        # a stranger's pack may not choose what is imported and called here
+        notes.append(f"not rerun, since their settings name code to load: {', '.join(loading)[:200]}")
+        known = [r for r in known if not names_code(r.run)]
+    unknown = sorted({r.run.baseline for r in records if r.run.baseline not in baselines})
+    if unknown:
+        notes.append(f"not rerun, since no installed package provides it: {', '.join(unknown)}")
+    if not known:
+        findings.append(Finding(check="rerun", where="pack", reason="no run can be computed again here"))
+        return []
+    chosen = random.Random(random_state).sample(known, min(sample, len(known)))
+    for record in chosen:
+        where = f"{record.run_id} ({record.run.task_label} x {record.run.baseline_label}, seed {record.run.seed})"
+        try:
+            again = rerun(record.run)
+        except LeakybenchError as error:
+            findings.append(Finding(check="rerun", where=where, reason=f"cannot be computed again: {error}"))
+            continue
+        if again.run.source != record.run.source:
+            notes.append(f"{record.run_id} was computed by source {record.run.source}, rerun by {again.run.source}")
+        findings += [Finding(check="rerun", where=where, reason=reason) for reason in disagreements(record, again)]
+    return [record.run_id for record in chosen]
+
+
+def names_code(run: RunSpec) -> bool:
+    """Whether an override holds, at any depth, a text of the form ``package.module:Name``, which a task or baseline may
+    import and call."""
+
+    def found(value: Any) -> bool:
+        if isinstance(value, Mapping):
+            return any(found(item) for pair in value.items() for item in pair)
+        if isinstance(value, list | tuple):
+            return any(found(item) for item in value)
+        return isinstance(value, str) and ENTRY_POINT_PATTERN.fullmatch(value.strip()) is not None
+
+    return found(run.task_overrides) or found(run.baseline_overrides)
+
+
+def disagreements(claimed: Record, found: Record) -> list[str]:
+    """What a rerun shows otherwise than a record claims: status, rank, or test error beyond the tolerance."""
+    said = []
+    if claimed.status != found.status:
+        why = f": {found.message}" if found.message else ""
+        return [f"claims status {claimed.status}, rerun gives {found.status}{why}"]
+    if claimed.bottleneck_rank != found.bottleneck_rank:
+        said.append(f"claims rank {claimed.bottleneck_rank}, rerun gives {found.bottleneck_rank}")
+    a, b = claimed.test_error, found.test_error
+    if a is not None and b is not None:
+        allowed = max(ERROR_TOLERANCE * max(abs(a), abs(b)), ERROR_FLOOR)
+        if not math.isclose(a, b, rel_tol=0.0, abs_tol=allowed):
+            said.append(f"claims test error {a:.4g}, rerun gives {b:.4g} (allowed difference {allowed:.2g})")
+    return said

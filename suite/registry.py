@@ -1,0 +1,243 @@
+"""The two registries, of tasks and of baselines, and building what an id names."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import difflib
+import fnmatch
+import importlib.metadata
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from leakybench.baseline import Baseline
+from leakybench.errors import RegistrationError, UnknownIdError, UsageError
+from leakybench.seeding import check_seed
+from leakybench.specs import MAX_ID_LENGTH, BaselineSpec, Spec, TaskSpec, natural_key, parse_id
+from leakybench.task import Task
+
+SpecT = TypeVar("SpecT", bound=Spec)
+
+
+class Registry(Generic[SpecT]):
+    """The specs of one kind, filled by hand and by the entry points of installed packages.
+
+    Entry points of ``group`` are loaded at the first look-up, once. Each names a function without arguments that
+    registers ids. One that fails is kept in ``failures`` and named in look-up errors; the others still load.
+    """
+
+    def __init__(self, spec_type: type[SpecT], group: str) -> None:
+        self.spec_type = spec_type
+        self.kind = spec_type.kind
+        self.group = group
+        self.failures: dict[str, str] = {}
+        self._specs: dict[str, SpecT] = {}
+        self._loaded = False
+        self._loading: str | None = None
+
+    def register(self, id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> SpecT:
+        """Add an id and return its spec; an id that is there already is an error.
+
+        Raises:
+            RegistrationError: malformed id or entry point, or the id is taken.
+        """
+        if not isinstance(entry_point, str):
+            raise RegistrationError(
+                f"entry point of {id} must be text like 'package.module:Class', so that workers can load it; "
+                f"got {entry_point!r}"
+            )
+        fields.setdefault("plugin", self._loading)
+        try:
+            spec = self.spec_type(id=id, entry_point=entry_point, kwargs=kwargs or {}, **fields)
+        except TypeError as error:
+            raise RegistrationError(f"cannot register {self.kind} {id!r}: {error}") from None
+        if self._loading is None:
+            self._load_entry_points()
+        if id in self._specs:
+            raise RegistrationError(
+                f"{self.kind} id {id} is already registered: a change of meaning needs a new version"
+            )
+        self._specs[id] = spec
+        return spec
+
+    def spec(self, id: str) -> SpecT:
+        """The spec of ``id``.
+
+        Raises:
+            UnknownIdError: with the versions that exist, the nearest ids, or the plugins that failed to load.
+        """
+        self._load_entry_points()
+        if isinstance(id, str) and id in self._specs:
+            return self._specs[id]
+        raise UnknownIdError(self._explain(id))
+
+    def __contains__(self, id: object) -> bool:
+        self._load_entry_points()
+        return id in self._specs
+
+    def __iter__(self) -> Iterator[SpecT]:
+        self._load_entry_points()
+        return iter([self._specs[id] for id in sorted(self._specs, key=natural_key)])
+
+    def __len__(self) -> int:
+        self._load_entry_points()
+        return len(self._specs)
+
+    def match(self, patterns: list[str]) -> list[SpecT]:
+        """The specs whose id matches any of the globs, each once, in registry order.
+
+        Raises:
+            UnknownIdError: a pattern that matches nothing.
+        """
+        chosen: dict[str, SpecT] = {}
+        for pattern in patterns:
+            if not any(char in pattern for char in "*?["):
+                chosen[pattern] = self.spec(pattern)
+                continue
+            hits = [spec for spec in self if fnmatch.fnmatchcase(spec.id, pattern)]
+            if not hits:
+                known = ", ".join(spec.id for spec in self)
+                raise UnknownIdError(f"no {self.kind} id matches {pattern!r}; the ids are: {known}{self._broken()}")
+            chosen.update((spec.id, spec) for spec in hits)
+        return [spec for spec in self if spec.id in chosen]
+
+    def snapshot(self) -> Registry[SpecT]:
+        """A copy that further registrations do not change (for tests)."""
+        self._load_entry_points()
+        return copy.deepcopy(self)
+
+    def unregister(self, id: str) -> None:
+        """Remove an id that was registered by hand in this process (for tests and notebooks)."""
+        spec = self.spec(id)
+        if spec.plugin is not None:
+            raise RegistrationError(f"{id} belongs to plugin {spec.plugin}: uninstall that package instead")
+        del self._specs[id]
+
+    def _load_entry_points(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        for point in sorted(importlib.metadata.entry_points(group=self.group), key=lambda p: (p.name, p.value)):
+            owner = point.dist.name if point.dist is not None else point.name
+            before = dict(self._specs)
+            self._loading = owner
+            try:
+                # standard output belongs to tables and JSON, also while a plugin is imported
+                with contextlib.redirect_stdout(sys.stderr):
+                    point.load()()
+            except (Exception, SystemExit) as error:  # a broken plugin must not break the rest
+                self._specs = before
+                self.failures[owner] = f"{type(error).__name__}: {error}"
+            finally:
+                self._loading = None
+
+    def _explain(self, id: object) -> str:
+        try:
+            namespace, name, version = parse_id(id)
+        except RegistrationError as error:
+            near = difflib.get_close_matches(str(id)[:MAX_ID_LENGTH], list(self._specs), n=3, cutoff=0.5)
+            return f"{error}{_suggest(near)}"
+        prefix = f"{namespace}/" if namespace else ""
+        versions = sorted(parse_id(s)[2] for s in self._specs if parse_id(s)[:2] == (namespace, name))
+        if versions:
+            have = ", ".join(f"{prefix}{name}-v{v}" for v in versions)
+            return f"{self.kind} {id} has no version {version}; registered: {have}"
+        message = f"unknown {self.kind} {id!r}"
+        if namespace and not any(parse_id(s)[0] == namespace for s in self._specs):
+            message += f": no installed plugin provides the namespace {namespace!r} (install the package that does)"
+        near = difflib.get_close_matches(str(id), list(self._specs), n=3, cutoff=0.5)
+        message += _suggest(near) or f"; 'leakybench {self.kind}s' lists the ids"
+        return message + self._broken()
+
+    def _broken(self) -> str:
+        """The plugins that failed to load, as the end of a message."""
+        if not self.failures:
+            return ""
+        return "; plugins that failed to load: " + "; ".join(f"{k} ({v})" for k, v in self.failures.items())
+
+
+def _suggest(near: list[str]) -> str:
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+tasks: Registry[TaskSpec] = Registry(TaskSpec, "leakybench.tasks")
+baselines: Registry[BaselineSpec] = Registry(BaselineSpec, "leakybench.baselines")
+
+
+def register(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> TaskSpec:
+    """Register a task: ``register("mine/Ring-v0", entry_point="my_tasks.ring:Ring", kwargs={"d": 10})``.
+
+    Further fields: ``summary`` (one line) and ``true_rank`` (what the id declares, for listings).
+
+    Raises:
+        RegistrationError: malformed id or entry point, or the id is taken.
+    """
+    return tasks.register(id, entry_point, kwargs, **fields)
+
+
+def register_baseline(
+    id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any
+) -> BaselineSpec:
+    """Register a baseline; fields ``summary`` and ``steps`` (whether it takes layer step-sizes). Errors as
+    :func:`register`.
+    """
+    return baselines.register(id, entry_point, kwargs, **fields)
+
+
+def spec(id: str) -> TaskSpec | BaselineSpec:
+    """The spec of a task or of a baseline.
+
+    Raises:
+        UnknownIdError: neither registry holds the id.
+    """
+    return baselines.spec(id) if id in baselines else tasks.spec(id)
+
+
+def make(id: str, *, seed: int = 0, **overrides: Any) -> Task:
+    """Build a task: ``make("LowRank-k3-v0", seed=0, d=50, noise=0.1)``.
+
+    Raises:
+        UnknownIdError: no such task. UsageError: a setting that the task does not take, or refuses.
+    """
+    return build(tasks.spec(id), overrides, seed=check_seed(seed))
+
+
+def make_baseline(id: str, **overrides: Any) -> Baseline:
+    """Build a baseline: ``make_baseline("LeakyResNet-v0", steps="adaptive", depth=20)``. Errors as :func:`make`."""
+    return build(baselines.spec(id), overrides)
+
+
+def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
+    """Build what a spec names with ``overrides`` merged in; ``spec`` (and ``seed``) reach it as arguments or as
+    attributes.
+
+    Raises:
+        UsageError: an override that the class does not take, or a value that it refuses. PluginError: it cannot be
+            loaded.
+    """
+    merged = base.with_overrides(overrides)
+    factory = merged.load()
+    given = {"spec": merged, **given}
+    parameters = inspect.signature(factory).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    unknown = set() if open_ended else set(merged.kwargs) - parameters.keys()
+    unknown |= merged.kwargs.keys() & given.keys()
+    if unknown:
+        allowed = ", ".join(name for name in parameters if name not in given) or "none"
+        raise UsageError(f"{base.id} has no setting {min(unknown)!r}; its settings: {allowed}")
+    built = factory(**merged.kwargs, **{name: value for name, value in given.items() if name in parameters})
+    for name, value in given.items():
+        if name not in parameters:
+            object.__setattr__(built, name, value)
+    return built
+
+
+def pprint_registry() -> None:
+    """Print every registered id with its summary, tasks first."""
+    for registry in (tasks, baselines):
+        print(f"{registry.kind}s")
+        width = max((len(entry.id) for entry in registry), default=0)
+        for entry in registry:
+            print(f"  {entry.id:<{width}}  {entry.summary}".rstrip())

@@ -1,0 +1,161 @@
+"""Ids and specs: what a task or baseline is called, and how to build it, as plain JSON.
+
+An id is ``[namespace/]Name[-variant]-vN``. Its meaning never changes: a change of meaning is a new version. A spec
+travels to a worker in another process, which builds the same from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from leakybench.errors import PluginError, RegistrationError, UsageError
+
+ID_PATTERN = re.compile(
+    r"^(?:(?P<namespace>[A-Za-z][A-Za-z0-9_]{0,63})/)?"
+    r"(?P<name>[A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z0-9_.]+)*?)-v(?P<version>0|[1-9][0-9]{0,5})$"
+)
+ID_FORM = "[namespace/]Name[-variant]-vN"
+MAX_ID_LENGTH = 128
+ENTRY_POINT_PATTERN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+
+
+def parse_id(text: object) -> tuple[str | None, str, int]:
+    """Split an id into (namespace, name, version); raise :class:`RegistrationError` on another form."""
+    match = ID_PATTERN.fullmatch(text) if isinstance(text, str) and len(text) <= MAX_ID_LENGTH else None
+    if match is None:
+        shown = text if not isinstance(text, str) or len(text) <= MAX_ID_LENGTH else text[:40] + "..."
+        raise RegistrationError(f"malformed id {shown!r}: expected {ID_FORM}, as in LowRank-k3-v0")
+    return match["namespace"], match["name"], int(match["version"])
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key in which runs of digits compare as numbers: ``LowRank-k10`` after ``LowRank-k5``."""
+    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", text) if part)
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no nan (so that equal values hash equally)."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def digest(value: object, length: int = 16) -> str:
+    """The first ``length`` hexadecimal digits of the SHA-256 of :func:`canonical_json`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def plain_json(value: object, where: str) -> Any:
+    """``value`` through JSON and back (tuples become lists), or one line that says what cannot travel."""
+    try:
+        return json.loads(canonical_json(value))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where} must be plain JSON values (numbers, text, lists, booleans): {error}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """How to build what an id names.
+
+    Attributes:
+        id: ``[namespace/]Name[-variant]-vN``.
+        entry_point: ``package.module:Class``, imported only when the object is built.
+        kwargs: keyword arguments of the class, plain JSON; overrides are merged into it.
+        summary: one line for listings.
+        plugin: the distribution that registered the id (None: registered by hand in this process).
+    """
+
+    kind: ClassVar[str] = "object"
+
+    id: str
+    entry_point: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    summary: str = ""
+    plugin: str | None = None
+
+    def __post_init__(self) -> None:
+        parse_id(self.id)
+        if not isinstance(self.entry_point, str) or not ENTRY_POINT_PATTERN.fullmatch(self.entry_point):
+            raise RegistrationError(
+                f"entry point of {self.id} must read 'package.module:Class', got {self.entry_point!r}"
+            )
+        if not isinstance(self.kwargs, Mapping) or not all(isinstance(key, str) for key in self.kwargs):
+            raise RegistrationError(f"kwargs of {self.id} must map names to values, got {self.kwargs!r}")
+        object.__setattr__(self, "kwargs", plain_json(dict(self.kwargs), f"kwargs of {self.id}"))
+        for name, allowed in (("summary", str), ("plugin", str | None)):
+            if not isinstance(getattr(self, name), allowed):
+                raise RegistrationError(f"{name} of {self.id} must be text, got {getattr(self, name)!r}")
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Self:
+        """The same spec with ``overrides`` merged into its kwargs."""
+        return dataclasses.replace(
+            self, kwargs={**self.kwargs, **plain_json(dict(overrides), f"overrides of {self.id}")}
+        )
+
+    def to_json(self) -> str:
+        """One line of canonical JSON; :meth:`from_json` inverts it."""
+        return canonical_json(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a spec back, refusing unknown and missing fields by name."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"a {cls.kind} spec must be JSON: {error}") from None
+        names = {f.name for f in dataclasses.fields(cls)}
+        if not isinstance(data, dict) or not {"id", "entry_point"} <= data.keys() <= names:
+            raise UsageError(f"a {cls.kind} spec has the fields {sorted(names)}, got {text[:120]!r}")
+        return cls(**data)
+
+    @property
+    def digest(self) -> str:
+        """Hash of what is built: the id, the entry point and the kwargs (not the summary)."""
+        return digest([self.kind, self.id, self.entry_point, self.kwargs])
+
+    def load(self) -> Callable[..., Any]:
+        """Import and return the class that ``entry_point`` names."""
+        module_name, attribute = self.entry_point.split(":")
+        owner = f"plugin {self.plugin}" if self.plugin else "its registration"
+        try:
+            found = getattr(importlib.import_module(module_name), attribute)
+        except Exception as error:
+            raise PluginError(
+                f"{self.id} cannot be loaded from {self.entry_point} ({owner}): {type(error).__name__}: {error}"
+            ) from error
+        if not callable(found):
+            raise PluginError(f"{self.entry_point} of {self.id} ({owner}) is not callable")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Spec):
+    """Spec of a task. ``true_rank`` is what the id declares, for listings; the built task certifies it."""
+
+    kind: ClassVar[str] = "task"
+    true_rank: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rank = self.true_rank
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+            raise RegistrationError(f"true_rank of {self.id} must be a positive integer or None, got {rank!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineSpec(Spec):
+    """Spec of a baseline. ``steps`` says whether it has layer step-sizes, so that sweeps can cross it with the
+    rules."""
+
+    kind: ClassVar[str] = "baseline"
+    steps: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.steps, bool):
+            raise RegistrationError(f"steps of {self.id} must be true or false, got {self.steps!r}")

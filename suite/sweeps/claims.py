@@ -1,0 +1,194 @@
+"""Who works on which run, so that two sweeps may share one folder and neither repeats the other's work.
+
+A claim is ``<run_id>.claim``, made with O_EXCL, so that one sweep wins. It names its owner; it is void when that
+process is gone from this machine, or, where the owner is on another machine, when its time stamp is old. Claims save
+work and nothing else: should two sweeps run the same thing after all, both write the same record, and a rename decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from leakybench.atomic import TEMP_SUFFIX
+from leakybench.store import RUN_FILE, Store
+
+HEARTBEAT = 10.0
+"""Seconds between refreshed time stamps."""
+EXPIRY = 120.0
+"""Seconds after which the claim of another machine is void: twelve missed heartbeats."""
+TORN = 2.0
+"""Seconds that a claim without content is given to get one."""
+
+
+class Claims:
+    """The claims of this process on the runs of one store. Use as a context: leaving it gives up what is still held."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._token = secrets.token_hex(8)
+        self._text = json.dumps({**owner(), "token": self._token}, sort_keys=True)
+        self._held: set[str] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._pulse = threading.Thread(target=self._beat, name="leakybench-claims", daemon=True)
+
+    def __enter__(self) -> Claims:
+        self._pulse.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        for run_id in list(self._held):
+            self.release(run_id)
+
+    def take(self, run_id: str) -> bool:
+        """Claim a run; False where somebody alive has it.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        path = self._store.path(run_id, "claim")
+        for _ in range(3):
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            except FileExistsError:
+                if not clear_void(path):
+                    return False
+                continue
+            try:
+                os.write(descriptor, self._text.encode())
+            except OSError:
+                path.unlink(missing_ok=True)  # a full disk: an empty claim would block the run for others
+                raise
+            finally:
+                os.close(descriptor)
+            with self._lock:
+                self._held.add(run_id)
+            return True
+        return False
+
+    def release(self, run_id: str) -> None:
+        """Give a run up, if it is still ours."""
+        with self._lock:
+            self._held.discard(run_id)
+        path = self._store.path(run_id, "claim")
+        try:
+            if path.read_text() == self._text:
+                path.unlink(missing_ok=True)
+        except OSError:
+            pass  # gone already, or the folder is: either way nothing is held
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            with self._lock:
+                held = list(self._held)
+            for run_id in held:
+                try:
+                    os.utime(self._store.path(run_id, "claim"))
+                except OSError:
+                    continue
+
+
+@cache
+def owner() -> dict[str, Any]:
+    """This process, so that others can tell whether it lives: machine, process number and the moment it started."""
+    return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def _machine() -> str:
+    # the boot, since process numbers start anew with it; the namespace, since containers number their own
+    parts = []
+    try:
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(str(os.stat("/proc/self/ns/pid").st_ino))
+    except OSError:
+        parts.append(str(psutil.boot_time()))
+    return "/".join(parts)
+
+
+def _started(pid: int) -> float | None:
+    try:
+        return round(psutil.Process(pid).create_time(), 1)
+    except psutil.Error:
+        return None
+
+
+def is_alive(text: str, age: float) -> bool:
+    """Whether the claim ``text``, whose file was touched ``age`` seconds ago, still holds."""
+    try:
+        claim = json.loads(text)
+        machine, pid, started = claim["machine"], int(claim["pid"]), claim["started"]
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        return age < TORN  # being written at this moment, or torn by a crash
+    if machine != _machine():
+        return age < EXPIRY
+    if pid == os.getpid():
+        return True
+    try:
+        return _started(pid) == started and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OverflowError, ValueError):
+        return False
+
+
+def clear_void(path: Path) -> bool:
+    """Remove the claim at ``path`` if its owner is gone; True where it is out of the way."""
+    try:
+        seen = path.read_text(errors="replace")
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return True
+    if is_alive(seen, age):
+        return False
+    # a rename can be won by one only; what it moved may be newer than what was read, and is then put back
+    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMP_SUFFIX}")
+    try:
+        os.rename(path, aside)
+        if aside.read_text(errors="replace") != seen:
+            os.link(aside, path)
+    except OSError:
+        pass  # somebody was faster
+    finally:
+        aside.unlink(missing_ok=True)
+    return True
+
+
+def clear_leftovers(folder: Path) -> int:
+    """Remove what killed processes left behind: temporary files and void claims; return how many."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return 0
+    void = set()
+    for entry in entries:
+        match = RUN_FILE.fullmatch(entry.name)
+        if match and match["kind"] == "claim":
+            with contextlib.suppress(OSError):
+                if clear_void(Path(entry.path)):
+                    void.add(match["run_id"])
+    removed = len(void)
+    for entry in entries:
+        if not (entry.name.startswith(".") and entry.name.endswith(TEMP_SUFFIX)):
+            continue
+        with contextlib.suppress(OSError):
+            age = time.time() - entry.stat(follow_symlinks=False).st_mtime
+            # who claims a run writes its files: what the owner of a void claim began, nobody will finish
+            if entry.name[1:].split(".")[0] in void or age > EXPIRY or _writer_is_gone(entry.name, age):
+                os.unlink(entry.path)
+                removed += 1
+    return removed
+
+
+def _writer_is_gone(name: str, age: float) -> bool:
+    # ".<file>.<pid>-<token>.tmp"; the grace is for a shared folder, where the number may be another machine's
+    pid = name.removesuffix(TEMP_SUFFIX).rpartition(".")[2].partition("-")[0]
+    return pid.isascii() and pid.isdigit() and len(pid) < 10 and age > TORN and not psutil.pid_exists(int(pid))

@@ -1,0 +1,261 @@
+"""From what is asked (globs, overrides, seeds) to single runs, each checked before anything is computed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from leakybench import provenance
+from leakybench.baseline import check_preset
+from leakybench.engines.job import Job
+from leakybench.errors import LeakybenchError, UsageError
+from leakybench.record import RunSpec
+from leakybench.registry import baselines, build, tasks
+from leakybench.seeding import MAX_SEED, check_seed
+from leakybench.specs import BaselineSpec, Spec, TaskSpec
+from leakybench.task import SyntheticTask
+
+STEP_RULES = ("uniform", "irregular", "adaptive")
+MAX_RUNS = 200_000
+_SETTING = re.compile(r"(?:(?P<scope>[^:=\s]+):)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.ASCII | re.DOTALL)
+_SEEDS = re.compile(r"(?P<start>\d+)(?::(?P<stop>\d+)(?::(?P<step>\d+))?)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One override: its value, and the globs of the ids that it is for (``*``: all that are chosen)."""
+
+    name: str
+    value: Any
+    scope: str = "*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Tasks x baselines x step rules x overrides x seeds at one preset.
+
+    Attributes:
+        tasks, baselines: globs of ids.
+        steps: step-size rules, crossed with the baselines that have them.
+        task_settings, baseline_settings: overrides; several values of one name are crossed.
+        seeds: of tasks and baselines alike.
+        preset: how long training takes.
+    """
+
+    tasks: Sequence[str]
+    baselines: Sequence[str]
+    steps: Sequence[str] = ("uniform",)
+    task_settings: Sequence[Setting] = ()
+    baseline_settings: Sequence[Setting] = ()
+    seeds: Sequence[int] = field(default_factory=lambda: (0,))
+    preset: str = "standard"
+
+    def __post_init__(self) -> None:
+        check_preset(self.preset)
+        for rule in self.steps:
+            if rule not in STEP_RULES:
+                raise UsageError(f"steps must be among {', '.join(STEP_RULES)}, got {rule!r}")
+        for name in ("tasks", "baselines", "steps", "seeds"):
+            if not getattr(self, name):
+                raise UsageError(f"{name} must not be empty")
+
+    def jobs(self) -> list[Job]:
+        """Every run of the grid, once.
+
+        Raises:
+            UsageError: an id that does not exist, a setting that is refused, or more runs than anybody wants.
+        """
+        chosen_tasks, chosen_baselines = tasks.match(list(self.tasks)), baselines.match(list(self.baselines))
+        _check_scopes(self.task_settings, chosen_tasks)
+        _check_scopes(self.baseline_settings, chosen_baselines)
+        task_variants = [
+            (spec, overrides)
+            for spec in chosen_tasks
+            for overrides in _checked(spec, _crossed(self.task_settings, spec.id), seed=self.seeds[0])
+        ]
+        baseline_variants = [
+            (spec, overrides) for spec in chosen_baselines for overrides in _checked(spec, self._overrides(spec))
+        ]
+        if (count := len(task_variants) * len(baseline_variants) * len(self.seeds)) > MAX_RUNS:
+            raise UsageError(f"the plan has {count} runs; at most {MAX_RUNS} at a time")
+        self._check_dimensions(task_variants, baseline_variants)
+        jobs = {}
+        for (task, task_overrides), (baseline, overrides) in itertools.product(task_variants, baseline_variants):
+            source = provenance.source_of(task, baseline)
+            for seed in self.seeds:
+                run = RunSpec(
+                    task=task.id,
+                    baseline=baseline.id,
+                    seed=seed,
+                    preset=self.preset,
+                    source=source,
+                    task_overrides=task_overrides,
+                    baseline_overrides=overrides,
+                )
+                jobs[run.run_id] = Job(run=run, task_spec=task, baseline_spec=baseline)
+        return list(jobs.values())
+
+    def _check_dimensions(self, task_variants: Sequence[Variant], baseline_variants: Sequence[Variant]) -> None:
+        """Ask each baseline that can tell whether each task's data fit it, before anything is computed."""
+        checks = []
+        for baseline, overrides in baseline_variants:
+            built = build(baseline, overrides)
+            if callable(check := getattr(built, "check_dimensions", None)):
+                checks.append((baseline, check))
+        for task, overrides in task_variants if checks else ():
+            built = build(task, overrides, seed=self.seeds[0])
+            if not isinstance(built, SyntheticTask):
+                continue  # drawing the data of somebody's task may cost anything: its runs will say
+            inputs, targets = built.train.inputs.shape[1], built.train.targets.shape[1]
+            for baseline, check in checks:
+                try:
+                    check(inputs, targets)
+                except UsageError as error:
+                    raise UsageError(f"{baseline.id} on {task.id}: {error}") from None
+
+    def _overrides(self, spec: BaselineSpec) -> Iterator[dict[str, Any]]:
+        given = list(_crossed(self.baseline_settings, spec.id))
+        if not spec.steps or any("steps" in overrides for overrides in given):
+            yield from given
+            return
+        # the rule is always spelled out, so that a table says which one a row used
+        for rule, overrides in itertools.product(dict.fromkeys(self.steps), given):
+            yield {**overrides, "steps": rule}
+
+
+Variant = tuple[Any, dict[str, Any]]
+"""A spec and the overrides of one variant."""
+
+
+def _crossed(settings: Sequence[Setting], id: str) -> Iterator[dict[str, Any]]:
+    values: dict[str, list[Any]] = {}
+    for setting in settings:
+        if fnmatchcase(id, setting.scope):
+            values.setdefault(setting.name, []).append(setting.value)
+    for choice in itertools.product(*values.values()):
+        yield dict(zip(values, choice, strict=True))
+
+
+def _check_scopes(settings: Sequence[Setting], specs: Sequence[Spec]) -> None:
+    for setting in settings:
+        if not any(fnmatchcase(spec.id, setting.scope) for spec in specs):
+            raise UsageError(
+                f"the setting {setting.scope}:{setting.name} is for none of the chosen ids: "
+                f"{', '.join(spec.id for spec in specs[:8])}"
+            )
+
+
+def _checked(
+    spec: TaskSpec | BaselineSpec, variants: Iterable[dict[str, Any]], **given: Any
+) -> Iterator[dict[str, Any]]:
+    """The variants that ``spec`` accepts, reduced to what differs from it; each is built once to find out."""
+    for overrides in variants:
+        if spec.entry_point.split(":")[0] == "__main__":
+            raise UsageError(
+                f"{spec.id} is defined in the script itself ({spec.entry_point}), where workers cannot load it: "
+                "move it to a module of its own"
+            )
+        try:
+            built = build(spec, overrides, **given)
+        except LeakybenchError:
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise UsageError(f"{spec.id} refuses its settings: {type(error).__name__}: {text}") from error
+        kwargs = built.spec.kwargs if isinstance(getattr(built, "spec", None), Spec) else overrides
+        yield {k: v for k, v in kwargs.items() if k not in spec.kwargs or spec.kwargs[k] != v}
+
+
+def parse_setting(text: str) -> Setting:
+    """``depth=20``, ``steps=adaptive``, or with a scope ``LeakyResNet-*:depth=20``. A value is JSON, else text.
+
+    Raises:
+        UsageError: another form.
+    """
+    match = _SETTING.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise UsageError(f"a setting reads NAME=VALUE or GLOB:NAME=VALUE, got {str(text)[:60]!r}")
+    return Setting(match["name"], parse_value(match["name"], match["value"]), match["scope"] or "*")
+
+
+def parse_value(name: str, text: str) -> Any:
+    """The JSON value that ``text`` spells, or the text itself where it spells none."""
+
+    def refuse(constant: str) -> Any:
+        raise UsageError(f"{name} must be finite, got {constant}")
+
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    except UsageError:
+        raise
+    except (ValueError, RecursionError):
+        if not text or len(text) > 200 or text[0] in '[{"':
+            raise UsageError(f"{name} needs a number, a word, true, false, null or JSON, got {text[:60]!r}") from None
+        return text
+    return check_value(name, value)
+
+
+def check_value(name: str, value: Any) -> Any:
+    """``value`` if it is plain, finite JSON.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise UsageError(f"{name} must be plain and finite, got {str(value)[:60]!r}") from None
+    return value
+
+
+def parse_seeds(text: object) -> tuple[int, ...]:
+    """Seeds of ``0:5`` (0 to 4), ``0:10:2``, ``0,2,5``, a mix of these, an integer, or a list of integers.
+
+    Raises:
+        UsageError: another form, an empty range, or a seed out of range.
+    """
+    if isinstance(text, list | tuple):
+        return tuple(dict.fromkeys(check_seed(seed) for seed in text))
+    if isinstance(text, int) and not isinstance(text, bool):
+        return (check_seed(text),)
+    if not isinstance(text, str):
+        raise UsageError(f"seeds read 0:5 or 0,2,5, got {text!r}")
+    seeds: dict[int, None] = {}
+    drawn = 0
+    for part in text.split(","):
+        match = _SEEDS.fullmatch(part.strip()) if len(part) <= 40 else None
+        if match is None:
+            raise UsageError(f"seeds read 0:5 (0 to 4), 0:10:2 or 0,2,5; got {text[:60]!r}")
+        start = int(match["start"])
+        chosen: Sequence[int] = (start,)
+        if match["stop"] is not None:
+            step = int(match["step"] or 1)
+            if step == 0:
+                raise UsageError(f"seeds need a step of at least 1, got {part.strip()!r}")
+            chosen = range(start, int(match["stop"]), step)
+        if not chosen:
+            raise UsageError(f"the seeds {part.strip()!r} are an empty range; 0:5 means 0 to 4")
+        drawn += len(chosen)
+        if drawn > MAX_RUNS or chosen[-1] > MAX_SEED:
+            raise UsageError(f"seeds must be at most {MAX_RUNS} integers from 0 to {MAX_SEED}, got {text[:60]!r}")
+        seeds.update(dict.fromkeys(chosen))
+    return tuple(seeds)
+
+
+def settings_of(values: Mapping[str, Any]) -> list[Setting]:
+    """Settings of a plan file's table: ``depth = 20``, ``depth = [10, 20]`` (both, crossed), ``"Res*:depth" = 20``."""
+    settings: list[Setting] = []
+    for key, value in values.items():
+        scope, _, name = key.rpartition(":")
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+            raise UsageError(f"a setting needs a plain name, got {key[:60]!r}")
+        choices = value if isinstance(value, list) else [value]
+        if not choices:
+            raise UsageError(f"the setting {key} has an empty list of values")
+        settings.extend(Setting(name, check_value(key, choice), scope or "*") for choice in choices)
+    return settings

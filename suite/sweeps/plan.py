@@ -1,0 +1,166 @@
+"""Which runs of a grid are still to do, in which order, and how long they will take."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from leakybench.engines.job import Job
+from leakybench.errors import UsageError
+from leakybench.record import FAILED, Record, RunSpec
+from leakybench.store import DamagedError, NewerSchemaError, Store
+
+RETRY = ("failed", "all", "none")
+SAMPLE = 1000
+"""How many stored records are read to learn what runs cost; names are hashes, so the first ones are a fair sample."""
+
+GUESS_SECONDS = {"smoke": 2.0, "standard": 30.0, "converged": 240.0, "paper": 240.0}
+"""Of a network, where nothing like it is stored. A rough order of magnitude, replaced by the first stored times."""
+GUESS_REFERENCE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A run to do: its job, its estimated seconds, and the version of the record that it replaces (None: no record)."""
+
+    job: Job
+    seconds: float
+    replaces: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A sweep before it starts.
+
+    Attributes:
+        todo: runs to do, longest first.
+        kept: run ids that are not run, since they have a record, with its status.
+        measured: how many of the estimates come from stored times; the others are guesses.
+    """
+
+    todo: Sequence[Planned]
+    kept: dict[str, str] = field(default_factory=dict)
+    measured: int = 0
+
+    @property
+    def size(self) -> int:
+        """Runs of the grid, done or not."""
+        return len(self.todo) + len(self.kept)
+
+    @property
+    def seconds(self) -> float:
+        """Estimated seconds of all runs to do, one after the other."""
+        return sum(planned.seconds for planned in self.todo)
+
+    def makespan(self, workers: int) -> float:
+        """Estimated seconds with ``workers`` workers, each taking the longest run left."""
+        ends = [0.0] * max(min(workers, len(self.todo)), 1)
+        for planned in self.todo:
+            earliest = min(range(len(ends)), key=ends.__getitem__)
+            ends[earliest] += planned.seconds
+        return max(ends)
+
+    def kept_counts(self) -> Counter[str]:
+        """How many records are kept, by status."""
+        return Counter(self.kept.values())
+
+
+def check_retry(retry: str) -> str:
+    """Return ``retry``, or raise :class:`UsageError` naming what is allowed."""
+    if retry not in RETRY:
+        raise UsageError(f"retry must be one of {', '.join(RETRY)}, got {retry!r}")
+    return retry
+
+
+def make_plan(jobs: Iterable[Job], store: Store, *, retry: str = "failed") -> Plan:
+    """Compare a grid with what is stored.
+
+    Args:
+        jobs: the runs wanted.
+        store: where their records are, or will be.
+        retry: which runs that have a record are run again: those that ``failed`` (timeout, oom, error, interrupted),
+            ``all``, or ``none``.
+
+    Raises:
+        UsageError: an unknown ``retry``, or a record that a newer version wrote.
+    """
+    check_retry(retry)
+    present = set(store.ids())
+    costs = Costs()
+    kept: dict[str, str] = {}
+    waiting: list[tuple[Job, tuple[int, int] | None]] = []
+    for job in jobs:
+        run_id = job.run.run_id
+        replaces = store.version(run_id) if run_id in present else None
+        record = _stored(store, run_id) if replaces is not None else None
+        if record is None:
+            waiting.append((job, None))
+            continue
+        costs.learn(record)
+        if retry == "all" or (retry == "failed" and record.status in FAILED):
+            waiting.append((job, replaces))
+        else:
+            kept[run_id] = record.status
+    if waiting:
+        costs.learn_from(store, sorted(present)[:SAMPLE])
+    todo = []
+    measured = 0
+    for job, replaces in waiting:
+        seconds, known = costs.estimate(job)
+        measured += known
+        todo.append(Planned(job=job, seconds=seconds, replaces=replaces))
+    # equal estimates keep the order of the grid: sorting is stable
+    todo.sort(key=lambda planned: -planned.seconds)
+    return Plan(todo=todo, kept=kept, measured=measured)
+
+
+def _stored(store: Store, run_id: str) -> Record | None:
+    """The record of a planned run; one that is damaged is set aside, one that a newer version wrote must stay."""
+    try:
+        return store.read(run_id)
+    except DamagedError as error:
+        store.quarantine(run_id, str(error))
+    except NewerSchemaError as error:
+        raise UsageError(f"{store.path(run_id)} was {error}: upgrade leakybench, or name another --results") from None
+    except UsageError:
+        pass  # another process took it away between the listing and the reading
+    return None
+
+
+class Costs:
+    """What runs took, by what they were: the closest kind that has been measured gives the estimate of a new one."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[str, ...], list[float]] = {}
+
+    def learn(self, record: Record) -> None:
+        """Take the time of a run that ended by itself."""
+        total = record.wall_clock.get("total")
+        if record.status in FAILED or not isinstance(total, int | float):
+            return
+        for key in self._keys(record.run):
+            self._seconds.setdefault(key, []).append(float(total))
+
+    def learn_from(self, store: Store, run_ids: Sequence[str]) -> None:
+        """Take the times of a sample of a store."""
+        for run_id in run_ids:
+            if (record := store.try_read(run_id)) is not None:
+                self.learn(record)
+
+    def estimate(self, job: Job) -> tuple[float, bool]:
+        """Seconds, and whether they come from a measurement."""
+        for key in self._keys(job.run):
+            if key in self._seconds:
+                return statistics.median(self._seconds[key]), True
+        guess = GUESS_SECONDS[job.run.preset] if job.baseline_spec.steps else GUESS_REFERENCE_SECONDS
+        return guess, False
+
+    @staticmethod
+    def _keys(run: RunSpec) -> list[tuple[str, ...]]:
+        return [
+            (run.preset, run.baseline_label, run.task_label),
+            (run.preset, run.baseline_label),
+            (run.preset, run.baseline),
+        ]

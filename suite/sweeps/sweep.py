@@ -1,0 +1,159 @@
+"""Carry out a plan: claim a run, have it computed, write its record, go on. Nothing is kept in memory but counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from leakybench.engines.engine import Engine
+from leakybench.engines.job import Job
+from leakybench.record import FAILED, Record
+from leakybench.store import Store
+from leakybench.sweeps.batching import (
+    Batches,
+    Batching,
+    Schedule,
+    Singly,
+)
+from leakybench.sweeps.claims import Claims, clear_leftovers
+from leakybench.sweeps.plan import Plan, Planned
+
+WAIT_SECONDS = 0.2
+"""Between looks at runs that another sweep is working on."""
+
+
+@dataclass
+class Progress:
+    """Where a sweep stands.
+
+    Attributes:
+        counts: runs computed by this sweep, by status.
+        elsewhere: runs that another sweep on the same folder computed meanwhile, by status.
+        seconds_left: estimated, of the runs that are not done.
+        waiting: runs that another sweep is working on at this moment.
+        notes: lines for the user on how runs are batched.
+    """
+
+    total: int
+    seconds_left: float
+    counts: Counter[str] = field(default_factory=Counter)
+    elsewhere: Counter[str] = field(default_factory=Counter)
+    waiting: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> int:
+        """Runs of the plan that have their record now."""
+        return self.counts.total() + self.elsewhere.total()
+
+    @property
+    def failures(self) -> int:
+        """Runs that did not end by themselves."""
+        return sum((self.counts + self.elsewhere)[status] for status in FAILED)
+
+
+def sweep(
+    plan: Plan,
+    store: Store,
+    engine: Engine,
+    *,
+    batching: Batching | None = None,
+    notify: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Run all of ``plan.todo`` on an entered engine; the records are in the store when it returns.
+
+    A run that a second sweep on the same folder is computing is not computed again: this one goes on with others and
+    waits for it at the end, or takes it over when its owner dies.
+
+    Args:
+        batching: compute runs that differ in their seed alone in batches; None computes each by itself.
+        notify: called after each record, and while waiting.
+
+    Raises:
+        OSError: a record cannot be written (a full disk). KeyboardInterrupt, EngineError: passed on.
+    """
+    schedule: Schedule = Singly() if batching is None else Batches(batching, engine)
+    progress = Progress(total=len(plan.todo), seconds_left=plan.seconds, notes=schedule.notes)
+    clear_leftovers(store.folder)
+    pending: Sequence[Planned] = plan.todo
+    with Claims(store) as claims:
+        while pending:
+            schedule.begin(pending)
+            turn = _Turn(schedule, store, claims, progress, notify)
+            for outcome in engine.map(turn.draw()):
+                if (record := schedule.judge(outcome.record)) is None:
+                    turn.put_back(outcome.record.run_id)
+                    continue
+                # times depend on what else the machine does, so the record says how many ran side by side
+                origin = {**record.provenance, "workers": engine.workers}
+                store.write(dataclasses.replace(record, provenance=origin), outcome.log)
+                turn.finish(record)
+            pending = [*turn.deferred, *turn.again, *schedule.left()]
+            progress.waiting = len(turn.deferred)
+            if turn.deferred:
+                notify(progress)
+            if pending and not turn.computed:
+                time.sleep(WAIT_SECONDS)
+    return progress
+
+
+class _Turn:
+    """One pass over the runs that are left: claims them one by one, and puts off those that somebody else has.
+
+    Attributes:
+        deferred: runs that another sweep is working on. again: runs whose batch failed. computed: jobs handed out.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        store: Store,
+        claims: Claims,
+        progress: Progress,
+        notify: Callable[[Progress], None],
+    ) -> None:
+        self.deferred: list[Planned] = []
+        self.again: list[Planned] = []
+        self.computed = 0
+        self._schedule, self._store, self._claims = schedule, store, claims
+        self._progress, self._notify = progress, notify
+        self._claimed: dict[str, Planned] = {}
+
+    def draw(self) -> Iterator[Job]:
+        """The jobs of this sweep, the runs of each claimed at the moment it is drawn."""
+        while unit := self._schedule.pick():
+            if mine := [planned for planned in unit if self._claim(planned)]:
+                self._schedule.start(mine)
+                self.computed += 1
+                yield dataclasses.replace(mine[0].job, mates=tuple(planned.job.run for planned in mine[1:]))
+
+    def _claim(self, planned: Planned) -> bool:
+        run_id = planned.job.run.run_id
+        if not self._claims.take(run_id):
+            self.deferred.append(planned)
+            return False
+        if self._store.version(run_id) != planned.replaces and (record := self._store.try_read(run_id)):
+            # somebody else finished it since the plan was made
+            self._claims.release(run_id)
+            self._count(self._progress.elsewhere, record, planned)
+            return False
+        self._claimed[run_id] = planned
+        return True
+
+    def put_back(self, run_id: str) -> None:
+        """A run came back without a result of its own."""
+        self._claims.release(run_id)
+        self.again.append(self._claimed.pop(run_id))
+
+    def finish(self, record: Record) -> None:
+        """A record is written: its run is free for others, who will find it done."""
+        self._claims.release(record.run_id)
+        self._count(self._progress.counts, record, self._claimed.pop(record.run_id))
+
+    def _count(self, counts: Counter[str], record: Record, planned: Planned) -> None:
+        counts[record.status] += 1
+        self._progress.seconds_left -= planned.seconds
+        self._notify(self._progress)

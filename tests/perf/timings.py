@@ -1,0 +1,135 @@
+"""The yardsticks that training time is measured against: an ordinary PyTorch network, and the bare matrix products.
+
+Milliseconds compare nothing between two machines; the ratio to a yardstick that ran beside, in the same process, does.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from leakybench.baselines.networks import initial, steps
+from leakybench.baselines.networks.descent import AdamSettings
+from leakybench.baselines.networks.matmul import matmul_scope
+from leakybench.baselines.networks.objective import Objective, Problem
+from leakybench.baselines.networks.recursion import Coefficients
+from leakybench.baselines.yardstick import LEAK, plain_network
+
+Step = Callable[[], None]
+
+
+def ends_for(width: int) -> int:
+    """Dimension of inputs and outputs in these timings: 30, as in the paper, where the width allows it."""
+    return min(30, width)
+
+
+def plain_step(width: int, samples: int, depth: int, *, compiled: bool = False) -> Step:
+    """One full-batch step of the plain network with torch.optim.Adam: gradient of the mean squared error, update."""
+    draw = torch.Generator().manual_seed(0)
+    inputs, targets = (torch.randn(samples, ends_for(width), generator=draw) for _ in range(2))
+    network = plain_network(ends_for(width), width, ends_for(width), depth, draw)
+    network.embedding.requires_grad_(False)  # the engine's ends are fixed, too
+    network.readout.requires_grad_(False)
+    optimiser = torch.optim.Adam(network.hidden.parameters(), lr=1e-4, weight_decay=1e-4)
+
+    def loss() -> Tensor:
+        return (network(inputs) - targets).square().mean()
+
+    compute = torch.compile(loss) if compiled else loss
+
+    def step() -> None:
+        optimiser.zero_grad()
+        compute().backward()
+        optimiser.step()
+
+    return step
+
+
+def engine_step(width: int, samples: int, depth: int, *, runs: int = 1, products: torch.dtype | None = None) -> Step:
+    """The same work by this package: one gradient of the penalised objective and one Adam update, for ``runs``
+    networks; ``products`` as for :class:`~leakybench.baselines.networks.objective.Objective`.
+    """
+    draw = torch.Generator().manual_seed(0)
+    ends = ends_for(width)
+    problem = Problem(
+        inputs=torch.randn(runs, ends, samples, generator=draw),
+        targets=torch.randn(runs, ends, samples, generator=draw),
+        embedding=initial.orthonormal(width, ends, generator=draw).float().repeat(runs, 1, 1),
+        readout=initial.orthonormal(ends, width, generator=draw).float().repeat(runs, 1, 1),
+        penalty=0.01,
+    )
+    coefficients = Coefficients.of(steps.uniform(depth), LEAK * depth)
+    objective = Objective(problem, coefficients, products=products)
+    weights = [initial.signal_preserving(coefficients, width, generator=draw) for _ in range(runs)]
+    parameters = objective.initial(torch.stack(weights))
+    gradient, first, second = (torch.zeros_like(parameters) for _ in range(3))
+    count, settings = torch.zeros(()), AdamSettings(steps=1, rate=1e-4)
+
+    def step() -> None:
+        objective.gradient(parameters, gradient)
+        count.add_(1)
+        torch._fused_adam_(
+            [parameters], [gradient], [first], [second], [], [count],
+            lr=settings.rate, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-10, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+    return step
+
+
+def product_step(width: int, samples: int, depth: int) -> Step:
+    """The floor: the three matrix products of each layer and nothing else."""
+    draw = torch.Generator().manual_seed(0)
+    weight = torch.randn(depth, width, width + 1, generator=draw)
+    state = torch.randn(depth, width + 1, samples, generator=draw)
+    running, gradient = (torch.randn(width, samples, generator=draw) for _ in range(2))
+    back, outer = torch.empty_like(gradient), torch.empty_like(weight)
+
+    def step() -> None:
+        for layer in range(depth):
+            torch.mm(weight[layer], state[layer], out=running)
+        for layer in range(depth):
+            torch.mm(gradient, state[layer].mT, out=outer[layer])
+            torch.mm(weight[layer, :, :width].mT, gradient, out=back)
+
+    return step
+
+
+def side_by_side(candidates: Mapping[str, Step], *, rounds: int = 9, warmup: int = 2) -> dict[str, float]:
+    """Median seconds of each candidate, taken in turn, so that a machine whose speed drifts slows them all alike."""
+    for step in candidates.values():
+        for _ in range(warmup):
+            step()
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, step in candidates.items():
+            begun = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - begun)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def scoped(step: Step) -> Step:
+    """The step under the chosen products' backend, which ends with it."""
+
+    def run() -> None:
+        with matmul_scope():
+            step()
+
+    return run
+
+
+def compare(width: int, samples: int, depth: int, *, rounds: int = 9) -> dict[str, float]:
+    """Median seconds of a step of the engine, the plain network and the floor at torch's present thread count.
+
+    The plain network runs under the user's own settings of torch, the other two under the chosen backend.
+    """
+
+    shape = (width, samples, depth)
+    return side_by_side(
+        {"plain": plain_step(*shape), "engine": scoped(engine_step(*shape)), "floor": scoped(product_step(*shape))},
+        rounds=rounds,
+    )
