@@ -101,7 +101,7 @@ def _stored_choice(threads: int) -> str:
         stored = json.loads(path.read_text())["choice"]
         if stored in CANDIDATES:
             return str(stored)
-    measured = measure()
+    measured = time_products()
     fastest = min(measured, key=lambda name: measured[name] if name == "highest" else measured[name] / MARGIN)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def _stored_choice(threads: int) -> str:
     return fastest
 
 
-def measure(width: int = 100, samples: int = 1000, rounds: int = 9) -> dict[str, float]:
+def time_products(width: int = 100, samples: int = 1000, rounds: int = 9) -> dict[str, float]:
     """Median seconds of one layer's three products under each candidate that is float32-exact here."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(width, width + 1, generator=generator)

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 from leakybench.registry import baselines
 
 EPILOG = """\
@@ -22,17 +22,17 @@ def add_parser(subparsers: Any) -> None:
         "baselines", help="list the baselines", description="List the baselines.", epilog=EPILOG
     )
     parser.add_argument("patterns", nargs="*", metavar="GLOB", help="only the ids that match one of these")
-    _shared.add_json(parser)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the baselines; 0."""
-    chosen = _shared.list_specs(baselines, args.patterns)
+    chosen = arguments.list_specs(baselines, args.patterns)
     if args.json:
-        _shared.print_json([dataclasses.asdict(spec) for spec in chosen])
+        arguments.print_json([dataclasses.asdict(spec) for spec in chosen])
         return 0
     rows = [
         (spec.id, "yes" if getattr(spec, "steps", False) else "-", spec.plugin or "-", spec.summary) for spec in chosen
     ]
-    _shared.print_columns(rows, ("baseline", "steps", "plugin", "summary"))
+    arguments.print_columns(rows, ("baseline", "steps", "plugin", "summary"))
     return 0

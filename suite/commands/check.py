@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 
 if TYPE_CHECKING:
     from leakybench.checks.report import CheckReport
@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the task and of the fits")
     parser.add_argument("--preset", default="smoke", help="of the fits")
     parser.add_argument("--timeout", default="60s", help="of each process, as in 90, 90s or 2m")
-    _shared.add_json(parser)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(report, end="\n\n", flush=True)
     if args.json:
-        _shared.print_json(documents)
+        arguments.print_json(documents)
     return 0 if fine else 1
 
 

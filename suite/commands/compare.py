@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakybench.commands import _frames, _shared
+from leakybench.console import arguments, selection
 from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("sides", nargs="*", metavar="A B", help="two folders or two baselines")
     parser.add_argument("--steps", nargs=2, metavar=("A", "B"), help="compare two step rules instead")
-    _shared.add_results(parser)
-    _frames.add_selection(parser)
+    arguments.add_results(parser)
+    selection.add_selection(parser)
     parser.add_argument("--by", choices=("task", "baseline", "overall"), default="task", help="a row for each of these")
     parser.add_argument("--format", choices=("terminal", "github", "json"), default="terminal", help="how to write it")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
@@ -64,7 +64,7 @@ def _compare(args: argparse.Namespace) -> Comparison:
     if args.steps:
         if sides:
             raise UsageError("--steps compares two step rules within --results: give no A and B with it")
-        frame = _frames.load(args)
+        frame = selection.load(args)
         found = [select(frame, steps=rule) for rule in args.steps]
         return compare(*found, pairing="steps", by=args.by, names=args.steps)
     if len(sides) != 2:
@@ -73,9 +73,9 @@ def _compare(args: argparse.Namespace) -> Comparison:
         )
     folders = [Path(side).is_dir() for side in sides]
     if all(folders):
-        frames = [_frames.load(args, side) for side in sides]
+        frames = [selection.load(args, side) for side in sides]
         return compare(*frames, pairing="folders", by=args.by, names=sides)
     if any(folders):
         raise UsageError(f"{sides[folders.index(False)]!r} is no folder, while the other side is one")
-    frame = _frames.load(args)
+    frame = selection.load(args)
     return compare(*(select(frame, baseline=side) for side in sides), pairing="baselines", by=args.by, names=sides)

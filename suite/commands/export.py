@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("file", metavar="FILE", help="where to; its ending chooses the format; - is standard output")
     parser.add_argument("--format", choices=FORMATS, help="the format, where the ending does not say (default: csv)")
     parser.add_argument("--core", action="store_true", help="only the columns that every run has")
-    _shared.add_results(parser)
+    arguments.add_results(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
     if not store.folder.is_dir():
         raise UsageError(f"there is no results folder {args.results!r}: 'leakybench run' makes one")
     frame = to_frame(store, extras=not args.core)
-    _shared.report_problems(store.problems)
+    arguments.report_problems(store.problems)
     if frame.empty:
-        _shared.note(f"{args.results} holds no record: nothing to export")
+        arguments.note(f"{args.results} holds no record: nothing to export")
         return 3
     data = encode(frame, form)
     if args.file == "-":
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         write_atomic(Path(args.file), data)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {args.file!r}: {getattr(error, 'strerror', None) or error}") from None
-    _shared.note(f"wrote {len(frame)} runs and {len(frame.columns)} columns to {args.file}")
+    arguments.note(f"wrote {len(frame)} runs and {len(frame.columns)} columns to {args.file}")
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakybench.baseline import PRESETS
-from leakybench.commands import _shared
+from leakybench.console import arguments
 from leakybench.errors import UsageError
 from leakybench.figures import MODULES
 
@@ -68,7 +68,7 @@ def add_parser(subparsers: Any) -> None:
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--no-train", action="store_true", help="draw from what is stored, and say what is missing")
     mode.add_argument("--dry-run", action="store_true", help="print what has to be trained, and compute nothing")
-    _shared.add_json(parser)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -99,13 +99,13 @@ def run(args: argparse.Namespace) -> int:
         built.append(made)
         absent = f", {made.missing} missing" if made.missing else ""
         note = ", ".join(made.files[2:]) or "not drawn: no run"
-        _shared.note(f"{figure.name}: {made.runs} runs{absent}; {note}")
+        arguments.note(f"{figure.name}: {made.runs} runs{absent}; {note}")
         code = 3 if made.missing or not made.files else code
-    _shared.report_problems(store.problems)
+    arguments.report_problems(store.problems)
     if args.json:
         import dataclasses
 
-        _shared.print_json([dataclasses.asdict(made) for made in built])
+        arguments.print_json([dataclasses.asdict(made) for made in built])
     return code
 
 
@@ -118,7 +118,7 @@ def _formats(text: str) -> list[str]:
 
 def _train(args: argparse.Namespace, jobs: list[Job], store: Store) -> int:
     """Compute what is missing; 3 where a run failed. With ``--dry-run`` only say what that is."""
-    from leakybench.commands._plans import compute, print_plan
+    from leakybench.console.plans import compute, print_plan
     from leakybench.engines import make_engine
     from leakybench.engines.limits import check_workers
     from leakybench.sweeps.plan import make_plan

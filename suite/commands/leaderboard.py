@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from leakybench.commands import _frames, _shared
+from leakybench.console import arguments, selection
 
 FORMATS = ("terminal", "github", "json", "html")
 EPILOG = """\
@@ -25,8 +25,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "leaderboard", help="rank the baselines", description="Rank the baselines over the tasks.", epilog=EPILOG
     )
-    _shared.add_results(parser)
-    _frames.add_selection(parser)
+    arguments.add_results(parser)
+    selection.add_selection(parser)
     parser.add_argument("--yardstick", metavar="ID", help="baseline whose fit is the unit of cost")
     parser.add_argument("--format", choices=FORMATS, default="terminal", help="how to write it")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
@@ -43,14 +43,14 @@ def run(args: argparse.Namespace) -> int:
     from leakybench.analysis.scores import score_frame, select
     from leakybench.atomic import write_atomic
 
-    records = _frames.read_records(args.results)
+    records = selection.read_records(args.results)
     frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
     if frame.empty:
-        return _frames.nothing(args.results)
+        return selection.nothing(args.results)
     if args.preset is None and frame["preset"].nunique() > 1:
         counts = frame["preset"].value_counts()
         chosen = str(counts.index[0])
-        _shared.note(
+        arguments.note(
             f"several presets: shown is {chosen}, with {counts.iloc[0]} of {len(frame)} runs; --preset chooses"
         )
         frame = frame[frame["preset"] == chosen]
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         path = Path(args.out)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (content + "\n").encode())
-        _shared.note(f"{path}: {len(board.runs)} runs of {len(board.overall)} methods")
+        arguments.note(f"{path}: {len(board.runs)} runs of {len(board.overall)} methods")
     else:
         print(content)
     return 0
@@ -75,13 +75,13 @@ def _write(args: argparse.Namespace, board: Any, records: Any) -> str:
     format = suffixes.get(Path(args.out).suffix, args.format) if args.out and args.format == "terminal" else args.format
     if format != "html":
         return render(board, format, per_task=not args.overall)
-    store = Store(_frames.records_folder(args.results), set_aside=False)
+    store = Store(selection.records_folder(args.results), set_aside=False)
 
     def arrays(run_id: str) -> Any:
         try:
             return store.arrays(run_id)
         except DamagedError as error:
-            _shared.note(f"{run_id}: its curves are left out: {error}")
+            arguments.note(f"{run_id}: its curves are left out: {error}")
             return {}
 
     wanted = set(board.runs["run_id"])

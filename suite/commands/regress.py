@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 
 EPILOG = """\
 The gate runs the plan in DIR/gate/plan.toml and compares it with the runs in DIR/gate/runs, by task and seed: test and
@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--plan", metavar="FILE.toml", type=Path, help="with --update: a new plan")
     parser.add_argument("--yardstick", metavar="ID", help="with --update: the baseline that is the unit of time")
     parser.add_argument("--all", action="store_true", help="print the judgements that are fine, too")
-    _shared.add_json(parser)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         import dataclasses
 
         lines = [dataclasses.asdict(line) for line in verdict.lines]
-        _shared.print_json({"code": verdict.code, "pairs": verdict.pairs, "lines": lines, "notes": verdict.notes})
+        arguments.print_json({"code": verdict.code, "pairs": verdict.pairs, "lines": lines, "notes": verdict.notes})
         return verdict.code
     print_verdict(verdict, everything=args.all)
     return verdict.code

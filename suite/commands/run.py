@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakybench.baseline import PRESETS
-from leakybench.commands import _shared
-from leakybench.commands._plans import compute, print_plan
+from leakybench.console import arguments
+from leakybench.console.plans import compute, print_plan
 from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ DEFAULTS: dict[str, Any] = {
     "memory": None,
     "batch": "off",
     "retry": "failed",
-    "results": _shared.DEFAULT_RESULTS,
+    "results": arguments.DEFAULT_RESULTS,
 }
 
 DESCRIPTION = """\
@@ -122,7 +122,7 @@ def add_parser(subparsers: Any) -> None:
     out = parser.add_argument_group("what comes out")
     out.add_argument("--results", metavar="DIR", help=_default("results", "folder of the records"))
     out.add_argument("--dry-run", action="store_true", help="print the plan with a time estimate, and compute nothing")
-    _shared.add_json(out)
+    arguments.add_json(out)
 
 
 def _default(name: str, text: str) -> str:
@@ -164,13 +164,13 @@ def run(args: argparse.Namespace) -> int:
     if not args.dry_run:
         store.prepare()
     plan = make_plan(jobs, store, retry=options["retry"])
-    _shared.report_problems(store.problems)
+    arguments.report_problems(store.problems)
     if args.dry_run:
         print_plan(plan, workers, as_json=args.json)
         return 0
     store.problems.clear()
     code, progress = compute(plan, store, engine, args.argv, batching=batching)
-    _shared.report_problems(store.problems)
+    arguments.report_problems(store.problems)
     _print_results(args, plan, jobs, store, progress)
     return code
 
@@ -222,7 +222,7 @@ def _print_results(
 ) -> None:
     if args.json:
         counts: Counter[str] = progress.counts + progress.elsewhere if progress else Counter()
-        _shared.print_json(
+        arguments.print_json(
             {
                 "results": str(store.folder),
                 "runs": plan.size,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 
 EPILOG = """\
 examples:
@@ -24,8 +24,8 @@ def add_parser(subparsers: Any) -> None:
         "show", help="print one run with its evidence", description="Print one run with its evidence.", epilog=EPILOG
     )
     parser.add_argument("run_id", metavar="RUN_ID", help="a run id, or the beginning of one")
-    _shared.add_results(parser)
-    _shared.add_json(parser)
+    arguments.add_results(parser)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     except DamagedError as error:
         raise UsageError(f"{store.path(run_id)} is damaged: {error}") from None
     if args.json:
-        _shared.print_json(record.to_dict())
+        arguments.print_json(record.to_dict())
         return 0
     for line in _lines(record.to_dict()):
         print(line)

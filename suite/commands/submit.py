@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from leakybench.commands import _frames, _shared
+from leakybench.console import arguments, selection
 
 EPILOG = """\
 The pack is checked as 'leakybench validate' would check it, without the rerun; with a reason against it none is
@@ -26,7 +26,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("folder", metavar="DIR", help="folder of the records")
     parser.add_argument("--out", metavar="PACK.zip", default="submission.zip", help="file to write")
     parser.add_argument("--submitter", metavar="TEXT", default="", help="who hands it in, for the manifest")
-    _frames.add_selection(parser)
+    selection.add_selection(parser)
     add_required(parser)
 
 
@@ -55,13 +55,13 @@ def run(args: argparse.Namespace) -> int:
     from leakybench.store import Store
 
     names, seeds = required(args)
-    records = _frames.read_records(args.folder)
+    records = selection.read_records(args.folder)
     if not records:
-        return _frames.nothing(args.folder)
+        return selection.nothing(args.folder)
     chosen = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
     wanted = set(chosen["run_id"])
     picked = [record for record in records if record.run_id in wanted]
-    store = Store(_frames.records_folder(args.folder), set_aside=False)
+    store = Store(selection.records_folder(args.folder), set_aside=False)
     files = {
         f"records/{record.run_id}.{kind}": path.read_bytes()
         for record in picked
@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
     report = validate(trial, required_tasks=names, seeds=seeds, sample=0)
     if not report.valid:
         for finding in report.findings[:20]:
-            _shared.note(str(finding))
-        _shared.note(f"{len(report.findings)} reasons against it: no pack was written")
+            arguments.note(str(finding))
+        arguments.note(f"{len(report.findings)} reasons against it: no pack was written")
         return 1
     write_pack(store, picked, Path(args.out), submitter=args.submitter)
     print(f"{args.out}: {len(picked)} runs of {chosen['baseline'].nunique()} baselines on {len(names)} required tasks")

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from leakybench.commands import _frames, _shared
+from leakybench.console import arguments, selection
 
 FORMATS = ("terminal", "github", "latex", "csv", "json")
 GROUPINGS = ("cell", "baseline", "task")
@@ -25,8 +25,8 @@ examples:
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser("table", help="print the results", description="Print the results.", epilog=EPILOG)
-    _shared.add_results(parser)
-    _frames.add_selection(parser)
+    arguments.add_results(parser)
+    selection.add_selection(parser)
     parser.add_argument(
         "--by", choices=GROUPINGS, default="cell", help="a row for each task and baseline, or over tasks"
     )
@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     from leakybench.analysis.summary import notes
     from leakybench.report.table import render
 
-    frame = _frames.load(args)
+    frame = selection.load(args)
     if frame.empty:
-        return _frames.nothing(args.results)
+        return selection.nothing(args.results)
     print(render(frame, args.format, by=args.by))
     if args.format == "csv":
         for line in notes(frame):

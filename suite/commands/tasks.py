@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 from leakybench.registry import tasks
 
 EPILOG = """\
@@ -20,17 +20,17 @@ def add_parser(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser("tasks", help="list the tasks", description="List the tasks.", epilog=EPILOG)
     parser.add_argument("patterns", nargs="*", metavar="GLOB", help="only the ids that match one of these")
-    _shared.add_json(parser)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the tasks; 0."""
-    chosen = _shared.list_specs(tasks, args.patterns)
+    chosen = arguments.list_specs(tasks, args.patterns)
     if args.json:
-        _shared.print_json([dataclasses.asdict(spec) for spec in chosen])
+        arguments.print_json([dataclasses.asdict(spec) for spec in chosen])
         return 0
     rows = [
         (spec.id, str(getattr(spec, "true_rank", None) or "-"), spec.plugin or "-", spec.summary) for spec in chosen
     ]
-    _shared.print_columns(rows, ("task", "rank", "plugin", "summary"))
+    arguments.print_columns(rows, ("task", "rank", "plugin", "summary"))
     return 0

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from leakybench.commands import _shared, submit
+from leakybench.commands import submit
+from leakybench.console import arguments
 
 EPILOG = """\
 checks: damaged (unreadable), forged (changed after hashing), duplicated, incomplete (a required task or seed is
@@ -31,14 +32,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("pack", metavar="PACK", type=Path, help="a .zip, or a folder with the same content")
     parser.add_argument("--sample", metavar="N", type=int, default=1, help="runs to compute again; 0 for none")
     submit.add_required(parser)
-    _shared.add_json(parser)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdict; 0 valid, 1 refused."""
     from leakybench.errors import UsageError
     from leakybench.packs.pack import PackError, read_pack
-    from leakybench.packs.validation import Finding, Report, validate
+    from leakybench.packs.validation import Objection, ValidationReport, validate
 
     if args.sample < 0:
         raise UsageError(f"--sample must be at least 0, got {args.sample}")
@@ -47,11 +48,13 @@ def run(args: argparse.Namespace) -> int:
         pack = read_pack(args.pack)
         report = validate(pack, required_tasks=names, seeds=seeds, sample=args.sample)
     except PackError as error:
-        report = Report(findings=[Finding(check="damaged", where="pack", reason=str(error))], notes=[], records=[])
+        report = ValidationReport(
+            findings=[Objection(check="damaged", where="pack", reason=str(error))], notes=[], records=[]
+        )
     if args.json:
         findings = [{"check": f.check, "where": f.where, "reason": f.reason} for f in report.findings]
         content = {"valid": report.valid, "findings": findings, "notes": report.notes, "runs": len(report.records)}
-        _shared.print_json(content | {"rerun": report.rerun})
+        arguments.print_json(content | {"rerun": report.rerun})
         return 0 if report.valid else 1
     for finding in report.findings:
         print(_one_line(f"refused: {finding}"))

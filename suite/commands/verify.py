@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 
 DESCRIPTION = "Check every record of a folder: names, schema, hashes of content and arrays. Changes nothing by itself."
 EPILOG = """\
@@ -22,14 +22,14 @@ exit codes: 0 every record is sound; 1 some are damaged; 2 no such folder; 3 the
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser("verify", help="check a folder of records", description=DESCRIPTION, epilog=EPILOG)
-    _shared.add_results(parser)
+    arguments.add_results(parser)
     parser.add_argument("--set-aside", action="store_true", help="move damaged records to quarantine/")
-    _shared.add_json(parser)
+    arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; 0, or 1 where records are damaged, or 3 where there are none."""
-    from leakybench.commands._progress import counted
+    from leakybench.console.progress import counted
     from leakybench.packs.verify import verify
     from leakybench.store import Store
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     total = verdict.statuses.total()
     if args.json:
         found = {"sound": total, "statuses": dict(verdict.statuses), "remarks": verdict.remarks}
-        _shared.print_json({**found, "damaged": [dataclasses.asdict(problem) for problem in verdict.damaged]})
+        arguments.print_json({**found, "damaged": [dataclasses.asdict(problem) for problem in verdict.damaged]})
     else:
         for problem in verdict.damaged:
             print(f"damaged  {problem}")

@@ -23,12 +23,7 @@ from leakybench.engines.engine import MAX_ATTEMPTS, EngineError
 from leakybench.engines.inline import THREAD_VARIABLES
 from leakybench.engines.job import Job, Outcome, failures
 from leakybench.engines.limits import Limits
-from leakybench.engines.wire import (
-    Reader,
-    WireError,
-    decode_outcomes,
-    pack,
-)
+from leakybench.engines.wire import Reader, WireError, decode_outcomes, encode_message
 
 START_SECONDS = 120.0
 """How long a worker may take to start: Python, the suite and the plugins' registrations."""
@@ -215,7 +210,7 @@ class Worker:
         self.runs += 1
         self._output.truncate(0)
         try:
-            self._line.sendall(pack({"job": job.to_json()}))
+            self._line.sendall(encode_message({"job": job.to_json()}))
         except OSError:
             raise WorkerDiedError(self._end()) from None
 

@@ -22,7 +22,7 @@ class WireError(Exception):
     """Bytes that are not a message: the other side is broken."""
 
 
-def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
+def encode_message(header: dict[str, Any], body: bytes = b"") -> bytes:
     """One message."""
     text = json.dumps(header).encode()
     return LENGTHS.pack(len(text), len(body)) + text + body
@@ -38,7 +38,7 @@ class Reader:
         """Add ``data``; return the messages that are complete.
 
         Raises:
-            WireError: lengths or a header that no :func:`pack` made.
+            WireError: lengths or a header that no :func:`encode_message` made.
         """
         self._buffer += data
         messages = []

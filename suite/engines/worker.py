@@ -15,7 +15,7 @@ import sys
 import threading
 from typing import Any, NoReturn
 
-from leakybench.engines.wire import Reader, pack
+from leakybench.engines.wire import Reader, encode_message
 
 PR_SET_PDEATHSIG = 1
 
@@ -35,10 +35,10 @@ def main(arguments: list[str]) -> NoReturn:
     from leakybench.engines.job import Job
     from leakybench.engines.wire import encode_outcomes
 
-    connection.sendall(pack({"ready": os.getpid()}))
+    connection.sendall(encode_message({"ready": os.getpid()}))
     while True:
         job = Job.from_json(inbox.get()["job"])
-        message = pack(*encode_outcomes(execute(job, threads=threads)))
+        message = encode_message(*encode_outcomes(execute(job, threads=threads)))
         _flush()
         connection.sendall(message)
 

@@ -42,7 +42,7 @@ GRID_DEFAULTS: dict[str, Any] = {"steps": ["uniform"], "seeds": "0:5", "preset":
 ROUNDS = 5
 """Measurements whose shortest fits count: for the reference always, for a check where the first looks slow."""
 
-Measure = Callable[[Sequence[Job]], list[Record]]
+RunJobs = Callable[[Sequence[Job]], list[Record]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +81,10 @@ def load_gate(reference: Path) -> Gate:
         ) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{str(path)!r} is not JSON: {error}") from None
-    return Gate(folder=folder, settings=settings_of(data, path), history=list(data.get("history", [])))
+    return Gate(folder=folder, settings=load_settings(data, path), history=list(data.get("history", [])))
 
 
-def settings_of(data: Any, path: Path) -> Settings:
+def load_settings(data: Any, path: Path) -> Settings:
     """Thresholds from the plain values of ``gate.json``.
 
     Raises:
@@ -118,7 +118,7 @@ def gate_jobs(plan: Path, yardstick: str | None) -> list[Job]:
     return sorted(jobs.values(), key=lambda job: (job.run.seed, job.run.task_label, job.run.baseline != yardstick))
 
 
-def measure(jobs: Sequence[Job], *, timeout: float = 1800.0) -> list[Record]:
+def run_jobs(jobs: Sequence[Job], *, timeout: float = 1800.0) -> list[Record]:
     """Compute runs one after the other in a worker with one thread, in the order given, so that times are comparable.
 
     One run of each baseline goes ahead and is thrown away: imports and first touches are no part of a fit.
@@ -133,7 +133,7 @@ def measure(jobs: Sequence[Job], *, timeout: float = 1800.0) -> list[Record]:
     return [found[job.run.run_id] for job in jobs if job.run.run_id in found]
 
 
-def check(gate: Gate, measure: Measure = measure) -> tuple[Verdict, pd.DataFrame]:
+def check(gate: Gate, run: RunJobs = run_jobs) -> tuple[Verdict, pd.DataFrame]:
     """Run the plan and judge it; a time that looks slow is measured up to four times more and judged by the shortest
     fits.
 
@@ -142,16 +142,16 @@ def check(gate: Gate, measure: Measure = measure) -> tuple[Verdict, pd.DataFrame
     """
     jobs = gate_jobs(gate.folder / PLAN, gate.settings.yardstick)
     reference = score_frame(gate.records())
-    frames = [score_frame(measure(jobs))]
+    frames = [score_frame(run(jobs))]
     verdict = judge(reference, frames[0], gate.settings)
     while verdict.slow and len(frames) < ROUNDS:
-        frames.append(score_frame(measure(jobs)))
+        frames.append(score_frame(run(jobs)))
         verdict = judge(reference, fastest(frames), gate.settings)
     return verdict, fastest(frames)
 
 
 def update(
-    reference: Path, reason: str, *, plan: Path | None = None, yardstick: str | None = None, measure: Measure = measure
+    reference: Path, reason: str, *, plan: Path | None = None, yardstick: str | None = None, run: RunJobs = run_jobs
 ) -> list[Record]:
     """Measure the plan and make it the reference; the former runs are replaced, their reasons stay in the history.
 
@@ -176,7 +176,7 @@ def update(
         raise UsageError(f"there is no plan file {str(source)!r}: --plan FILE.toml says what the gate runs")
     settings = dataclasses.replace(gate.settings, yardstick=yardstick or gate.settings.yardstick)
     jobs = gate_jobs(source, settings.yardstick)
-    rounds = [measure(jobs) for _ in range(ROUNDS if settings.yardstick else 1)]
+    rounds = [run(jobs) for _ in range(ROUNDS if settings.yardstick else 1)]
     if failed := [record for record in rounds[-1] if record.status in FAILED]:
         first = failed[0]
         raise UsageError(

@@ -33,7 +33,7 @@ ERROR_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Objection:
     """One thing that is wrong: the check, the file or run it concerns, and the reason."""
 
     check: str
@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ValidationReport:
     """The result of a validation: valid when ``findings`` is empty.
 
     Attributes:
@@ -55,7 +55,7 @@ class Report:
         rerun: ids of the runs that were computed again.
     """
 
-    findings: list[Finding]
+    findings: list[Objection]
     notes: list[str]
     records: list[Record]
     rerun: list[str] = field(default_factory=list)
@@ -91,7 +91,7 @@ def rerun_here(run: RunSpec, *, timeout: float = 3600.0, memory: int = 8 * 2**30
 def validate(
     pack: Pack, *, required_tasks: Sequence[str], seeds: Sequence[int], sample: int = 1,
     random_state: int | None = None, rerun: Rerun = rerun_here,
-) -> Report:  # fmt: skip
+) -> ValidationReport:  # fmt: skip
     """Check a pack: bytes, hashes, records, completeness, provenance, and a random sample computed again.
 
     Args:
@@ -102,7 +102,7 @@ def validate(
         random_state: chooses the sample; None draws one, so that nobody can prepare for it.
         rerun: computes a run again.
     """
-    findings: list[Finding] = []
+    findings: list[Objection] = []
     notes: list[str] = []
     _check_files(pack, findings)
     records = _read_records(pack, findings)
@@ -116,13 +116,13 @@ def validate(
     again: list[str] = []
     if sample and not findings:
         again = _check_rerun(records, sample, random_state, rerun, findings, notes)
-    return Report(findings=findings, notes=notes, records=records, rerun=again)
+    return ValidationReport(findings=findings, notes=notes, records=records, rerun=again)
 
 
-def _check_files(pack: Pack, findings: list[Finding]) -> None:
+def _check_files(pack: Pack, findings: list[Objection]) -> None:
     for name, reason in pack.problems:
         check = "duplicated" if "twice" in reason else "damaged"
-        findings.append(Finding(check=check, where=name[:80], reason=reason))
+        findings.append(Objection(check=check, where=name[:80], reason=reason))
     content = {key: value for key, value in pack.manifest.items() if key != "digest"}
     try:
         expected = digest(content, length=64)
@@ -130,26 +130,26 @@ def _check_files(pack: Pack, findings: list[Finding]) -> None:
         expected = None
     if pack.manifest.get("digest") != expected:
         findings.append(
-            Finding(check="forged", where="manifest.json", reason="its digest is not the hash of its content")
+            Objection(check="forged", where="manifest.json", reason="its digest is not the hash of its content")
         )
     listed = pack.manifest.get("files")
     if not isinstance(listed, dict):
-        findings.append(Finding(check="damaged", where="manifest.json", reason="lists no files"))
+        findings.append(Objection(check="damaged", where="manifest.json", reason="lists no files"))
         return
     for name in sorted(listed.keys() | pack.files.keys()):
         where = str(name)[:80]
         if name not in pack.files:
-            findings.append(Finding(check="damaged", where=where, reason="is in the manifest and not in the pack"))
+            findings.append(Objection(check="damaged", where=where, reason="is in the manifest and not in the pack"))
         elif name not in listed:
-            findings.append(Finding(check="forged", where=where, reason="is in the pack and not in the manifest"))
+            findings.append(Objection(check="forged", where=where, reason="is in the pack and not in the manifest"))
         else:
             entry = listed[name] if isinstance(listed[name], dict) else {}
             if entry.get("sha256") != hashlib.sha256(pack.files[name]).hexdigest():
                 reason = "its SHA-256 is not the one of the manifest: changed after hashing"
-                findings.append(Finding(check="forged", where=where, reason=reason))
+                findings.append(Objection(check="forged", where=where, reason=reason))
 
 
-def _read_records(pack: Pack, findings: list[Finding]) -> list[Record]:
+def _read_records(pack: Pack, findings: list[Objection]) -> list[Record]:
     records = []
     for name, data in sorted(pack.files.items()):
         match = MEMBER.fullmatch(name)
@@ -158,57 +158,57 @@ def _read_records(pack: Pack, findings: list[Finding]) -> list[Record]:
         try:
             record = decode(data)
         except LeakybenchError as error:
-            findings.append(Finding(check="damaged", where=name, reason=str(error)))
+            findings.append(Objection(check="damaged", where=name, reason=str(error)))
             continue
         records.append(record)
         if record.run_id != match["run_id"]:
-            findings.append(Finding(check="forged", where=name, reason=f"holds the run {record.run_id}"))
+            findings.append(Objection(check="forged", where=name, reason=f"holds the run {record.run_id}"))
         _check_integrity(record, name, pack, findings)
     have = {record.run_id for record in records}
     for name in pack.files:
         match = MEMBER.fullmatch(name)
         if match is not None and match["kind"] == "npz" and match["run_id"] not in have:
-            findings.append(Finding(check="damaged", where=name, reason="arrays without a record"))
+            findings.append(Objection(check="damaged", where=name, reason="arrays without a record"))
     return records
 
 
-def _check_integrity(record: Record, name: str, pack: Pack, findings: list[Finding]) -> None:
+def _check_integrity(record: Record, name: str, pack: Pack, findings: list[Objection]) -> None:
     """The hashes that the store wrote when the run ended, against what the pack holds now."""
     integrity = record.provenance.get("integrity")
     if not isinstance(integrity, dict):
-        findings.append(Finding(check="provenance", where=name, reason="the record has no hash of its content"))
+        findings.append(Objection(check="provenance", where=name, reason="the record has no hash of its content"))
         return
     if integrity.get("record") != content_hash(record):
         reason = "its content is not what was hashed when the run ended: changed after hashing"
-        findings.append(Finding(check="forged", where=name, reason=reason))
+        findings.append(Objection(check="forged", where=name, reason=reason))
     arrays = pack.files.get(name.removesuffix("json") + "npz")
     found = None if arrays is None else hashlib.sha256(arrays).hexdigest()
     if integrity.get("arrays") != found:
         missing = (
             "its arrays are missing" if arrays is None else "its arrays are not the ones hashed when the run ended"
         )
-        findings.append(Finding(check="damaged" if arrays is None else "forged", where=name, reason=missing))
+        findings.append(Objection(check="damaged" if arrays is None else "forged", where=name, reason=missing))
     elif arrays is not None:
         try:
             decode_arrays(arrays)
         except DamagedError as error:
-            findings.append(Finding(check="damaged", where=name.removesuffix("json") + "npz", reason=str(error)))
+            findings.append(Objection(check="damaged", where=name.removesuffix("json") + "npz", reason=str(error)))
 
 
-def _check_duplicates(records: list[Record], findings: list[Finding]) -> None:
+def _check_duplicates(records: list[Record], findings: list[Objection]) -> None:
     seen: dict[tuple[Any, ...], str] = {}
     for record in records:
         run = record.run
         key = (run.task_label, run.baseline_label, run.preset, run.seed)
         if key in seen:
             reason = f"the same task, baseline, preset and seed as {seen[key]} (source versions differ)"
-            findings.append(Finding(check="duplicated", where=record.run_id, reason=reason))
+            findings.append(Objection(check="duplicated", where=record.run_id, reason=reason))
         seen.setdefault(key, record.run_id)
 
 
-def _check_complete(records: list[Record], names: list[str], seeds: list[int], findings: list[Finding]) -> None:
+def _check_complete(records: list[Record], names: list[str], seeds: list[int], findings: list[Objection]) -> None:
     if not records:
-        findings.append(Finding(check="incomplete", where="pack", reason="holds no readable run"))
+        findings.append(Objection(check="incomplete", where="pack", reason="holds no readable run"))
     ended = {
         (r.run.baseline_label, r.run.preset, r.run.task_label, r.run.seed) for r in records if r.status in OUTCOMES
     }
@@ -218,17 +218,17 @@ def _check_complete(records: list[Record], names: list[str], seeds: list[int], f
             if missing:
                 shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
                 reason = f"{task} has no finished run of seed {shown} at preset {preset}"
-                findings.append(Finding(check="incomplete", where=baseline, reason=reason))
+                findings.append(Objection(check="incomplete", where=baseline, reason=reason))
 
 
-def _check_provenance(record: Record, findings: list[Finding]) -> None:
+def _check_provenance(record: Record, findings: list[Objection]) -> None:
     missing = [name for name in REQUIRED_PROVENANCE if record.provenance.get(name) in (None, "")]
     if missing:
         reason = f"does not say its {', '.join(missing)}"
-        findings.append(Finding(check="provenance", where=record.run_id, reason=reason))
+        findings.append(Objection(check="provenance", where=record.run_id, reason=reason))
 
 
-def _check_plausible(record: Record, findings: list[Finding]) -> None:
+def _check_plausible(record: Record, findings: list[Objection]) -> None:
     """What cannot be, whatever the method."""
     wrong = []
     if record.status == "ok" and record.test_error is None:
@@ -247,7 +247,7 @@ def _check_plausible(record: Record, findings: list[Finding]) -> None:
     fit = record.wall_clock.get("fit")
     if record.status == "ok" and not (isinstance(fit, int | float) and fit > 0):
         wrong.append("ended ok without a fit time")
-    findings += [Finding(check="implausible", where=record.run_id, reason=reason) for reason in wrong]
+    findings += [Objection(check="implausible", where=record.run_id, reason=reason) for reason in wrong]
 
 
 def _check_rerun(
@@ -255,7 +255,7 @@ def _check_rerun(
     sample: int,
     random_state: int | None,
     rerun: Rerun,
-    findings: list[Finding],
+    findings: list[Objection],
     notes: list[str],
 ) -> list[str]:
     known = [r for r in records if r.status == "ok" and r.run.task in tasks and r.run.baseline in baselines]
@@ -267,7 +267,7 @@ def _check_rerun(
     if unknown:
         notes.append(f"not rerun, since no installed package provides it: {', '.join(unknown)}")
     if not known:
-        findings.append(Finding(check="rerun", where="pack", reason="no run can be computed again here"))
+        findings.append(Objection(check="rerun", where="pack", reason="no run can be computed again here"))
         return []
     chosen = random.Random(random_state).sample(known, min(sample, len(known)))
     for record in chosen:
@@ -275,11 +275,11 @@ def _check_rerun(
         try:
             again = rerun(record.run)
         except LeakybenchError as error:
-            findings.append(Finding(check="rerun", where=where, reason=f"cannot be computed again: {error}"))
+            findings.append(Objection(check="rerun", where=where, reason=f"cannot be computed again: {error}"))
             continue
         if again.run.source != record.run.source:
             notes.append(f"{record.run_id} was computed by source {record.run.source}, rerun by {again.run.source}")
-        findings += [Finding(check="rerun", where=where, reason=reason) for reason in disagreements(record, again)]
+        findings += [Objection(check="rerun", where=where, reason=reason) for reason in disagreements(record, again)]
     return [record.run_id for record in chosen]
 
 

@@ -28,7 +28,7 @@ from leakybench.store import (
 
 
 @dataclass
-class Verdict:
+class Verification:
     """What a check of a folder found.
 
     Attributes:
@@ -47,7 +47,7 @@ class Verdict:
         return not self.damaged
 
 
-def verify(store: Store) -> Verdict:
+def verify(store: Store) -> Verification:
     """Check every file of a store; a damaged record is set aside where ``store.set_aside`` says so.
 
     Raises:
@@ -55,35 +55,35 @@ def verify(store: Store) -> Verdict:
     """
     if not store.folder.is_dir():
         raise UsageError(f"there is no results folder {str(store.folder)!r}")
-    verdict = Verdict()
+    found = Verification()
     names = set(os.listdir(store.folder))
     for run_id in store.ids():
         try:
             record = store.read(run_id)
-            _check_hashes(store, record, verdict)
-            verdict.statuses[record.status] += 1
+            _check_hashes(store, record, found)
+            found.statuses[record.status] += 1
         except NewerSchemaError as error:
-            verdict.damaged.append(Problem(f"{run_id}.json", str(error)))
+            found.damaged.append(Problem(f"{run_id}.json", str(error)))
         except DamagedError as error:
             store.quarantine(run_id, str(error))
-            verdict.damaged.append(store.problems[-1])
-    verdict.remarks.extend(_odd_files(store, names))
-    return verdict
+            found.damaged.append(store.problems[-1])
+    found.remarks.extend(_odd_files(store, names))
+    return found
 
 
-def _check_hashes(store: Store, record: Record, verdict: Verdict) -> None:
+def _check_hashes(store: Store, record: Record, found: Verification) -> None:
     sealed: Any = record.provenance.get("integrity")
     data = None
     with contextlib.suppress(FileNotFoundError):
         data = read_file(store.path(record.run_id, "npz"), MAX_ARRAY_BYTES)
     if not isinstance(sealed, dict):
-        verdict.remarks.append(f"{record.run_id}.json: has no hashes, so its content cannot be checked")
+        found.remarks.append(f"{record.run_id}.json: has no hashes, so its content cannot be checked")
     elif sealed.get("record") != content_hash(record):
         raise DamagedError("its content is not what was written: the hash differs")
     elif sealed.get("arrays") is not None and data is None:
         raise DamagedError("its arrays are missing")
     elif data is not None and sealed.get("arrays") is None:
-        verdict.remarks.append(f"{record.run_id}.npz: left by an earlier attempt; the record has no arrays")
+        found.remarks.append(f"{record.run_id}.npz: left by an earlier attempt; the record has no arrays")
     elif data is not None and sealed["arrays"] != hashlib.sha256(data).hexdigest():
         raise DamagedError("its arrays are not those that were written: the hash differs")
     if data is not None:

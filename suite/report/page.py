@@ -107,7 +107,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
         script_hash=_hash(script),
         style_hash=_hash(style),
         data=embed({"rows": [_packed(run) for run in runs], "boards": _origins(board)}),
-        panels=pack(panels),
+        panels=compress_json(panels),
         policy=_policy_notes(board),
     )
 
@@ -120,7 +120,7 @@ def embed(value: Any) -> str:
     return found
 
 
-def pack(value: Any) -> str:
+def compress_json(value: Any) -> str:
     """Compressed JSON in base64, whose letters end no element; the same bytes for the same value.
 
     The panels of a thousand runs are most of a page, and a reader opens a few of them: the script unpacks them at the

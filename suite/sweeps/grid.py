@@ -247,7 +247,7 @@ def parse_seeds(text: object) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def settings_of(values: Mapping[str, Any]) -> list[Setting]:
+def settings_from_table(values: Mapping[str, Any]) -> list[Setting]:
     """Settings of a plan file's table: ``depth = 20``, ``depth = [10, 20]`` (both, crossed), ``"Res*:depth" = 20``."""
     settings: list[Setting] = []
     for key, value in values.items():

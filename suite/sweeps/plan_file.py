@@ -28,7 +28,7 @@ from leakybench.sweeps.grid import (
     Setting,
     parse_seeds,
     parse_setting,
-    settings_of,
+    settings_from_table,
 )
 
 GRID_KEYS = ("task", "baseline", "steps", "set", "set-task", "seeds", "preset")
@@ -121,7 +121,7 @@ def words(value: object, name: str) -> list[str]:
 
 def _settings(value: object, name: str) -> list[Setting]:
     if isinstance(value, Mapping):
-        return settings_of(value)
+        return settings_from_table(value)
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list | tuple):

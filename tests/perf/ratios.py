@@ -25,7 +25,7 @@ from tabulate import tabulate
 
 import leakybench
 from leakybench.baselines.networks import descent, steps
-from leakybench.baselines.networks.matmul import choose, matmul_scope, measure
+from leakybench.baselines.networks.matmul import choose, matmul_scope, time_products
 from leakybench.baselines.networks.objective import Objective
 from leakybench.baselines.networks.training import (
     RECIPES,
@@ -64,7 +64,7 @@ def grid() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for width, samples, depth in GRID:
-            got = yardstick.compare(width, samples, depth, rounds=9)
+            got = yardstick.step_seconds(width, samples, depth, rounds=9)
             rows.append(
                 [threads, width, samples, depth]
                 + [1e3 * got[name] for name in ("plain", "engine", "floor")]
@@ -312,7 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="of target, two minutes and more each (1)")
     parsed = parser.parse_args(arguments)
-    print(f"backend: {choose()} of { ({name: f'{1e3 * s:.2f} ms' for name, s in measure().items()}) }")
+    print(f"backend: {choose()} of { ({name: f'{1e3 * s:.2f} ms' for name, s in time_products().items()}) }")
     for name in parsed.parts or PARTS:
         if name == "target":
             target(parsed.seeds)

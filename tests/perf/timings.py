@@ -122,7 +122,7 @@ def scoped(step: Step) -> Step:
     return run
 
 
-def compare(width: int, samples: int, depth: int, *, rounds: int = 9) -> dict[str, float]:
+def step_seconds(width: int, samples: int, depth: int, *, rounds: int = 9) -> dict[str, float]:
     """Median seconds of a step of the engine, the plain network and the floor at torch's present thread count.
 
     The plain network runs under the user's own settings of torch, the other two under the chosen backend.

@@ -103,4 +103,4 @@ def test_products_that_round_to_bfloat16_are_not_exact():
 
 
 def test_measuring_covers_the_default():
-    assert "highest" in backend.measure(width=20, samples=50, rounds=2)
+    assert "highest" in backend.time_products(width=20, samples=50, rounds=2)

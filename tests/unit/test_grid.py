@@ -22,7 +22,7 @@ from leakybench.sweeps.grid import (
     Setting,
     parse_seeds,
     parse_setting,
-    settings_of,
+    settings_from_table,
 )
 from leakybench.sweeps.plan_file import make_grid, read_plan_file, words
 from tests.helpers import dummies
@@ -189,7 +189,7 @@ def test_what_a_worker_could_not_load_is_refused() -> None:
 
 
 def test_settings_of_a_table() -> None:
-    assert settings_of({"depth": [10, 20], "Res*:width": 4, "dims": [[30, 6]]}) == [
+    assert settings_from_table({"depth": [10, 20], "Res*:width": 4, "dims": [[30, 6]]}) == [
         Setting("depth", 10),
         Setting("depth", 20),
         Setting("width", 4, "Res*"),
@@ -197,7 +197,7 @@ def test_settings_of_a_table() -> None:
     ]
     for bad in ({"a b": 1}, {"x": []}, {"": 1}, {"x": float("nan")}):
         with pytest.raises(UsageError):
-            settings_of(bad)
+            settings_from_table(bad)
 
 
 def test_a_plan_file_merges_common_keys_into_its_grids(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leakybench.commands._plans import reasons
+from leakybench.console.plans import reasons
 from leakybench.errors import UsageError
 from leakybench.store import Store
 from leakybench.sweeps.grid import Setting

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from leakybench.commands import _progress
-from leakybench.commands._progress import Display, counted, duration
+from leakybench.console import progress
+from leakybench.console.progress import Display, counted, duration
 from leakybench.sweeps.sweep import Progress
 
 
@@ -27,7 +27,7 @@ def test_counts_come_in_the_order_of_the_statuses() -> None:
 
 
 def _at(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    monkeypatch.setattr(_progress.time, "monotonic", lambda: seconds)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: seconds)
 
 
 def test_the_time_left_is_the_estimate_scaled_by_what_was_seen(

@@ -193,28 +193,28 @@ def _measure(error=0.3):
 
 
 def test_folder_round_trip_keeps_reasons(tmp_path, plan):
-    gate.update(tmp_path, "first", plan=plan, yardstick="Mean-v0", measure=_measure())
-    gate.update(tmp_path, "second", measure=_measure(0.31))
+    gate.update(tmp_path, "first", plan=plan, yardstick="Mean-v0", run=_measure())
+    gate.update(tmp_path, "second", run=_measure(0.31))
     loaded = gate.load_gate(tmp_path)
     assert [entry["reason"] for entry in loaded.history] == ["first", "second"]
     assert loaded.settings == Settings(yardstick="Mean-v0")
     assert len(loaded.records()) == 10
-    assert gate.check(loaded, measure=_measure(0.31))[0].code == 0
-    assert gate.check(loaded, measure=_measure(0.5))[0].code == 1
+    assert gate.check(loaded, run=_measure(0.31))[0].code == 0
+    assert gate.check(loaded, run=_measure(0.5))[0].code == 1
     assert not [path for path in (tmp_path / "gate").iterdir() if path.name.startswith(".")]
 
 
 def test_update_needs_a_reason_and_whole_runs(tmp_path, plan):
     with pytest.raises(UsageError, match="--reason"):
-        gate.update(tmp_path, " ", plan=plan, measure=_measure())
+        gate.update(tmp_path, " ", plan=plan, run=_measure())
     with pytest.raises(UsageError, match="no plan file"):
-        gate.update(tmp_path, "why", measure=_measure())
+        gate.update(tmp_path, "why", run=_measure())
 
     def failing(jobs):
         return [dataclasses.replace(r, status="error", message="boom") for r in _measure()(jobs)]
 
     with pytest.raises(UsageError, match="boom"):
-        gate.update(tmp_path, "why", plan=plan, measure=failing)
+        gate.update(tmp_path, "why", plan=plan, run=failing)
     assert not (tmp_path / "gate").exists()
 
 
@@ -227,7 +227,7 @@ def test_yardstick_runs_ahead_of_what_it_judges(plan):
 def test_command_exit_codes(tmp_path, plan, monkeypatch, capsys):
     def patched(error):
         monkeypatch.setattr(gate.check, "__defaults__", (_measure(error),))
-        monkeypatch.setattr(gate.update, "__kwdefaults__", {**gate.update.__kwdefaults__, "measure": _measure(error)})
+        monkeypatch.setattr(gate.update, "__kwdefaults__", {**gate.update.__kwdefaults__, "run": _measure(error)})
 
     where = ["regress", "--reference", str(tmp_path)]
     assert main(where) == 2

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 from leakybench.errors import LeakybenchError, UsageError
 from leakybench.record import FAILED, Record
 
@@ -24,7 +24,7 @@ REASONS = 3
 
 def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
     """What is to do and how long it takes, for a reader or for a machine, on standard output."""
-    from leakybench.commands._progress import counted, duration
+    from leakybench.console.progress import counted, duration
 
     if as_json:
         todo = [
@@ -39,7 +39,7 @@ def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
             for planned in plan.todo
         ]
         seconds = {"estimated_seconds": plan.makespan(workers), "workers": workers, "measured_estimates": plan.measured}
-        _shared.print_json({"todo": todo, "kept": plan.kept, **seconds})
+        arguments.print_json({"todo": todo, "kept": plan.kept, **seconds})
         return
     groups: dict[tuple[str, str, str], list[float]] = {}
     for planned in plan.todo:
@@ -47,7 +47,7 @@ def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
         groups.setdefault((run.task_label, run.baseline_label, run.preset), []).append(planned.seconds)
     rows = [(*key, str(len(times)), duration(sum(times))) for key, times in groups.items()]
     if rows:
-        _shared.print_columns(rows, ("task", "baseline", "preset", "runs", "estimate"))
+        arguments.print_columns(rows, ("task", "baseline", "preset", "runs", "estimate"))
     print(f"{len(plan.todo)} of {plan.size} runs to do; {len(plan.kept)} have a record ({counted(plan.kept_counts())})")
     source = f"{plan.measured} of {len(plan.todo)} estimates come from stored times, the others are guesses"
     print(f"about {duration(plan.makespan(workers))} with {workers} workers ({source})")
@@ -57,7 +57,7 @@ def compute(
     plan: Plan, store: Store, engine: Any, argv: list[str], *, batching: Batching | None = None
 ) -> tuple[int, Progress | None]:
     """Compute the plan; the exit code, and how far it came (None where it was cut short)."""
-    from leakybench.commands._progress import Display, counted
+    from leakybench.console.progress import Display, counted
     from leakybench.sweeps.sweep import sweep
 
     command = shlex.join(["leakybench", *argv])
@@ -77,20 +77,20 @@ def compute(
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         if isinstance(error, OSError):
             reason = f"{error.strerror or error} ({store.folder})"
-        _shared.note(f"{reason}: {done} of {len(plan.todo)} runs are done and safe, the others have no record")
-        _shared.note(f"go on with: {command}")
+        arguments.note(f"{reason}: {done} of {len(plan.todo)} runs are done and safe, the others have no record")
+        arguments.note(f"go on with: {command}")
         return 3, None
     statuses = progress.counts + progress.elsewhere + plan.kept_counts()
     failed = sum(statuses[status] for status in FAILED)
     text = f"{plan.size} runs: {counted(statuses)}; {len(plan.kept)} were there before"
     if progress.elsewhere:
         text += f", {progress.elsewhere.total()} came from another sweep"
-    _shared.note(text)
+    arguments.note(text)
     if failed:
         for line in reasons(plan, store):
-            _shared.note(line)
+            arguments.note(line)
         runs = "1 run" if failed == 1 else f"{failed} runs"
-        _shared.note(f"{runs} failed: 'leakybench show RUN_ID' says more; run again what failed with: {command}")
+        arguments.note(f"{runs} failed: 'leakybench show RUN_ID' says more; run again what failed with: {command}")
     return (3 if failed else 0), progress
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakybench.commands import _shared
+from leakybench.console import arguments
 from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read_records(path: str | Path) -> list[Record]:
 
     store = Store(records_folder(path), set_aside=False)  # whoever only looks moves nothing
     records = list(store)
-    _shared.report_problems(store.problems)
+    arguments.report_problems(store.problems)
     return records
 
 
@@ -62,5 +62,5 @@ def load(args: argparse.Namespace, path: str | None = None) -> pd.DataFrame:
 
 def nothing(path: str) -> int:
     """Say that a folder holds no run; exit code 3."""
-    _shared.note(f"{path} holds no run yet: nothing to show ('leakybench run' makes some)")
+    arguments.note(f"{path} holds no run yet: nothing to show ('leakybench run' makes some)")
     return 3

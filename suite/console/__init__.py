@@ -1,0 +1,1 @@
+"""What several commands share: arguments, the choice of stored runs, plans on the screen, progress."""
