@@ -15,7 +15,7 @@ import numpy as np
 from leakybench.baseline import check_preset
 from leakybench.errors import UsageError
 from leakybench.seeding import check_seed
-from leakybench.specs import canonical_json, digest, parse_id
+from leakybench.specs import canonical_json, digest, is_number, parse_id
 
 SCHEMA = 1
 STATUSES = ("ok", "collapsed", "diverged", "timeout", "oom", "error", "interrupted")
@@ -131,7 +131,7 @@ class Record:
             raise UsageError(f"status must be one of {', '.join(STATUSES)}, got {self.status!r}")
         for name in ("test_error", "train_error"):
             value = getattr(self, name)
-            if value is not None and not _is_number(value):
+            if value is not None and not is_number(value):
                 raise UsageError(f"{name} must be a finite number or null, got {value!r}")
         for name in ("true_rank", "bottleneck_rank"):
             value = getattr(self, name)
@@ -219,10 +219,6 @@ def _field_names(cls: Any) -> tuple[frozenset[str], frozenset[str]]:
     missing = dataclasses.MISSING
     required = (f.name for f in fields if f.default is missing and f.default_factory is missing)
     return frozenset(f.name for f in fields), frozenset(required)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _finite(value: Any) -> Any:

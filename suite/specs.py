@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,11 @@ def canonical_json(value: object) -> str:
 def digest(value: object, length: int = 16) -> str:
     """The first ``length`` hexadecimal digits of the SHA-256 of :func:`canonical_json`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite integer or float, and not a boolean."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def plain_json(value: object, where: str) -> Any:
