@@ -129,7 +129,7 @@ def _require_solver() -> None:
     import importlib.util
 
     if importlib.util.find_spec("torchdiffeq") is None:
-        raise UsageError("NeuralODE-v0 needs torchdiffeq: pip install 'leakybench[ode]'")
+        raise UsageError("NeuralODE-v0 needs torchdiffeq: pip install '.[ode]' in the checkout of leakybench")
 
 
 class Data(NamedTuple):

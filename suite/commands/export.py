@@ -94,5 +94,5 @@ def encode(frame: pd.DataFrame, form: str) -> bytes:
     try:
         frame.to_parquet(buffer, index=False)
     except ImportError:
-        raise UsageError("Parquet needs the package of an extra: pip install 'leakybench[parquet]'") from None
+        raise UsageError("Parquet needs its extra: pip install '.[parquet]' in the checkout of leakybench") from None
     return buffer.getvalue()

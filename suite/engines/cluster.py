@@ -44,7 +44,7 @@ class DaskEngine:
 
     def __init__(self, *, workers: int, threads: int, limits: Limits, scheduler: str | None = None) -> None:
         if importlib.util.find_spec("distributed") is None:
-            raise UsageError("the engine dask needs the packages of an extra: pip install 'leakybench[dask]'")
+            raise UsageError("the engine dask needs its extra: pip install '.[dask]' in the checkout of leakybench")
         if scheduler is not None and not ADDRESS.fullmatch(scheduler):
             raise UsageError(f"a scheduler address reads tcp://HOST:PORT, got {scheduler[:80]!r}")
         if scheduler is None and workers < 1:

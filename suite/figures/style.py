@@ -46,7 +46,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError("figures need matplotlib: pip install 'leakybench[figures]'") from None
+        raise UsageError("figures need matplotlib: pip install '.[figures]' in the checkout of leakybench") from None
 
 
 def panels(count: int, *, width: float = 1.0, height: float = 1.0, **settings: Any) -> tuple[Canvas, list[Axes]]:

@@ -79,7 +79,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
     try:
         import jinja2
     except ImportError:
-        raise UsageError("the HTML page needs jinja2: pip install 'leakybench[page]'") from None
+        raise UsageError("the HTML page needs jinja2: pip install '.[page]' in the checkout of leakybench") from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
