@@ -54,11 +54,8 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
 
 
 def can_batch(baseline: object) -> bool:
-    """Whether a baseline trains batches: it has ``fit_many``, and its step-sizes, if it has any, are not adaptive.
-
-    Adaptive step-sizes come to differ from run to run, which batched products cannot.
-    """
-    return callable(getattr(baseline, "fit_many", None)) and getattr(baseline, "steps", None) != "adaptive"
+    """Whether a baseline trains batches of seeds: it has ``fit_many``, and does not say ``batchable = False``."""
+    return callable(getattr(baseline, "fit_many", None)) and bool(getattr(baseline, "batchable", True))
 
 
 def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int], preset: str) -> list[Record]:

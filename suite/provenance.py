@@ -10,70 +10,187 @@ import os
 import platform
 import subprocess
 import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from leakybench.specs import Spec
+from leakybench.specs import ENTRY_POINT_PATTERN, Spec
 
-RESULT_MODULES = (
-    "leakybench.task",
-    "leakybench.baseline",
-    "leakybench.seeding",
-    "leakybench.evaluate",
-    "leakybench.measures",
-)
+PACKAGE = "leakybench"
+
+RESULT_MODULES = tuple(f"{PACKAGE}.{name}" for name in ("task", "baseline", "seeding", "evaluation", "measures"))
 """Modules of the framework whose code decides what a record says."""
 
 
-@cache
-def source_version(*entry_modules: str) -> str:
-    """Version of the code behind a result: the distribution's, and a hash of the syntax trees of the modules involved.
+def source_of(task: Spec, baseline: Spec) -> str:
+    """Return the source version of one pair of specs, with the overrides of the run merged into their kwargs.
 
-    These are the framework's result modules, and each entry module with all that it imports, directly or not, from its
-    own top-level package. Comments, docstrings and layout do not count, so that stored runs survive a change of wording
-    and no other.
+    Besides the modules behind both entry points, code that a setting names (``regressor="my_models:Forest"``) counts:
+    by its syntax tree where it is local, by the version of its distribution where it is installed.
+    """
+    entries = {spec.entry_point.split(":")[0] for spec in (task, baseline)}
+    named = {name for spec in (task, baseline) for name in _modules_in(spec.kwargs)}
+    return source_version(*sorted(entries), named=tuple(sorted(named - entries)))
+
+
+@cache
+def source_version(*entry_modules: str, named: tuple[str, ...] = ()) -> str:
+    """Return the version of the code behind a result: that of the distribution and a hash of the modules involved.
+
+    These are the framework's result modules (``RESULT_MODULES``) and the entry modules with all that they import,
+    directly or not: the modules of their own package with the ``__init__`` of each folder on the way, and local code
+    beside it. The hash is made of syntax trees: comments, docstrings and layout do not count, nor do the names of
+    files and of own modules. An import counts as what it brings (the code of the module and the name), so that a
+    result keeps its version when code only moves.
 
     Args:
         entry_modules: the modules that hold the task and the baseline, as in ``leakybench.baselines.leaky_resnet``.
+        named: modules that settings name.
+
+    Returns:
+        ``<version of the distribution>+<12 hexadecimal digits>``.
     """
     paths = {path for name in RESULT_MODULES for path in _package(name)}
-    for name in entry_modules:
-        paths |= _closure(name)
-    hasher = hashlib.sha256()
-    for path in sorted(paths, key=lambda path: (path.parent.name, path.name)):
-        hasher.update(path.name.encode())
-        hasher.update(_code(path))
-    try:
-        version = importlib.metadata.version("leakybench")
-    except importlib.metadata.PackageNotFoundError:
-        version = "0"
-    return f"{version}+{hasher.hexdigest()[:12]}"
+    installed = []
+    for name in (*entry_modules, *named):
+        if name in named and (release := _release(name)):
+            installed.append(release)
+        else:
+            paths |= _closure(name)
+    digests = sorted(filter(None, (_digest(path, frozenset(paths)) for path in paths)))
+    hasher = hashlib.sha256("\n".join([*digests, *installed]).encode())
+    return f"{_version(PACKAGE) or '0'}+{hasher.hexdigest()[:12]}"
 
 
-def source_of(task: Spec, baseline: Spec) -> str:
-    """The source version of one pair: the framework's result modules and the modules behind both entry points."""
-    return source_version(*sorted({spec.entry_point.split(":")[0] for spec in (task, baseline)}))
+def _modules_in(value: Any) -> Iterator[str]:
+    """Modules that a setting names at any depth, by texts of the form ``package.module:Name``."""
+    if isinstance(value, Mapping):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _modules_in(item)
+    elif isinstance(value, str) and ENTRY_POINT_PATTERN.fullmatch(value.strip()):
+        yield value.strip().split(":")[0]
 
 
-def _file(module: str) -> Path | None:
-    """The .py file of a module; None where there is none (a notebook, a compiled module, a name inside a module)."""
-    top, *below = module.split(".")
+@dataclass(frozen=True, order=True)
+class _Import:
+    """One name that a file imports.
+
+    Attributes:
+        module: absolute name of the module.
+        name: of what is imported from it; empty for ``import module``.
+        alias: the name that it is bound to, where that is another one.
+        late: whether it stands inside a function, so that loading the file does not run it.
+    """
+
+    module: str
+    name: str = ""
+    alias: str = ""
+    late: bool = False
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Modules that it may load, the most special first: ``from a import b`` may mean the module ``a.b``."""
+        return (f"{self.module}.{self.name}", self.module) if self.name else (self.module,)
+
+
+def _closure(module: str) -> set[Path]:
+    """The files of a module and of all that it imports, at any depth, as far as :func:`_follows` goes."""
+    paths: set[Path] = set()
+    seen: set[tuple[str, bool]] = set()
+    waiting = [(module, True)]
+    while waiting:
+        name, called = waiting.pop()
+        if (name, called) in seen:
+            continue
+        seen.add((name, called))
+        origin = _file(name)
+        if origin is not None:
+            paths.add(origin)
+            for found in _parsed(origin, name)[1]:
+                if called or not found.late:
+                    waiting += [(target, True) for target in found.targets if _follows(target, module)]
+        if (parent := name.rpartition(".")[0]) and _follows(parent, module):
+            waiting.append((parent, False))  # importing a module runs the __init__ of its packages
+    return paths
+
+
+def _follows(name: str, entry: str) -> bool:
+    """Whether the code of module ``name`` counts for a run whose entry module is ``entry``."""
+    home = _home(entry)
+    if name == home or name.startswith(f"{home}."):
+        return True
+    top = name.split(".")[0]
+    return top not in (PACKAGE, home.split(".")[0]) and _is_local(top)
+
+
+def _home(module: str) -> str:
+    """The package whose modules belong together: the top-level one, or a room of the framework's own."""
+    parts = module.split(".")
+    return ".".join(parts[:2]) if parts[0] == PACKAGE else parts[0]
+
+
+@cache
+def _is_local(top: str) -> bool:
+    """Whether a top-level module is a source file that is neither Python's own nor installed."""
+    if top in sys.stdlib_module_names:
+        return False
+    origin = _file(top) or next(iter(_folders(top)), None)
+    if origin is None:
+        return False
+    installed = [Path(path).resolve() for path in {sysconfig.get_path(key) for key in ("purelib", "platlib")}]
+    return not any(origin.resolve().is_relative_to(folder) for folder in installed)
+
+
+def _release(module: str) -> str | None:
+    """``name==version`` of the installed distribution that provides a module; None where it is local code."""
+    top = module.split(".")[0]
+    if top in sys.stdlib_module_names:
+        return f"python=={sys.version_info.major}.{sys.version_info.minor}"
+    if _is_local(top):
+        return None
+    return next((f"{name}=={_version(name)}" for name in _distributions().get(top, ())), None)
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _folders(top: str) -> list[Path]:
+    """Where the modules of a top-level package lie; none for a plain module."""
     try:
         found = importlib.util.find_spec(top)
     except (ImportError, ValueError):
-        return None
-    if found is None:
-        return None
+        return []
+    return [Path(folder) for folder in (found.submodule_search_locations or ())] if found is not None else []
+
+
+@cache
+def _file(module: str) -> Path | None:
+    """The .py file of a module; None where there is none (a notebook, a compiled module, a name inside a module)."""
+    top, *below = module.split(".")
+    if module == "__main__":
+        script = getattr(sys.modules["__main__"], "__file__", None)
+        return Path(script).resolve() if script is not None and script.endswith(".py") else None
     if not below:
-        return Path(found.origin) if found.origin is not None and found.origin.endswith(".py") else None
+        try:
+            found = importlib.util.find_spec(top)
+        except (ImportError, ValueError):
+            return None
+        origin = None if found is None else found.origin
+        return Path(origin).resolve() if origin is not None and origin.endswith(".py") else None
     # find_spec of a submodule imports what is above it, torch and all; its file can be found without
-    for folder in found.submodule_search_locations or ():
+    for folder in _folders(top):
         base = Path(folder, *below)
         for path in (base / "__init__.py", base.with_name(f"{base.name}.py")):
             if path.is_file():
-                return path
+                return path.resolve()
     return None
 
 
@@ -85,46 +202,92 @@ def _package(module: str) -> list[Path]:
     return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
 
 
-def _closure(module: str) -> set[Path]:
-    """The files of a module and of all that it imports, at any depth, from its own top-level package."""
-    top = module.split(".")[0]
-    paths: set[Path] = set()
-    seen: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        origin = None if name in seen else _file(name)
-        seen.add(name)
-        # a package's own __init__ says what exists, not how it computes
-        if origin is None or (origin.name == "__init__.py" and name == top):
-            continue
-        paths.add(origin)
-        waiting += [found for found in _imports(origin) if found.split(".")[0] == top]
-    return paths
+def _digest(path: Path, counted: frozenset[Path]) -> str:
+    """Hash of a file's code and imports; empty for a file without any.
+
+    An import of a counted file is named by that file's code, one of the framework by its name alone, any other as it
+    is written.
+    """
+    code, imports = _parsed(path, _module_of(path))
+    lines = []
+    for found in imports:
+        target = next((file for name in found.targets if (file := _file(name)) is not None), None)
+        if target in counted:
+            whole = found.name and _file(found.targets[0]) == target
+            lines.append(f"{_bare(target)} {'' if whole else found.name} {found.alias}")
+        else:
+            place = "" if found.module.split(".")[0] == PACKAGE else found.module
+            lines.append(f"{place} {found.name} {found.alias}")
+    if not code and not lines:
+        return ""
+    return hashlib.sha256("\n".join([code, *sorted(set(lines))]).encode()).hexdigest()
+
+
+def _bare(path: Path | None) -> str:
+    """Hash of a file's code without its imports."""
+    return "" if path is None else hashlib.sha256(_parsed(path, _module_of(path))[0].encode()).hexdigest()
+
+
+def _module_of(path: Path) -> str:
+    """A module name for a file that resolves its relative imports; several names of one file resolve alike."""
+    return _NAMES.get(path, path.stem)
+
+
+_NAMES: dict[Path, str] = {}
+"""The module that each parsed file was first reached as."""
+
+
+def _parsed(path: Path, module: str) -> tuple[str, tuple[_Import, ...]]:
+    """The code of a file without imports and docstrings, and its imports outside ``if TYPE_CHECKING`` blocks."""
+    return _parse(path, _NAMES.setdefault(path, module))
 
 
 @cache
-def _imports(path: Path) -> tuple[str, ...]:
-    """Absolute names that a file imports anywhere; ``from a import b`` gives both ``a`` and ``a.b``."""
-    names: list[str] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return tuple(names)
-
-
-@cache
-def _code(path: Path) -> bytes:
+def _parse(path: Path, module: str) -> tuple[str, tuple[_Import, ...]]:
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    imports: list[_Import] = []
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                del body[0]
-    return ast.dump(tree).encode()
+    code = _canonical(tree.body, package, imports, late=False)
+    return code, tuple(imports)
+
+
+def _canonical(node: Any, package: str, imports: list[_Import], *, late: bool) -> str:
+    """A syntax tree as text, the same on all versions of Python: fields that are empty or hold no code are left out.
+
+    Import statements go to ``imports``; docstrings, and blocks for type checkers only, are dropped.
+    """
+    if isinstance(node, list):
+        return "".join(_canonical(item, package, imports, late=late) for item in node)
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imports.extend(_imports_of(node, package, late))
+        return ""
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        return _canonical(node.orelse, package, imports, late=late)
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return ""  # a docstring, or the text behind an attribute
+    late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    fields = []
+    for name, value in ast.iter_fields(node):
+        if value is None or value == [] or name in ("ctx", "kind", "type_comment"):
+            continue
+        text = _canonical(value, package, imports, late=late)
+        fields.append(f"{name}={text}")
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _imports_of(node: ast.Import | ast.ImportFrom, package: str, late: bool) -> Iterator[_Import]:
+    """The names of one statement, with relative modules made absolute; ``from __future__`` brings none."""
+    if isinstance(node, ast.Import):
+        yield from (_Import(alias.name, "", alias.asname or "", late) for alias in node.names)
+        return
+    module = node.module or ""
+    if node.level:
+        above = package.split(".")[: len(package.split(".")) - (node.level - 1)]
+        module = ".".join([*above, *([module] if module else [])])
+    if module != "__future__":
+        yield from (_Import(module, alias.name, alias.asname or "", late) for alias in node.names)
 
 
 @cache

@@ -180,8 +180,16 @@ def register(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None,
 def register_baseline(
     id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any
 ) -> BaselineSpec:
-    """Register a baseline; fields ``summary`` and ``steps`` (whether it takes layer step-sizes). Errors as
-    :func:`register`.
+    """Register a baseline: ``register_baseline("mine/Net-v0", entry_point="my_nets.net:Net", steps=("uniform",))``.
+
+    Args:
+        id: ``[namespace/]Name[-variant]-vN``.
+        entry_point: ``package.module:Class``, imported when the baseline is built.
+        kwargs: keyword arguments of the class, plain JSON.
+        fields: ``summary`` (one line) and ``steps`` (the names of its layer step-size rules, the default first).
+
+    Raises:
+        RegistrationError: malformed id, entry point or field, or the id is taken.
     """
     return baselines.register(id, entry_point, kwargs, **fields)
 

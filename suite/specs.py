@@ -24,6 +24,7 @@ ID_PATTERN = re.compile(
 )
 ID_FORM = "[namespace/]Name[-variant]-vN"
 MAX_ID_LENGTH = 128
+RULE_PATTERN = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 ENTRY_POINT_PATTERN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
@@ -155,13 +156,29 @@ class TaskSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSpec(Spec):
-    """Spec of a baseline. ``steps`` says whether it has layer step-sizes, so that sweeps can cross it with the
-    rules."""
+    """Spec of a baseline.
+
+    Attributes:
+        steps: names of the layer step-size rules that its setting ``steps`` takes, the default first; empty for a
+            baseline without layers. Sweeps cross a baseline with these (``--steps``).
+    """
 
     kind: ClassVar[str] = "baseline"
-    steps: bool = False
+    steps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.steps, bool):
-            raise RegistrationError(f"steps of {self.id} must be true or false, got {self.steps!r}")
+        rules = self.steps
+        if not isinstance(rules, list | tuple) or not all(
+            isinstance(rule, str) and RULE_PATTERN.fullmatch(rule) for rule in rules
+        ):
+            raise RegistrationError(
+                f"steps of {self.id} must list the names of its step-size rules, as in ('uniform', 'adaptive'), "
+                f"got {rules!r}"
+            )
+        object.__setattr__(self, "steps", tuple(dict.fromkeys(rules)))
+
+    @property
+    def default_steps(self) -> str | None:
+        """The step-size rule that is used where none is asked for; None without layers."""
+        return str(self.kwargs.get("steps", self.steps[0])) if self.steps else None

@@ -124,7 +124,7 @@ def _registered_steps(baseline: str) -> str:
     if baseline not in baselines:
         return NO_STEPS
     spec = baselines.spec(baseline)
-    return str(spec.kwargs.get("steps", "uniform")) if spec.steps else NO_STEPS
+    return spec.default_steps or NO_STEPS
 
 
 def latest(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:

@@ -1,4 +1,4 @@
-"""``leakybench run``: compute what is missing of a grid, and print its table."""
+"""``leakybench run``: compute the missing runs of a grid and print their table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, Any] = {
     "task": None,
     "baseline": None,
-    "steps": "uniform",
+    "steps": None,
     "set": None,
     "set-task": None,
     "seeds": "0",
@@ -39,9 +39,9 @@ DEFAULTS: dict[str, Any] = {
 }
 
 DESCRIPTION = """\
-Compute every run of a grid (tasks x baselines x step rules x settings x seeds) that has no record yet, write one record
-a run, and print the table. The same command goes on where it was stopped: what is finished is never computed twice, and
-two sweeps may share a folder. Ctrl-C ends the runs in hand, which leave no record; all others are safe.
+Compute the runs of a grid (tasks x baselines x step rules x settings x seeds) and print their table. Runs that are
+already stored are skipped, so repeating the command resumes an interrupted sweep, and several sweeps can share a
+folder. Ctrl-C ends the running jobs, which leave no record; completed runs are stored.
 """
 
 EPILOG = """\
@@ -53,14 +53,14 @@ examples:
   leakybench run --plan sweep.toml --timeout 10m --memory 4G --retry all
   leakybench run --plan sweep.toml --engine dask --scheduler tcp://10.0.0.1:8786
 
-a plan file has the names of the flags as keys, and one [[grid]] for each grid; flags override it:
+a plan file uses the option names as keys and one [[grid]] table per grid; options on the command line override it:
   seeds = "0:5"
   [[grid]]
   task = ["LowRank-k3-v0", "NestedRank-*"]
   baseline = "LeakyResNet-v0"
   set = { depth = [10, 20] }
 
-exit codes: 0 all runs ended by themselves (collapsed and diverged are results); 2 wrong usage; 3 runs failed
+exit codes: 0 no run failed (collapsed and diverged are results); 2 wrong usage; 3 runs failed, or were interrupted
 """
 
 
@@ -69,7 +69,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "run", help="compute runs and print their table", description=DESCRIPTION, epilog=EPILOG
     )
-    # defaults are None here and filled in later, so that what is given can override a plan file
+    # defaults are None here and filled in later, so that options can override a plan file
     what = parser.add_argument_group("what to run")
     what.add_argument("--task", metavar="GLOB[,..]", action="append", help="tasks, by id or glob")
     what.add_argument("--baseline", metavar="GLOB[,..]", action="append", help="baselines, by id or glob")
@@ -77,50 +77,59 @@ def add_parser(subparsers: Any) -> None:
         "--steps",
         metavar="RULE[,..]",
         action="append",
-        help=_default("steps", "step-size rules for the baselines that have them: uniform, irregular, adaptive"),
+        help="layer step-size rules to cross the baselines with that have layers, as in uniform,adaptive; "
+        "'leakybench baselines' lists each one's (default: the first of its own)",
     )
     what.add_argument(
         "--set",
         metavar="[GLOB:]NAME=VALUE",
         action="append",
-        help="a setting of the baselines (of those that match GLOB); give it twice for two values",
+        help="override a setting of the baselines (of those that match GLOB); repeat it for several values",
     )
     what.add_argument(
-        "--set-task", metavar="[GLOB:]NAME=VALUE", action="append", help="a setting of the tasks, likewise"
+        "--set-task",
+        metavar="[GLOB:]NAME=VALUE",
+        action="append",
+        help="override a setting of the tasks (of those that match GLOB); repeat it for several values",
     )
-    what.add_argument("--seeds", metavar="SEEDS", help=_default("seeds", "0:5 (0 to 4), 0:10:2, or 0,2,5"))
-    what.add_argument("--preset", metavar="PRESET", help=_default("preset", ", ".join(PRESETS)))
-    what.add_argument("--plan", metavar="FILE.toml", type=Path, help="read the sweep from a file")
+    what.add_argument("--seeds", metavar="SEEDS", help=_default("seeds", "seeds: 0:5 (0 to 4), 0:10:2, or 0,2,5"))
+    what.add_argument("--preset", metavar="PRESET", help=_default("preset", f"training effort: {', '.join(PRESETS)}"))
+    what.add_argument("--plan", metavar="FILE.toml", type=Path, help="read the sweep from a plan file")
     what.add_argument(
-        "--retry", metavar="WHICH", help=_default("retry", "which finished runs to run again: failed, all, none")
+        "--retry", metavar="WHICH", help=_default("retry", "stored runs to compute again: failed, all, none")
     )
     how = parser.add_argument_group("how to run it")
     how.add_argument(
-        "--workers", metavar="N", type=int, help="processes; 0 computes in this one (default: as the cores allow)"
+        "--workers",
+        metavar="N",
+        type=int,
+        help="worker processes; 0 computes in this process (default: one per available core)",
     )
     how.add_argument("--threads", metavar="N", type=int, help=_default("threads", "threads of each worker"))
     how.add_argument(
-        "--oversubscribe", action="store_true", default=None, help="allow workers x threads above the cores"
+        "--oversubscribe", action="store_true", default=None, help="allow workers x threads to exceed the cores"
     )
-    how.add_argument("--engine", metavar="ENGINE", help=_default("engine", "local (processes here) or dask"))
+    how.add_argument("--engine", metavar="ENGINE", help=_default("engine", "local (processes on this machine) or dask"))
     how.add_argument(
-        "--scheduler", metavar="ADDRESS", help="an existing Dask scheduler (default: an own cluster on this machine)"
+        "--scheduler",
+        metavar="ADDRESS",
+        help="address of an existing Dask scheduler (default: start a cluster on this machine)",
     )
-    how.add_argument("--timeout", metavar="TIME", help="end a run after this long: 90, 10m, 2h (default: no limit)")
-    how.add_argument("--memory", metavar="SIZE", help="end a run that uses more: 512M, 4G (default: no limit)")
+    how.add_argument("--timeout", metavar="TIME", help="time limit of a run: 90, 10m, 2h (default: no limit)")
+    how.add_argument("--memory", metavar="SIZE", help="memory limit of a run: 512M, 4G (default: no limit)")
     how.add_argument(
         "--batch",
         metavar="HOW",
         help=_default(
             "batch",
-            "train runs that differ in their seed alone together, where their baseline can: off; auto, which times "
-            "single runs and a batch first and goes on with what is faster; or the size of a batch. Off unless asked "
-            "for, since a run is the same to the bit whatever its worker, order or company, and in a batch it is so "
-            "only up to round-off, which training amplifies",
+            "train runs that differ only in their seed in one batch, if the baseline supports it: off; auto, which "
+            "times single runs and a batch and continues with the faster; or a batch size. Single runs are "
+            "bit-identical whatever the worker and order; in a batch they agree only up to round-off, which training "
+            "amplifies",
         ),
     )
-    out = parser.add_argument_group("what comes out")
-    out.add_argument("--results", metavar="DIR", help=_default("results", "folder of the records"))
+    out = parser.add_argument_group("output")
+    out.add_argument("--results", metavar="DIR", help=_default("results", "folder that holds the records"))
     out.add_argument("--dry-run", action="store_true", help="print the plan with a time estimate, and compute nothing")
     arguments.add_json(out)
 
@@ -130,7 +139,7 @@ def _default(name: str, text: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan, check, compute, print; the exit code says whether every run ended by itself."""
+    """Plan, compute and print; return 0 if no run failed, else 3."""
     from leakybench.engines import make_engine
     from leakybench.engines.limits import (
         Limits,
@@ -152,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
     if options["scheduler"] is None:
         workers = check_workers(options["workers"], options["threads"], oversubscribe=options["oversubscribe"])
     else:
-        workers = 1  # an existing cluster has the workers it has
+        workers = 1  # an existing cluster determines its own number of workers
     engine = make_engine(
         options["engine"],
         workers=workers,
@@ -164,19 +173,19 @@ def run(args: argparse.Namespace) -> int:
     if not args.dry_run:
         store.prepare()
     plan = make_plan(jobs, store, retry=options["retry"])
-    arguments.report_problems(store.problems)
+    arguments.print_damaged(store.problems)
     if args.dry_run:
         print_plan(plan, workers, as_json=args.json)
         return 0
     store.problems.clear()
     code, progress = compute(plan, store, engine, args.argv, batching=batching)
-    arguments.report_problems(store.problems)
+    arguments.print_damaged(store.problems)
     _print_results(args, plan, jobs, store, progress)
     return code
 
 
 def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
-    """The options of the sweep and its jobs, from the plan file with the flags over it."""
+    """Return the options of the sweep and its jobs; command-line options override the plan file."""
     from leakybench.sweeps.plan_file import (
         GRID_KEYS,
         RUN_KEYS,
@@ -186,8 +195,8 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
 
     given = {name: getattr(args, name.replace("-", "_")) for name in (*GRID_KEYS, *RUN_KEYS)}
     given = {name: value for name, value in given.items() if value is not None}
-    filed, grids = read_plan_file(args.plan) if args.plan is not None else ({}, [{}])
-    options = {**DEFAULTS, **filed, **given}
+    from_file, grids = read_plan_file(args.plan) if args.plan is not None else ({}, [{}])
+    options = {**DEFAULTS, **from_file, **given}
     _check_types(options)
     jobs: dict[str, Job] = {}
     for grid in grids:
@@ -197,7 +206,7 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
 
 
 def _check_types(options: dict[str, Any]) -> None:
-    """Values from a TOML file have the types of the file."""
+    """Check the types of the options, which in a TOML file may be anything."""
     kinds: dict[str, tuple[type, ...]] = {
         "workers": (int, type(None)),
         "threads": (int,),

@@ -38,7 +38,7 @@ from leakybench.sweeps.plan_file import make_grid, read_plan_file
 
 FOLDER = "gate"
 PLAN, CONFIG, RUNS = "plan.toml", "gate.json", "runs"
-GRID_DEFAULTS: dict[str, Any] = {"steps": ["uniform"], "seeds": "0:5", "preset": "smoke"}
+GRID_DEFAULTS: dict[str, Any] = {"steps": None, "seeds": "0:5", "preset": "smoke"}
 ROUNDS = 5
 """Measurements whose shortest fits count: for the reference always, for a check where the first looks slow."""
 
@@ -113,7 +113,7 @@ def gate_jobs(plan: Path, yardstick: str | None) -> list[Job]:
         jobs.update((job.run.run_id, job) for job in chosen.jobs())
         if yardstick is not None:
             baselines.spec(yardstick)
-            unit = dataclasses.replace(chosen, baselines=[yardstick], baseline_settings=(), steps=("uniform",))
+            unit = dataclasses.replace(chosen, baselines=[yardstick], baseline_settings=(), steps=())
             jobs.update((job.run.run_id, job) for job in unit.jobs())
     return sorted(jobs.values(), key=lambda job: (job.run.seed, job.run.task_label, job.run.baseline != yardstick))
 

@@ -1,4 +1,4 @@
-"""Whether a pack can be believed: each check has its name, and each finding its reason."""
+"""Validate a pack: each check has a name, and each objection has a reason."""
 
 from __future__ import annotations
 
@@ -26,15 +26,21 @@ from leakybench.store import (
 CHECKS = ("damaged", "forged", "duplicated", "incomplete", "provenance", "implausible", "rerun")
 REQUIRED_PROVENANCE = ("created", "processor", "cores", "system", "python", "torch", "numpy")
 ERROR_TOLERANCE = 0.10
-"""Relative difference of a test error that a rerun may show: another processor rounds differently and training
-amplifies it."""
+"""Relative difference of a test error that a rerun may show, since another processor rounds differently and training
+amplifies round-off."""
 ERROR_FLOOR = 1e-3
-"""Absolute difference that is never held against a pack, in units of the targets' variance."""
+"""Absolute difference of a test error that is always accepted, in units of the targets' variance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Objection:
-    """One thing that is wrong: the check, the file or run it concerns, and the reason."""
+    """One reason to refuse a pack.
+
+    Attributes:
+        check: one of ``CHECKS``.
+        where: the file or run concerned.
+        reason: one line.
+    """
 
     check: str
     where: str
@@ -46,43 +52,47 @@ class Objection:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationReport:
-    """The result of a validation: valid when ``findings`` is empty.
+    """The result of a validation. The pack is valid if there are no objections.
 
     Attributes:
-        findings: everything that is wrong.
-        notes: what is allowed and worth knowing.
+        objections: the reasons to refuse the pack.
+        notes: remarks that do not affect validity.
         records: the runs that could be read.
         rerun: ids of the runs that were computed again.
     """
 
-    findings: list[Objection]
+    objections: list[Objection]
     notes: list[str]
     records: list[Record]
     rerun: list[str] = field(default_factory=list)
 
     @property
     def valid(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.findings
+        """Whether there are no objections."""
+        return not self.objections
 
 
 Rerun = Callable[[RunSpec], Record]
 
 
 def rerun_here(run: RunSpec, *, timeout: float = 3600.0, memory: int = 8 * 2**30) -> Record:
-    """Compute a run again with the code installed here, from its ids, overrides and seed alone.
+    """Compute a run again with the code installed here, from its ids, overrides and seed only.
 
-    It runs in a process of its own with hard limits: the overrides of a stranger may ask for a network that never ends.
+    The run has its own process with hard limits, since the overrides of an unknown submitter may be arbitrarily
+    expensive.
 
     Args:
-        timeout: seconds. memory: bytes.
+        run: the identity of the run; its source version is replaced by the present one.
+        timeout: time limit in seconds.
+        memory: memory limit in bytes.
     """
     from leakybench.engines import Job, make_engine
     from leakybench.engines.limits import Limits
     from leakybench.provenance import source_of
 
     task, baseline = tasks.spec(run.task), baselines.spec(run.baseline)
-    here = dataclasses.replace(run, source=source_of(task, baseline))
+    built = task.with_overrides(run.task_overrides), baseline.with_overrides(run.baseline_overrides)
+    here = dataclasses.replace(run, source=source_of(*built))
     job = Job(run=here, task_spec=task, baseline_spec=baseline)
     with make_engine("local", workers=1, limits=Limits(timeout=timeout, memory=memory)) as engine:
         return next(iter(engine.map(iter([job])))).record
@@ -92,64 +102,64 @@ def validate(
     pack: Pack, *, required_tasks: Sequence[str], seeds: Sequence[int], sample: int = 1,
     random_state: int | None = None, rerun: Rerun = rerun_here,
 ) -> ValidationReport:  # fmt: skip
-    """Check a pack: bytes, hashes, records, completeness, provenance, and a random sample computed again.
+    """Check a pack: bytes, hashes, records, completeness, provenance, and a rerun of a random sample.
 
     Args:
-        pack: from :func:`leakybench.packs.pack.read_pack`.
-        required_tasks: ids; every baseline of the pack must have a run that ended by itself on each, for each of
-            ``seeds``.
-        sample: how many ok runs to compute again; 0 for none. None is rerun when anything else is wrong.
-        random_state: chooses the sample; None draws one, so that nobody can prepare for it.
-        rerun: computes a run again.
+        pack: from ``leakybench.packs.pack.read_pack``.
+        required_tasks: task ids; every baseline of the pack needs a finished run (ok, collapsed or diverged) on each.
+        seeds: the seeds required on each of these tasks.
+        sample: number of ok runs to compute again; 0 for none. There is no rerun if there is any other objection.
+        random_state: seed of the sample; None draws one, so that a submitter cannot predict it.
+        rerun: function that computes a run again.
     """
-    findings: list[Objection] = []
+    objections: list[Objection] = []
     notes: list[str] = []
-    _check_files(pack, findings)
-    records = _read_records(pack, findings)
-    _check_duplicates(records, findings)
-    _check_complete(records, list(required_tasks), list(seeds), findings)
+    _check_files(pack, objections)
+    records = _read_records(pack, objections)
+    _check_duplicates(records, objections)
+    _check_complete(records, list(required_tasks), list(seeds), objections)
     for record in records:
-        _check_provenance(record, findings)
-        _check_plausible(record, findings)
+        _check_provenance(record, objections)
+        _check_plausible(record, objections)
     if dirty := sum(str(record.provenance.get("commit") or "").endswith("-dirty") for record in records):
         notes.append(f"{dirty} runs come from a checkout with uncommitted changes")
     again: list[str] = []
-    if sample and not findings:
-        again = _check_rerun(records, sample, random_state, rerun, findings, notes)
-    return ValidationReport(findings=findings, notes=notes, records=records, rerun=again)
+    if sample and not objections:
+        again = _check_rerun(records, sample, random_state, rerun, objections, notes)
+    return ValidationReport(objections=objections, notes=notes, records=records, rerun=again)
 
 
-def _check_files(pack: Pack, findings: list[Objection]) -> None:
-    for name, reason in pack.problems:
+def _check_files(pack: Pack, objections: list[Objection]) -> None:
+    for name, reason in pack.rejected:
         check = "duplicated" if "twice" in reason else "damaged"
-        findings.append(Objection(check=check, where=name[:80], reason=reason))
+        objections.append(Objection(check=check, where=name[:80], reason=reason))
     content = {key: value for key, value in pack.manifest.items() if key != "digest"}
     try:
         expected = digest(content, length=64)
-    except (TypeError, ValueError, RecursionError):  # nan in the manifest, or nested without end
+    except (TypeError, ValueError, RecursionError):  # nan in the manifest, or nesting that is too deep
         expected = None
     if pack.manifest.get("digest") != expected:
-        findings.append(
+        objections.append(
             Objection(check="forged", where="manifest.json", reason="its digest is not the hash of its content")
         )
     listed = pack.manifest.get("files")
     if not isinstance(listed, dict):
-        findings.append(Objection(check="damaged", where="manifest.json", reason="lists no files"))
+        objections.append(Objection(check="damaged", where="manifest.json", reason="lists no files"))
         return
     for name in sorted(listed.keys() | pack.files.keys()):
         where = str(name)[:80]
         if name not in pack.files:
-            findings.append(Objection(check="damaged", where=where, reason="is in the manifest and not in the pack"))
+            objections.append(Objection(check="damaged", where=where, reason="is in the manifest but not in the pack"))
         elif name not in listed:
-            findings.append(Objection(check="forged", where=where, reason="is in the pack and not in the manifest"))
+            objections.append(Objection(check="forged", where=where, reason="is in the pack but not in the manifest"))
         else:
             entry = listed[name] if isinstance(listed[name], dict) else {}
             if entry.get("sha256") != hashlib.sha256(pack.files[name]).hexdigest():
-                reason = "its SHA-256 is not the one of the manifest: changed after hashing"
-                findings.append(Objection(check="forged", where=where, reason=reason))
+                reason = "its SHA-256 differs from the manifest: changed after hashing"
+                objections.append(Objection(check="forged", where=where, reason=reason))
 
 
-def _read_records(pack: Pack, findings: list[Objection]) -> list[Record]:
+def _read_records(pack: Pack, objections: list[Objection]) -> list[Record]:
     records = []
     for name, data in sorted(pack.files.items()):
         match = MEMBER.fullmatch(name)
@@ -158,57 +168,57 @@ def _read_records(pack: Pack, findings: list[Objection]) -> list[Record]:
         try:
             record = decode(data)
         except LeakybenchError as error:
-            findings.append(Objection(check="damaged", where=name, reason=str(error)))
+            objections.append(Objection(check="damaged", where=name, reason=str(error)))
             continue
         records.append(record)
         if record.run_id != match["run_id"]:
-            findings.append(Objection(check="forged", where=name, reason=f"holds the run {record.run_id}"))
-        _check_integrity(record, name, pack, findings)
+            objections.append(Objection(check="forged", where=name, reason=f"holds the run {record.run_id}"))
+        _check_integrity(record, name, pack, objections)
     have = {record.run_id for record in records}
     for name in pack.files:
         match = MEMBER.fullmatch(name)
         if match is not None and match["kind"] == "npz" and match["run_id"] not in have:
-            findings.append(Objection(check="damaged", where=name, reason="arrays without a record"))
+            objections.append(Objection(check="damaged", where=name, reason="arrays without a record"))
     return records
 
 
-def _check_integrity(record: Record, name: str, pack: Pack, findings: list[Objection]) -> None:
-    """The hashes that the store wrote when the run ended, against what the pack holds now."""
+def _check_integrity(record: Record, name: str, pack: Pack, objections: list[Objection]) -> None:
+    """Compare the content of the pack with the hashes that the store wrote when the run ended."""
     integrity = record.provenance.get("integrity")
     if not isinstance(integrity, dict):
-        findings.append(Objection(check="provenance", where=name, reason="the record has no hash of its content"))
+        objections.append(Objection(check="provenance", where=name, reason="the record has no hash of its content"))
         return
     if integrity.get("record") != content_hash(record):
-        reason = "its content is not what was hashed when the run ended: changed after hashing"
-        findings.append(Objection(check="forged", where=name, reason=reason))
+        reason = "its content differs from the hash made when the run ended: changed after hashing"
+        objections.append(Objection(check="forged", where=name, reason=reason))
     arrays = pack.files.get(name.removesuffix("json") + "npz")
-    found = None if arrays is None else hashlib.sha256(arrays).hexdigest()
-    if integrity.get("arrays") != found:
-        missing = (
-            "its arrays are missing" if arrays is None else "its arrays are not the ones hashed when the run ended"
-        )
-        findings.append(Objection(check="damaged" if arrays is None else "forged", where=name, reason=missing))
+    present = None if arrays is None else hashlib.sha256(arrays).hexdigest()
+    if integrity.get("arrays") != present:
+        check, reason = "forged", "its arrays differ from the hash made when the run ended"
+        if arrays is None:
+            check, reason = "damaged", "its arrays are missing"
+        objections.append(Objection(check=check, where=name, reason=reason))
     elif arrays is not None:
         try:
             decode_arrays(arrays)
         except DamagedError as error:
-            findings.append(Objection(check="damaged", where=name.removesuffix("json") + "npz", reason=str(error)))
+            objections.append(Objection(check="damaged", where=name.removesuffix("json") + "npz", reason=str(error)))
 
 
-def _check_duplicates(records: list[Record], findings: list[Objection]) -> None:
+def _check_duplicates(records: list[Record], objections: list[Objection]) -> None:
     seen: dict[tuple[Any, ...], str] = {}
     for record in records:
         run = record.run
         key = (run.task_label, run.baseline_label, run.preset, run.seed)
         if key in seen:
             reason = f"the same task, baseline, preset and seed as {seen[key]} (source versions differ)"
-            findings.append(Objection(check="duplicated", where=record.run_id, reason=reason))
+            objections.append(Objection(check="duplicated", where=record.run_id, reason=reason))
         seen.setdefault(key, record.run_id)
 
 
-def _check_complete(records: list[Record], names: list[str], seeds: list[int], findings: list[Objection]) -> None:
+def _check_complete(records: list[Record], names: list[str], seeds: list[int], objections: list[Objection]) -> None:
     if not records:
-        findings.append(Objection(check="incomplete", where="pack", reason="holds no readable run"))
+        objections.append(Objection(check="incomplete", where="pack", reason="contains no readable run"))
     ended = {
         (r.run.baseline_label, r.run.preset, r.run.task_label, r.run.seed) for r in records if r.status in OUTCOMES
     }
@@ -218,36 +228,36 @@ def _check_complete(records: list[Record], names: list[str], seeds: list[int], f
             if missing:
                 shown = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
                 reason = f"{task} has no finished run of seed {shown} at preset {preset}"
-                findings.append(Objection(check="incomplete", where=baseline, reason=reason))
+                objections.append(Objection(check="incomplete", where=baseline, reason=reason))
 
 
-def _check_provenance(record: Record, findings: list[Objection]) -> None:
+def _check_provenance(record: Record, objections: list[Objection]) -> None:
     missing = [name for name in REQUIRED_PROVENANCE if record.provenance.get(name) in (None, "")]
     if missing:
-        reason = f"does not say its {', '.join(missing)}"
-        findings.append(Objection(check="provenance", where=record.run_id, reason=reason))
+        reason = f"does not state: {', '.join(missing)}"
+        objections.append(Objection(check="provenance", where=record.run_id, reason=reason))
 
 
-def _check_plausible(record: Record, findings: list[Objection]) -> None:
-    """What cannot be, whatever the method."""
-    wrong = []
+def _check_plausible(record: Record, objections: list[Objection]) -> None:
+    """Object to contradictions that no method can produce."""
+    reasons = []
     if record.status == "ok" and record.test_error is None:
-        wrong.append("ended ok without a test error")
+        reasons.append("status ok without a test error")
     if record.test_error is not None and record.test_error < 0:
-        wrong.append(f"test error {record.test_error} is negative")
+        reasons.append(f"test error {record.test_error} is negative")
     rank, truth = record.bottleneck_rank, record.true_rank
     expected = None if rank is None or truth is None else rank == truth
     if record.rank_recovered is not expected:
-        wrong.append(f"says rank recovered {record.rank_recovered} with rank {rank} and true rank {truth}")
+        reasons.append(f"states rank_recovered {record.rank_recovered} with rank {rank} and true rank {truth}")
     run = record.run
     if run.task in tasks and not run.task_overrides:
         declared = tasks.spec(run.task).true_rank
         if declared is not None and truth != declared:
-            wrong.append(f"true rank {truth}, while {run.task} has {declared}")
+            reasons.append(f"states true rank {truth}, but {run.task} has {declared}")
     fit = record.wall_clock.get("fit")
     if record.status == "ok" and not (isinstance(fit, int | float) and fit > 0):
-        wrong.append("ended ok without a fit time")
-    findings += [Objection(check="implausible", where=record.run_id, reason=reason) for reason in wrong]
+        reasons.append("status ok without a fit time")
+    objections += [Objection(check="implausible", where=record.run_id, reason=reason) for reason in reasons]
 
 
 def _check_rerun(
@@ -255,19 +265,19 @@ def _check_rerun(
     sample: int,
     random_state: int | None,
     rerun: Rerun,
-    findings: list[Objection],
+    objections: list[Objection],
     notes: list[str],
 ) -> list[str]:
     known = [r for r in records if r.status == "ok" and r.run.task in tasks and r.run.baseline in baselines]
     if loading := sorted({r.run.baseline_label for r in known if names_code(r.run)}):
-        # a stranger's pack may not choose what is imported and called here
+        # an unknown submitter must not choose what is imported and called here
         notes.append(f"not rerun, since their settings name code to load: {', '.join(loading)[:200]}")
         known = [r for r in known if not names_code(r.run)]
     unknown = sorted({r.run.baseline for r in records if r.run.baseline not in baselines})
     if unknown:
         notes.append(f"not rerun, since no installed package provides it: {', '.join(unknown)}")
     if not known:
-        findings.append(Objection(check="rerun", where="pack", reason="no run can be computed again here"))
+        objections.append(Objection(check="rerun", where="pack", reason="no run can be computed again here"))
         return []
     chosen = random.Random(random_state).sample(known, min(sample, len(known)))
     for record in chosen:
@@ -275,39 +285,41 @@ def _check_rerun(
         try:
             again = rerun(record.run)
         except LeakybenchError as error:
-            findings.append(Objection(check="rerun", where=where, reason=f"cannot be computed again: {error}"))
+            objections.append(Objection(check="rerun", where=where, reason=f"cannot be computed again: {error}"))
             continue
         if again.run.source != record.run.source:
             notes.append(f"{record.run_id} was computed by source {record.run.source}, rerun by {again.run.source}")
-        findings += [Objection(check="rerun", where=where, reason=reason) for reason in disagreements(record, again)]
+        objections += [Objection(check="rerun", where=where, reason=reason) for reason in disagreements(record, again)]
     return [record.run_id for record in chosen]
 
 
 def names_code(run: RunSpec) -> bool:
-    """Whether an override holds, at any depth, a text of the form ``package.module:Name``, which a task or baseline may
-    import and call."""
+    """Whether an override contains, at any depth, a text of the form ``package.module:Name``.
 
-    def found(value: Any) -> bool:
+    A task or baseline may import and call the code that such a text names.
+    """
+
+    def contains_name(value: Any) -> bool:
         if isinstance(value, Mapping):
-            return any(found(item) for pair in value.items() for item in pair)
+            return any(contains_name(item) for pair in value.items() for item in pair)
         if isinstance(value, list | tuple):
-            return any(found(item) for item in value)
+            return any(contains_name(item) for item in value)
         return isinstance(value, str) and ENTRY_POINT_PATTERN.fullmatch(value.strip()) is not None
 
-    return found(run.task_overrides) or found(run.baseline_overrides)
+    return contains_name(run.task_overrides) or contains_name(run.baseline_overrides)
 
 
-def disagreements(claimed: Record, found: Record) -> list[str]:
-    """What a rerun shows otherwise than a record claims: status, rank, or test error beyond the tolerance."""
-    said = []
-    if claimed.status != found.status:
-        why = f": {found.message}" if found.message else ""
-        return [f"claims status {claimed.status}, rerun gives {found.status}{why}"]
-    if claimed.bottleneck_rank != found.bottleneck_rank:
-        said.append(f"claims rank {claimed.bottleneck_rank}, rerun gives {found.bottleneck_rank}")
-    a, b = claimed.test_error, found.test_error
+def disagreements(claimed: Record, rerun: Record) -> list[str]:
+    """List where a rerun disagrees with a record: status, rank, or test error beyond the tolerance."""
+    if claimed.status != rerun.status:
+        why = f": {rerun.message}" if rerun.message else ""
+        return [f"claims status {claimed.status}, rerun gives {rerun.status}{why}"]
+    reasons = []
+    if claimed.bottleneck_rank != rerun.bottleneck_rank:
+        reasons.append(f"claims rank {claimed.bottleneck_rank}, rerun gives {rerun.bottleneck_rank}")
+    a, b = claimed.test_error, rerun.test_error
     if a is not None and b is not None:
         allowed = max(ERROR_TOLERANCE * max(abs(a), abs(b)), ERROR_FLOOR)
         if not math.isclose(a, b, rel_tol=0.0, abs_tol=allowed):
-            said.append(f"claims test error {a:.4g}, rerun gives {b:.4g} (allowed difference {allowed:.2g})")
-    return said
+            reasons.append(f"claims test error {a:.4g}, rerun gives {b:.4g} (allowed difference {allowed:.2g})")
+    return reasons

@@ -20,7 +20,6 @@ from leakybench.seeding import MAX_SEED, check_seed
 from leakybench.specs import BaselineSpec, Spec, TaskSpec
 from leakybench.task import SyntheticTask
 
-STEP_RULES = ("uniform", "irregular", "adaptive")
 MAX_RUNS = 200_000
 _SETTING = re.compile(r"(?:(?P<scope>[^:=\s]+):)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.ASCII | re.DOTALL)
 _SEEDS = re.compile(r"(?P<start>\d+)(?::(?P<stop>\d+)(?::(?P<step>\d+))?)?", re.ASCII)
@@ -49,7 +48,7 @@ class Grid:
 
     tasks: Sequence[str]
     baselines: Sequence[str]
-    steps: Sequence[str] = ("uniform",)
+    steps: Sequence[str] = ()
     task_settings: Sequence[Setting] = ()
     baseline_settings: Sequence[Setting] = ()
     seeds: Sequence[int] = field(default_factory=lambda: (0,))
@@ -57,10 +56,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         check_preset(self.preset)
-        for rule in self.steps:
-            if rule not in STEP_RULES:
-                raise UsageError(f"steps must be among {', '.join(STEP_RULES)}, got {rule!r}")
-        for name in ("tasks", "baselines", "steps", "seeds"):
+        for name in ("tasks", "baselines", "seeds"):
             if not getattr(self, name):
                 raise UsageError(f"{name} must not be empty")
 
@@ -73,6 +69,7 @@ class Grid:
         chosen_tasks, chosen_baselines = tasks.match(list(self.tasks)), baselines.match(list(self.baselines))
         _check_scopes(self.task_settings, chosen_tasks)
         _check_scopes(self.baseline_settings, chosen_baselines)
+        _check_rules(self.steps, chosen_baselines)
         task_variants = [
             (spec, overrides)
             for spec in chosen_tasks
@@ -86,7 +83,7 @@ class Grid:
         self._check_dimensions(task_variants, baseline_variants)
         jobs = {}
         for (task, task_overrides), (baseline, overrides) in itertools.product(task_variants, baseline_variants):
-            source = provenance.source_of(task, baseline)
+            source = provenance.source_of(task.with_overrides(task_overrides), baseline.with_overrides(overrides))
             for seed in self.seeds:
                 run = RunSpec(
                     task=task.id,
@@ -124,7 +121,8 @@ class Grid:
             yield from given
             return
         # the rule is always spelled out, so that a table says which one a row used
-        for rule, overrides in itertools.product(dict.fromkeys(self.steps), given):
+        rules = [rule for rule in dict.fromkeys(self.steps) if rule in spec.steps] or [spec.default_steps]
+        for rule, overrides in itertools.product(rules, given):
             yield {**overrides, "steps": rule}
 
 
@@ -148,6 +146,18 @@ def _check_scopes(settings: Sequence[Setting], specs: Sequence[Spec]) -> None:
                 f"the setting {setting.scope}:{setting.name} is for none of the chosen ids: "
                 f"{', '.join(spec.id for spec in specs[:8])}"
             )
+
+
+def _check_rules(rules: Sequence[str], specs: Sequence[BaselineSpec]) -> None:
+    """Raise UsageError for a rule that no chosen baseline has, and for a baseline with layers that has none of them."""
+    layered = [spec for spec in specs if spec.steps]
+    known = dict.fromkeys(rule for spec in layered for rule in spec.steps)
+    for rule in rules:
+        if layered and rule not in known:
+            raise UsageError(f"steps must be among {', '.join(known)} for the chosen baselines, got {rule!r}")
+    for spec in layered:
+        if rules and not set(rules) & set(spec.steps):
+            raise UsageError(f"{spec.id} has the step-size rules {', '.join(spec.steps)}, not {', '.join(rules)}")
 
 
 def _checked(

@@ -96,7 +96,7 @@ def make_grid(values: Mapping[str, Any]) -> Grid:
     return Grid(
         tasks=words(values["task"], "task"),
         baselines=words(values["baseline"], "baseline"),
-        steps=words(values["steps"], "steps"),
+        steps=words(values["steps"], "steps") if values.get("steps") is not None else (),
         task_settings=_settings(values.get("set-task") or [], "set-task"),
         baseline_settings=_settings(values.get("set") or [], "set"),
         seeds=parse_seeds(values["seeds"]),

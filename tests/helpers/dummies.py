@@ -173,6 +173,11 @@ class TinyMany(Tiny):
     batch_seconds: float = 0.0
     in_batch: bool = True
 
+    @property
+    def batchable(self) -> bool:
+        """Whether batches train such runs; steps that adapt differ from run to run."""
+        return self.steps != "adaptive"
+
     def fit(self, train: Split, *, seed: int, preset: str) -> TinyModel:
         if not self.in_batch:
             return super().fit(train, seed=seed, preset=preset)
@@ -197,13 +202,14 @@ class TinyMany(Tiny):
 
 
 PREFIX = "tests.helpers.dummies"
+RULES = ("uniform", "irregular", "adaptive")
 
 
 def register() -> None:
     """Register the dummies by hand in this process, as a notebook would; workers learn of them with each job."""
     _register(tasks, "dummy/Tiny-v0", "TinyTask", true_rank=2)
-    _register(baselines, "dummy/Fit-v0", "Tiny", steps=True)
-    _register(baselines, "dummy/Many-v0", "TinyMany", steps=True)
+    _register(baselines, "dummy/Fit-v0", "Tiny", steps=RULES)
+    _register(baselines, "dummy/Many-v0", "TinyMany", steps=RULES)
     for mode in ("hang", "eat", "die", "leave", "raise", "diverge", "memory", "spin", "count", "orphan"):
         _register(baselines, f"dummy/{mode.capitalize()}-v0", "Tiny", kwargs={"mode": mode})
 

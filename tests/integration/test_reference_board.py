@@ -11,12 +11,13 @@ import pytest
 
 from leakybench.analysis.leaderboard import Board, leaderboard
 from leakybench.analysis.scores import score_frame, select
+from leakybench.baselines.catalogue import STEP_RULES
 from leakybench.cli import main
 from leakybench.registry import baselines, tasks
 from leakybench.report import page
 from leakybench.report.leaderboard import render
 from leakybench.store import Store
-from leakybench.sweeps.grid import STEP_RULES, Grid
+from leakybench.sweeps.grid import Grid
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 NEEDS_A_SETTING = {"Sklearn-v0"}

@@ -1,59 +1,189 @@
-"""The source version: it sees a change of code anywhere behind a run, and no change of wording."""
+"""The source version: it sees a change of code anywhere behind a run, and no change of wording or of place."""
 
+from __future__ import annotations
+
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from leakybench import provenance
+from leakybench.specs import BaselineSpec, TaskSpec
+
+FILES = {
+    "__init__.py": "from sourcepkg.entry import run\nclass Inside:\n    x = 3\n",
+    "entry.py": '"""Doc."""\n\ndef run():\n    from sourcepkg import near\n    return near.x\n',
+    "near.py": "from .deep import y\nx = y\n",
+    "deep.py": "y = 1  # one\n",
+    "sub/__init__.py": "flag = 0\n",
+    "sub/model.py": "from ..deep import y as z\nfrom . import helper\n\n\nclass Mine:\n    w = helper.factor * z\n",
+    "sub/helper.py": "factor = 2\n",
+    "apart.py": "z = 1\n",
+    "typed.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sourcepkg import apart\nv = 1\n",
+}
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package whose entry module imports one neighbour, inside a function, and not another."""
+    """A package of several modules, and two loose modules beside it."""
     root = tmp_path / "sourcepkg"
-    root.mkdir()
-    (root / "__init__.py").write_text("NAMES = ['entry']\n")
-    (root / "entry.py").write_text('"""Doc."""\n\ndef run():\n    from sourcepkg import near\n    return near.x\n')
-    (root / "near.py").write_text("from sourcepkg.deep import y\nx = y\n")
-    (root / "deep.py").write_text("y = 1  # one\n")
-    (root / "apart.py").write_text("z = 1\n")
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(exist_ok=True, parents=True)
+        (root / name).write_text(text)
+    (tmp_path / "loose_script.py").write_text("import loose_helper\n\n\nclass Mine:\n    f = loose_helper.factor\n")
+    (tmp_path / "loose_helper.py").write_text("factor = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
+    # the framework's own modules are the same throughout: one of them is enough, and quick
+    monkeypatch.setattr(provenance, "RESULT_MODULES", ("leakybench.errors",))
     yield root
-    for name in [name for name in sys.modules if name.startswith("sourcepkg")]:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("sourcepkg", "loose_script", "loose_helper")]:
         del sys.modules[name]
 
 
-def version():
-    for cached in (provenance.source_version, provenance._code, provenance._imports):
-        cached.cache_clear()
-    return provenance.source_version("sourcepkg.entry")
+def version(*entries, named=()):
+    for cached in vars(provenance).values():
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
+    provenance._NAMES.clear()
+    return provenance.source_version(*(entries or ("sourcepkg.entry",)), named=tuple(named))
 
 
-@pytest.mark.parametrize("name", ["entry.py", "near.py", "deep.py"])
+def change(path: Path) -> None:
+    path.write_text(f"{path.read_text()}added = 2\n")
+
+
+@pytest.mark.parametrize("name", ["entry.py", "near.py", "deep.py", "__init__.py"])
 def test_code_that_the_run_reaches_counts(package, name):
     before = version()
-    with (package / name).open("a") as file:
-        file.write("added = 2\n")
+    change(package / name)
     assert version() != before
+
+
+@pytest.mark.parametrize("name", ["sub/model.py", "sub/helper.py", "sub/__init__.py", "deep.py", "__init__.py"])
+def test_relative_imports_and_the_init_of_each_folder_count(package, name):
+    before = version("sourcepkg.sub.model")
+    change(package / name)
+    assert version("sourcepkg.sub.model") != before
+
+
+def test_a_class_in_the_init_of_its_package_counts(package):
+    before = version("sourcepkg")
+    text = (package / "__init__.py").read_text()
+    (package / "__init__.py").write_text(text.replace("x = 3", "x = 4"))
+    assert version("sourcepkg") != before
+
+
+@pytest.mark.parametrize("name", ["loose_script.py", "loose_helper.py"])
+def test_local_modules_beside_the_entry_count(package, name):
+    before = version("loose_script")
+    change(package.parent / name)
+    assert version("loose_script") != before
+
+
+def test_what_type_checkers_alone_see_does_not_count(package):
+    before = version("sourcepkg.typed")
+    change(package / "apart.py")
+    assert version("sourcepkg.typed") == before
 
 
 def test_code_that_it_does_not_reach_and_wording_do_not_count(package):
     before = version()
     (package / "apart.py").write_text("z = 2\n")
-    (package / "__init__.py").write_text("NAMES = ['entry', 'more']\n")
-    (package / "deep.py").write_text('"""Now with words."""\n\n# and a comment\ny = (1)\n')
+    (package / "deep.py").write_text('"""Now with words."""\n\n# and a comment\ny = (1)\n"""Behind an attribute."""\n')
     assert version() == before
 
 
+def test_a_module_that_moves_keeps_the_version(package):
+    before = version("sourcepkg.sub.model")
+    (package / "rooms").mkdir()
+    (package / "rooms" / "__init__.py").write_text('"""A room."""\n')
+    shutil.move(package / "deep.py", package / "rooms" / "bottom.py")
+    near = (package / "near.py").read_text()
+    (package / "near.py").write_text(near.replace("from .deep", "from sourcepkg.rooms.bottom"))
+    model = (package / "sub" / "model.py").read_text()
+    (package / "sub" / "model.py").write_text(model.replace("..deep", "..rooms.bottom"))
+    assert version("sourcepkg.sub.model") == before
+
+
+def test_the_same_name_from_another_module_is_another_version(package):
+    # both modules count in both cases: only the import line tells which value is used
+    (package / "other.py").write_text("y = 2\n")
+    (package / "near.py").write_text("from sourcepkg import deep, other\nfrom sourcepkg.deep import y\nx = y\n")
+    before = version()
+    (package / "near.py").write_text("from sourcepkg import deep, other\nfrom sourcepkg.other import y\nx = y\n")
+    assert version() != before
+
+
+def specs(regressor):
+    task = TaskSpec(id="a/T-v0", entry_point="sourcepkg.near:x")
+    return task, BaselineSpec(id="a/B-v0", entry_point="sourcepkg.near:x", kwargs={"deep": [{"r": regressor}]})
+
+
+def test_code_that_a_setting_names_counts(package):
+    def source():
+        version()
+        return provenance.source_of(*specs("sourcepkg.sub.model:Mine"))
+
+    before = source()
+    change(package / "sub" / "helper.py")
+    assert source() != before
+    # the setting itself is in the spec; the source is that of its code
+    assert provenance.source_of(*specs("plain text: no code")) == provenance.source_of(*specs("another text"))
+
+
+def test_installed_code_that_a_setting_names_counts_by_its_release(package, monkeypatch):
+    def source():
+        version()
+        return provenance.source_of(*specs("sklearn.neighbors:KNeighborsRegressor"))
+
+    before = source()
+    real = provenance._version
+    monkeypatch.setattr(provenance, "_version", lambda name: "9.9" if name == "scikit-learn" else real(name))
+    assert source() != before
+
+
 def test_a_module_that_is_no_file_is_passed_over(package):
-    assert provenance.source_version("no_such_module_anywhere").startswith("0.1.0+")
+    assert version("no_such_module_anywhere").startswith("0.1.0+")
 
 
 def test_the_networks_code_counts_for_networks_and_not_for_references():
     files = {path.name for path in provenance._closure("leakybench.baselines.leaky_resnet")}
-    assert {"leaky_resnet.py", "family.py", "training.py", "network.py", "quasi_newton.py", "steps.py"} <= files
+    assert {"leaky_resnet.py", "network_baseline.py", "training.py", "recursion.py", "quasi_newton.py"} <= files
     assert "references.py" not in files
-    assert {path.name for path in provenance._closure("leakybench.baselines.references")} == {"references.py"}
+    assert "catalogue.py" not in files  # a new id leaves the stored runs of the others as they are
+    references = {path.name for path in provenance._closure("leakybench.baselines.references")}
+    assert references == {"references.py", "__init__.py"}
+
+
+def answers(python) -> bool:
+    return subprocess.run([str(python), "-c", ""], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("minor", [12, 13])
+def test_other_versions_of_python_see_the_same_code(minor):
+    """The tree's own fields differ between versions of Python; its canonical text does not."""
+    candidates = [shutil.which(f"python3.{minor}"), *Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python")]
+    other = next((path for path in candidates if path is not None and answers(path)), None)
+    if other is None:
+        pytest.skip(f"no Python 3.{minor} here")
+    root = Path(provenance.__file__).resolve().parent
+    script = (
+        "import sys, types, hashlib, pathlib\n"
+        "specs = types.ModuleType('leakybench.specs'); specs.ENTRY_POINT_PATTERN = specs.Spec = None\n"
+        "sys.modules |= {'leakybench': types.ModuleType('leakybench'), 'leakybench.specs': specs}\n"
+        "module = types.ModuleType('provenance'); sys.modules['provenance'] = module\n"
+        f"exec(compile(open({str(root / 'provenance.py')!r}).read(), 'provenance', 'exec'), module.__dict__)\n"
+        f"for path in sorted(pathlib.Path({str(root)!r}).rglob('*.py')):\n"
+        "    code, imports = module._parse(path, 'leakybench.x')\n"
+        "    print(path.name, hashlib.sha256(code.encode()).hexdigest(), len(imports))\n"
+    )
+    texts = [
+        subprocess.run([str(python), "-c", script], capture_output=True, text=True, check=True).stdout
+        for python in (sys.executable, other)
+    ]
+    assert texts[0].splitlines() == texts[1].splitlines()
 
 
 def test_provenance_names_no_host_and_no_path():
