@@ -69,5 +69,7 @@ perf-compare: $(STAMP) ## the timings against those that the last `make perf` st
 docs: $(STAMP) ## build the documentation
 	$(BIN)/python -m mkdocs build --strict
 
-clean: ## remove the environment and the caches; results stay
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks .import_linter_cache
+clean: ## remove the environment, builds and caches; results stay
+	rm -rf $(VENV) build dist site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks \
+	  .import_linter_cache
+	find suite tasks baselines tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
