@@ -1,4 +1,4 @@
-"""The README is true: its table is what its command prints, and its code does what it says."""
+"""The README is true: its table is what its command prints, and its code runs."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 import leakybench
 from leakybench.registry import baselines, tasks
-from tests.helpers.readme import BLOCK, DOCUMENTS, ROOT, renewed
+from tests.helpers.readme import BLOCK, DOCUMENTS, ROOT, choose, renew
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", README, re.S)
@@ -17,7 +17,7 @@ CODE = re.findall(r"```python\n(.*?)```", README, re.S)
 def test_tables_are_what_their_commands_print(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     assert BLOCK.search(text)
-    assert renewed(text) == text, "run: python -m tests.helpers.readme"
+    assert renew(text) == text, "run: python -m tests.helpers.readme"
 
 
 def test_results_stand_in_generated_tables_alone():
@@ -29,7 +29,45 @@ def test_a_changed_number_is_noticed():
     body = BLOCK.search(README)["body"]
     number = re.search(r"\d\.\d{3,}", body)[0]
     forged = README.replace(body, body.replace(number, "0.123456", 1))
-    assert renewed(forged) != forged
+    assert renew(forged) != forged
+
+
+PRINTED = """### Heading
+
+| place (rank) | baseline | steps | score (mean) |
+|:-------------|----------|-------|-------------:|
+| 1 | A-v0 \\| a | uniform | 0.1 |
+| 2 | B-v0 | adaptive | 0.2 |
+| 3 | C-v0 | - | 0.3 |
+
+| another | table |
+|---|---|
+| 1 | 2 |
+"""
+
+
+def test_a_block_may_choose_rows_and_columns():
+    chosen = choose(PRINTED, ["where steps=uniform,-", "first 1", "columns baseline, score"])
+    assert chosen.splitlines() == ["| baseline | score (mean) |", "| --- | ---: |", "| A-v0 \\| a | 0.1 |"]
+    assert choose(PRINTED, ["where steps=-"]).splitlines()[2:] == ["| 3 | C-v0 | - | 0.3 |"]
+    for wrong in (["columns nothing"], ["where nothing=1"], ["last 1"]):
+        with pytest.raises(ValueError, match="nothing|where, first and columns"):
+            choose(PRINTED, wrong)
+
+
+def test_the_table_is_small_enough_to_read():
+    head, _, *rows = BLOCK.search(README)["body"].strip().splitlines()
+    assert head.count("|") - 1 <= 4
+    assert 4 <= len(rows) <= 6
+
+
+def test_nothing_is_said_to_be_on_a_package_index():
+    """Until leakybench is published, every `pip install` in a document names a path."""
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("*.ipynb")]
+    documents += [*(ROOT / "examples").rglob("*.md"), *(ROOT / ".github").rglob("*.yml")]
+    for path in documents:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"pip install [^\n`]*?(?<![./\w-])leakybench\b", text), path.name
 
 
 def test_every_link_inside_resolves():
@@ -57,7 +95,7 @@ def test_the_code_runs_as_it_stands(tmp_path, monkeypatch, capsys):
             blocks.append(code)
     try:
         for code in blocks:
-            exec(compile(code, "README.md", "exec"), {"leakybench": leakybench})
+            exec(compile(code, "README.md", "exec"), {})
         assert capsys.readouterr().out.startswith("ok 0.")
         record = leakybench.evaluate(
             leakybench.make_baseline("mine/Nearest-v0"), leakybench.make("mine/Ring-v0", seed=0), preset="smoke"
