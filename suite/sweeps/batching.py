@@ -1,7 +1,7 @@
-"""In which pieces a sweep hands its runs out: each by itself, or runs that differ in their seed alone in batches.
+"""Group runs into jobs: one run each, or one batch of seeds.
 
-A batch is a job as any other: one worker computes it with its own threads, and several workers compute several batches
-side by side. So the two ways differ in the fit alone, and the seconds of a fit for each run, in one worker, decide.
+A batch is an ordinary job: one worker computes it with its own threads, and several workers compute several batches
+side by side. The two ways therefore differ in the fit alone, and the fit seconds per run in one worker decide.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from leakybench.sweeps.plan import Planned
 DEFAULT_SIZE = 8
 MAX_SIZE = 1024
 SMALLEST_GROUP = 3
-"""Runs that a measurement needs: one alone and two in a batch."""
+"""Number of runs that a measurement needs: one alone and two in a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batching:
-    """What was asked for.
+    """How a user wants runs to be batched.
 
     Attributes:
-        size: runs in a batch, at most.
+        size: largest number of runs in a batch.
         measured: whether a measurement decides between batches and single runs.
     """
 
@@ -41,10 +41,10 @@ class Batching:
 
 
 def parse_batch(value: object) -> Batching | None:
-    """``off`` (None), ``auto``, or the largest size of a batch.
+    """Read ``off`` (None), ``auto``, or the largest size of a batch.
 
     Raises:
-        UsageError: something else, or a size out of range.
+        UsageError: any other value, or a size out of range.
     """
     if value == "off":
         return None
@@ -57,80 +57,83 @@ def parse_batch(value: object) -> Batching | None:
 
 
 def faster(single_seconds: Sequence[float], batch_seconds: Sequence[float]) -> str:
-    """``batch`` or ``single``: whose fit takes fewer seconds for each run, in the mean.
+    """Return ``batch`` or ``single``, whichever has the smaller mean fit time per run.
 
     Args:
-        single_seconds: of fits alone in their worker. batch_seconds: of batches, each over its size.
+        single_seconds: fit times of single runs.
+        batch_seconds: fit times of batches, each divided by its size.
     """
     return "batch" if fmean(batch_seconds) < fmean(single_seconds) else "single"
 
 
 class Schedule(Protocol):
-    """Hands out the runs of a sweep, turn by turn.
+    """Decide which runs of a sweep form the next job, turn by turn.
 
     Attributes:
-        notes: lines for the user, in the order in which they arose.
+        notes: lines for the user, oldest first.
     """
 
     notes: list[str]
 
     def begin(self, pending: Sequence[Planned]) -> None:
-        """A new turn over the runs that are left; nothing is in hand."""
+        """Start a new turn over the remaining runs, while no job is running."""
         ...
 
     def pick(self) -> list[Planned]:
-        """The runs of the next job; none where nothing is left or what is left waits for a measurement."""
+        """Return the runs of the next job; an empty list if none remain or the rest waits for a measurement."""
         ...
 
     def start(self, unit: Sequence[Planned]) -> None:
-        """A job is handed out: those of the picked runs that nobody else is working on."""
+        """Note that a job starts with those of the picked runs that no other sweep is working on."""
         ...
 
     def judge(self, record: Record) -> Record | None:
-        """The record to keep of a run that came back; None where the run is to be computed again, alone."""
+        """Return the record to keep of a finished run; None if the run has to be computed again on its own."""
         ...
 
     def left(self) -> list[Planned]:
-        """The runs of this turn that were not picked."""
+        """Return the runs of this turn that were not picked."""
         ...
 
 
-class Singly:
-    """Each run by itself, in the order of the plan."""
+class SingleRuns:
+    """One job per run, in the order of the plan."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         self._waiting: deque[Planned] = deque()
 
     def begin(self, pending: Sequence[Planned]) -> None:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
         self._waiting = deque(pending)
 
     def pick(self) -> list[Planned]:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
         return [self._waiting.popleft()] if self._waiting else []
 
     def start(self, unit: Sequence[Planned]) -> None:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
 
     def judge(self, record: Record) -> Record:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
         return record
 
     def left(self) -> list[Planned]:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
         return list(self._waiting)
 
 
 @dataclass
 class _Group:
-    """Runs that differ in their seed alone, and what is known of them.
+    """Runs that differ only in their seed, and how they are computed.
 
     Attributes:
+        name: label of task and baseline.
         way: ``batch`` or ``single``; empty until it is measured.
         batchable: whether the baseline trains batches; its records then say how they were computed.
-        seconds: of fits, by way, for each run.
-        in_hand: jobs, by way.
+        waiting: runs of this turn that are not picked yet.
+        seconds: fit seconds per run, by way.
+        running: number of running jobs, by way.
     """
 
     name: str
@@ -138,10 +141,10 @@ class _Group:
     batchable: bool
     waiting: deque[Planned] = field(default_factory=deque)
     seconds: dict[str, list[float]] = field(default_factory=lambda: {"single": [], "batch": []})
-    in_hand: dict[str, int] = field(default_factory=lambda: {"single": 0, "batch": 0})
+    running: dict[str, int] = field(default_factory=lambda: {"single": 0, "batch": 0})
 
     def measurement(self) -> dict[str, Any]:
-        """What a record keeps of it."""
+        """Return what a record keeps of the measurement."""
         if not self.seconds["batch"]:
             return {}
         each = {f"{way}_fit_seconds": fmean(seconds) for way, seconds in self.seconds.items()}
@@ -149,18 +152,18 @@ class _Group:
 
 
 class Batches:
-    """Runs that differ in their seed alone in batches, where their baseline trains batches.
+    """Batches of the runs that differ only in their seed, if their baseline trains batches.
 
-    Where a measurement decides, single runs of a group are computed first, one for each worker that would else have
-    nothing to do; with the first of them measured, batches likewise; with the first of those measured, the rest goes
-    the faster way. All of these are runs of the sweep, so the measurement costs none.
+    If a measurement decides, a group first computes single runs, one for each worker that would otherwise be idle, then
+    batches in the same way, and computes the rest in the faster way. All of these are runs of the sweep, so measuring
+    costs no extra run.
 
-    A failed batch, and a run that diverged in one, tell little of a single run: such runs are computed again alone, and
-    the group of a failed batch has no further ones.
+    A failed batch, and a run that diverged in a batch, say little about a single run. Such runs are computed again on
+    their own, and the group of a failed batch forms no further batches.
 
     Args:
-        batching: what was asked for.
-        engine: whose ``workers`` are to be kept busy.
+        batching: how the user wants runs to be batched.
+        engine: its ``workers`` are kept busy.
     """
 
     def __init__(self, batching: Batching, engine: Any) -> None:
@@ -169,15 +172,15 @@ class Batches:
         self._engine = engine
         self._groups: dict[str, _Group] = {}
         self._alone: set[str] = set()
-        self._in_hand: dict[str, tuple[_Group, set[str], int]] = {}
+        self._running: dict[str, tuple[_Group, set[str], int]] = {}
 
     def begin(self, pending: Sequence[Planned]) -> None:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
         first = not self._groups
-        self._in_hand.clear()
+        self._running.clear()
         for group in self._groups.values():
             group.waiting.clear()
-            group.in_hand = {"single": 0, "batch": 0}
+            group.running = {"single": 0, "batch": 0}
         for planned in pending:
             self._group(planned).waiting.append(planned)
         if first:
@@ -194,17 +197,17 @@ class Batches:
         return self._groups[key]
 
     def _sort_out(self) -> None:
-        """What is too few for a measurement goes singly; say how much cannot be batched at all."""
+        """Give up batching groups that are too small to be measured; note how many cannot be batched at all."""
         for group in self._groups.values():
             if not group.way and len(group.waiting) < SMALLEST_GROUP:
                 group.way = "single"
-        singly = sum(group.way == "single" or len(group.waiting) < 2 for group in self._groups.values())
-        if singly:
-            why = "no fit_many, adaptive step-sizes, or too few seeds"
-            self.notes.append(f"no batches for {singly} of {len(self._groups)} configurations ({why})")
+        single = sum(group.way == "single" or len(group.waiting) < 2 for group in self._groups.values())
+        if single:
+            why = "no fit_many, step-sizes that adapt, or too few seeds"
+            self.notes.append(f"no batches for {single} of {len(self._groups)} configurations ({why})")
 
     def pick(self) -> list[Planned]:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
         waiting = [group for group in self._groups.values() if group.waiting]
         for group in waiting:
             share = math.ceil(max(self._engine.workers, 1) / len(waiting))
@@ -213,36 +216,38 @@ class Batches:
         return []
 
     def _count(self, group: _Group, share: int) -> int:
-        """How many runs of a group the next job has; 0 to wait. ``share``: jobs of the group to have side by side."""
+        """Return how many runs of a group the next job has, 0 to wait; ``share``: jobs of the group to run side by side."""
         left = len(group.waiting)
-        # a single run in hand ends long before a batch would, so its worker has a part to come as well
-        parts = max(share - group.in_hand["batch"], 1)
+        # a running single run ends long before a batch would, so its worker will need a part as well
+        parts = max(share - group.running["batch"], 1)
         size = min(self._batching.size, math.ceil(left / parts))
         if group.way:
             return size if group.way == "batch" else 1
         if not group.seconds["single"]:
             # leave two for a batch, unless nothing else would ever be measured
-            return 1 if not group.in_hand["single"] or (group.in_hand["single"] < share and left > 2) else 0
-        return min(max(size, 2), left) if group.in_hand["batch"] < share else 0
+            return 1 if not group.running["single"] or (group.running["single"] < share and left > 2) else 0
+        return min(max(size, 2), left) if group.running["batch"] < share else 0
 
     def start(self, unit: Sequence[Planned]) -> None:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
         group = self._group(unit[0])
         ids = {planned.job.run.run_id for planned in unit}
-        group.in_hand["batch" if len(unit) > 1 else "single"] += 1
-        self._in_hand.update({run_id: (group, ids, len(unit)) for run_id in tuple(ids)})
+        group.running["batch" if len(unit) > 1 else "single"] += 1
+        self._running.update({run_id: (group, ids, len(unit)) for run_id in tuple(ids)})
 
     def judge(self, record: Record) -> Record | None:
-        """See :class:`Schedule`."""
-        group, ids, size = self._in_hand.pop(record.run_id)
+        """See ``Schedule``."""
+        group, ids, size = self._running.pop(record.run_id)
         way = "batch" if size > 1 else "single"
         ids.remove(record.run_id)
-        group.in_hand[way] -= not ids
+        group.running[way] -= not ids
         if size > 1 and record.status in FAILED:
             self._alone.add(record.run_id)
             if group.way != "single":
                 group.way = "single"
-                self.notes.append(f"{group.name}: a batch of {size} failed, so all go singly: {record.message}")
+                self.notes.append(
+                    f"{group.name}: a batch of {size} failed, so its runs run individually: {record.message}"
+                )
             return None
         if not group.way:
             self._measure(group, way, size, record)
@@ -252,8 +257,8 @@ class Batches:
         if not group.batchable:
             return record
         asked = "auto" if self._batching.measured else self._batching.size
-        said = {"size": size, **record.provenance.get("batch", {}), "asked": asked, **group.measurement()}
-        return dataclasses.replace(record, provenance={**record.provenance, "batch": said})
+        batch = {"size": size, **record.provenance.get("batch", {}), "asked": asked, **group.measurement()}
+        return dataclasses.replace(record, provenance={**record.provenance, "batch": batch})
 
     def _measure(self, group: _Group, way: str, size: int, record: Record) -> None:
         if way == "batch":
@@ -261,17 +266,17 @@ class Batches:
         elif record.status in ("ok", "collapsed"):
             seconds = record.wall_clock.get("fit")
         else:
-            return  # what ended early says nothing of a whole fit
+            return  # a run that ended early says nothing about a whole fit
         if not isinstance(seconds, int | float):
             return
         group.seconds[way].append(seconds)
         if way == "batch":
             group.way = faster(group.seconds["single"], group.seconds["batch"])
             alone, together = fmean(group.seconds["single"]), fmean(group.seconds["batch"])
-            rest = "in batches" if group.way == "batch" else "singly"
+            rest = "in batches" if group.way == "batch" else "individually"
             times = f"a fit takes {alone:.3g} s alone, {together:.3g} s a run in a batch of {size}"
-            self.notes.append(f"{group.name}: {times}; what is left goes {rest}")
+            self.notes.append(f"{group.name}: {times}; the rest runs {rest}")
 
     def left(self) -> list[Planned]:
-        """See :class:`Schedule`."""
+        """See ``Schedule``."""
         return [planned for group in self._groups.values() for planned in group.waiting]

@@ -1,8 +1,8 @@
-"""Who works on which run, so that two sweeps may share one folder and neither repeats the other's work.
+"""Claim runs, so that two sweeps may share one folder without repeating each other's work.
 
-A claim is ``<run_id>.claim``, made with O_EXCL, so that one sweep wins. It names its owner; it is void when that
-process is gone from this machine, or, where the owner is on another machine, when its time stamp is old. Claims save
-work and nothing else: should two sweeps run the same thing after all, both write the same record, and a rename decides.
+A claim is the file ``<run_id>.claim``, created with O_EXCL so that one sweep wins. It names its owner. It is void when
+that process has ended, or, if the owner is on another machine, when its time stamp is old. Claims only save work: if
+two sweeps compute the same run after all, both write the same record, and the last rename wins.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from leakybench.atomic import TEMP_SUFFIX
 from leakybench.store import RUN_FILE, Store
 
 HEARTBEAT = 10.0
-"""Seconds between refreshed time stamps."""
+"""Seconds between two refreshes of the time stamp."""
 EXPIRY = 120.0
 """Seconds after which the claim of another machine is void: twelve missed heartbeats."""
 TORN = 2.0
-"""Seconds that a claim without content is given to get one."""
+"""Seconds after which a claim without content is void."""
 
 
 class Claims:
-    """The claims of this process on the runs of one store. Use as a context: leaving it gives up what is still held."""
+    """The claims of this process on the runs of one store; a context that releases them all on exit."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -52,7 +52,7 @@ class Claims:
             self.release(run_id)
 
     def take(self, run_id: str) -> bool:
-        """Claim a run; False where somebody alive has it.
+        """Claim a run; return False if a living process has it.
 
         Raises:
             OSError: the folder cannot be written.
@@ -78,7 +78,7 @@ class Claims:
         return False
 
     def release(self, run_id: str) -> None:
-        """Give a run up, if it is still ours."""
+        """Release a run, if this process still holds it."""
         with self._lock:
             self._held.discard(run_id)
         path = self._store.path(run_id, "claim")
@@ -101,7 +101,7 @@ class Claims:
 
 @cache
 def owner() -> dict[str, Any]:
-    """This process, so that others can tell whether it lives: machine, process number and the moment it started."""
+    """Identify this process by machine, process number and start time, so that others can tell whether it lives."""
     return {"machine": _machine(), "pid": os.getpid(), "started": _started(os.getpid())}
 
 
@@ -124,7 +124,7 @@ def _started(pid: int) -> float | None:
 
 
 def is_alive(text: str, age: float) -> bool:
-    """Whether the claim ``text``, whose file was touched ``age`` seconds ago, still holds."""
+    """Whether the claim ``text``, last refreshed ``age`` seconds ago, still holds."""
     try:
         claim = json.loads(text)
         machine, pid, started = claim["machine"], int(claim["pid"]), claim["started"]
@@ -141,7 +141,7 @@ def is_alive(text: str, age: float) -> bool:
 
 
 def clear_void(path: Path) -> bool:
-    """Remove the claim at ``path`` if its owner is gone; True where it is out of the way."""
+    """Remove the claim at ``path`` if its owner is gone; return whether the path is free."""
     try:
         seen = path.read_text(errors="replace")
         age = time.time() - path.stat().st_mtime
@@ -163,7 +163,7 @@ def clear_void(path: Path) -> bool:
 
 
 def clear_leftovers(folder: Path) -> int:
-    """Remove what killed processes left behind: temporary files and void claims; return how many."""
+    """Remove temporary files and void claims of killed processes; return how many."""
     try:
         entries = list(os.scandir(folder))
     except OSError:
@@ -181,7 +181,7 @@ def clear_leftovers(folder: Path) -> int:
             continue
         with contextlib.suppress(OSError):
             age = time.time() - entry.stat(follow_symlinks=False).st_mtime
-            # who claims a run writes its files: what the owner of a void claim began, nobody will finish
+            # only the owner of a claim writes the files of its run: nobody will finish those of a void claim
             if entry.name[1:].split(".")[0] in void or age > EXPIRY or _writer_is_gone(entry.name, age):
                 os.unlink(entry.path)
                 removed += 1

@@ -1,4 +1,4 @@
-"""From what is asked (globs, overrides, seeds) to single runs, each checked before anything is computed."""
+"""Expand a grid (globs, overrides, seeds) into single runs, each checked before anything is computed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ _SEEDS = re.compile(r"(?P<start>\d+)(?::(?P<stop>\d+)(?::(?P<step>\d+))?)?", re.
 
 @dataclass(frozen=True)
 class Setting:
-    """One override: its value, and the globs of the ids that it is for (``*``: all that are chosen)."""
+    """One override of a task's or baseline's setting.
+
+    Attributes:
+        name: of the setting.
+        value: plain JSON.
+        scope: glob of the ids that it applies to; ``*`` for all chosen ones.
+    """
 
     name: str
     value: Any
@@ -39,11 +45,13 @@ class Grid:
     """Tasks x baselines x step rules x overrides x seeds at one preset.
 
     Attributes:
-        tasks, baselines: globs of ids.
-        steps: step-size rules, crossed with the baselines that have them.
-        task_settings, baseline_settings: overrides; several values of one name are crossed.
-        seeds: of tasks and baselines alike.
-        preset: how long training takes.
+        tasks: globs of task ids.
+        baselines: globs of baseline ids.
+        steps: layer step-size rules to cross the baselines with, where they have them; empty for their defaults.
+        task_settings: overrides of tasks; several values of one name are crossed.
+        baseline_settings: overrides of baselines; several values of one name are crossed.
+        seeds: used for tasks and baselines alike.
+        preset: length of the training.
     """
 
     tasks: Sequence[str]
@@ -61,10 +69,10 @@ class Grid:
                 raise UsageError(f"{name} must not be empty")
 
     def jobs(self) -> list[Job]:
-        """Every run of the grid, once.
+        """Return every run of the grid, once.
 
         Raises:
-            UsageError: an id that does not exist, a setting that is refused, or more runs than anybody wants.
+            UsageError: an unknown id, a setting that is refused, or more than ``MAX_RUNS`` runs.
         """
         chosen_tasks, chosen_baselines = tasks.match(list(self.tasks)), baselines.match(list(self.baselines))
         _check_scopes(self.task_settings, chosen_tasks)
@@ -98,7 +106,7 @@ class Grid:
         return list(jobs.values())
 
     def _check_dimensions(self, task_variants: Sequence[Variant], baseline_variants: Sequence[Variant]) -> None:
-        """Ask each baseline that can tell whether each task's data fit it, before anything is computed."""
+        """Let each baseline with ``check_dimensions`` check the data of each task, before anything is computed."""
         checks = []
         for baseline, overrides in baseline_variants:
             built = build(baseline, overrides)
@@ -107,7 +115,7 @@ class Grid:
         for task, overrides in task_variants if checks else ():
             built = build(task, overrides, seed=self.seeds[0])
             if not isinstance(built, SyntheticTask):
-                continue  # drawing the data of somebody's task may cost anything: its runs will say
+                continue  # drawing the data of an unknown task may be slow: its runs will tell
             inputs, targets = built.train.inputs.shape[1], built.train.targets.shape[1]
             for baseline, check in checks:
                 try:
@@ -127,10 +135,11 @@ class Grid:
 
 
 Variant = tuple[Any, dict[str, Any]]
-"""A spec and the overrides of one variant."""
+"""A spec and one choice of overrides."""
 
 
 def _crossed(settings: Sequence[Setting], id: str) -> Iterator[dict[str, Any]]:
+    """Yield every choice of the settings that apply to ``id``."""
     values: dict[str, list[Any]] = {}
     for setting in settings:
         if fnmatchcase(id, setting.scope):
@@ -140,10 +149,11 @@ def _crossed(settings: Sequence[Setting], id: str) -> Iterator[dict[str, Any]]:
 
 
 def _check_scopes(settings: Sequence[Setting], specs: Sequence[Spec]) -> None:
+    """Raise UsageError for a setting that applies to none of the chosen ids."""
     for setting in settings:
         if not any(fnmatchcase(spec.id, setting.scope) for spec in specs):
             raise UsageError(
-                f"the setting {setting.scope}:{setting.name} is for none of the chosen ids: "
+                f"the setting {setting.scope}:{setting.name} applies to none of the chosen ids: "
                 f"{', '.join(spec.id for spec in specs[:8])}"
             )
 
@@ -163,7 +173,7 @@ def _check_rules(rules: Sequence[str], specs: Sequence[BaselineSpec]) -> None:
 def _checked(
     spec: TaskSpec | BaselineSpec, variants: Iterable[dict[str, Any]], **given: Any
 ) -> Iterator[dict[str, Any]]:
-    """The variants that ``spec`` accepts, reduced to what differs from it; each is built once to find out."""
+    """Build each variant once to check it; yield its overrides, reduced to those that differ from ``spec``."""
     for overrides in variants:
         if spec.entry_point.split(":")[0] == "__main__":
             raise UsageError(
@@ -182,10 +192,10 @@ def _checked(
 
 
 def parse_setting(text: str) -> Setting:
-    """``depth=20``, ``steps=adaptive``, or with a scope ``LeakyResNet-*:depth=20``. A value is JSON, else text.
+    """Read ``depth=20``, ``steps=adaptive``, or with a scope ``LeakyResNet-*:depth=20``; values are JSON, else text.
 
     Raises:
-        UsageError: another form.
+        UsageError: any other form.
     """
     match = _SETTING.fullmatch(text) if isinstance(text, str) else None
     if match is None:
@@ -194,7 +204,7 @@ def parse_setting(text: str) -> Setting:
 
 
 def parse_value(name: str, text: str) -> Any:
-    """The JSON value that ``text`` spells, or the text itself where it spells none."""
+    """Return the JSON value of ``text``, or the text itself if it is not JSON."""
 
     def refuse(constant: str) -> Any:
         raise UsageError(f"{name} must be finite, got {constant}")
@@ -211,10 +221,10 @@ def parse_value(name: str, text: str) -> Any:
 
 
 def check_value(name: str, value: Any) -> Any:
-    """``value`` if it is plain, finite JSON.
+    """Return ``value`` if it is plain, finite JSON.
 
     Raises:
-        UsageError: it is not.
+        UsageError: otherwise.
     """
     try:
         json.dumps(value, allow_nan=False)
@@ -224,10 +234,10 @@ def check_value(name: str, value: Any) -> Any:
 
 
 def parse_seeds(text: object) -> tuple[int, ...]:
-    """Seeds of ``0:5`` (0 to 4), ``0:10:2``, ``0,2,5``, a mix of these, an integer, or a list of integers.
+    """Read seeds from ``0:5`` (0 to 4), ``0:10:2``, ``0,2,5``, a mix of these, an integer, or a list of integers.
 
     Raises:
-        UsageError: another form, an empty range, or a seed out of range.
+        UsageError: any other form, an empty range, or a seed out of range.
     """
     if isinstance(text, list | tuple):
         return tuple(dict.fromkeys(check_seed(seed) for seed in text))
@@ -258,7 +268,7 @@ def parse_seeds(text: object) -> tuple[int, ...]:
 
 
 def settings_from_table(values: Mapping[str, Any]) -> list[Setting]:
-    """Settings of a plan file's table: ``depth = 20``, ``depth = [10, 20]`` (both, crossed), ``"Res*:depth" = 20``."""
+    """Read the table of a plan file: ``depth = 20``, ``depth = [10, 20]`` (crossed), ``"Res*:depth" = 20``."""
     settings: list[Setting] = []
     for key, value in values.items():
         scope, _, name = key.rpartition(":")

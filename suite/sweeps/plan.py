@@ -1,4 +1,4 @@
-"""Which runs of a grid are still to do, in which order, and how long they will take."""
+"""Plan a sweep: which runs of a grid remain, in which order, and how long they will take."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ from leakybench.store import DamagedError, NewerSchemaError, Store
 
 RETRY = ("failed", "all", "none")
 SAMPLE = 1000
-"""How many stored records are read to learn what runs cost; names are hashes, so the first ones are a fair sample."""
+"""Number of stored records that are read to estimate run times; ids are hashes, so the first ones are a fair sample."""
 
 GUESS_SECONDS = {"smoke": 2.0, "standard": 30.0, "converged": 240.0, "paper": 240.0}
-"""Of a network, where nothing like it is stored. A rough order of magnitude, replaced by the first stored times."""
+"""Guessed seconds of a network if no similar run is stored: an order of magnitude, until the first times are stored."""
 GUESS_REFERENCE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A run to do: its job, its estimated seconds, and the version of the record that it replaces (None: no record)."""
+    """A run to compute.
+
+    Attributes:
+        job: the run with its specs.
+        seconds: estimated duration.
+        replaces: version of the stored record that it replaces; None without one.
+    """
 
     job: Job
     seconds: float
@@ -35,9 +41,9 @@ class Plan:
     """A sweep before it starts.
 
     Attributes:
-        todo: runs to do, longest first.
-        kept: run ids that are not run, since they have a record, with its status.
-        measured: how many of the estimates come from stored times; the others are guesses.
+        todo: runs to compute, longest first.
+        kept: status by id of the runs that already have a record.
+        measured: number of estimates that come from stored times; the others are guesses.
     """
 
     todo: Sequence[Planned]
@@ -46,16 +52,16 @@ class Plan:
 
     @property
     def size(self) -> int:
-        """Runs of the grid, done or not."""
+        """Number of runs of the grid, done or not."""
         return len(self.todo) + len(self.kept)
 
     @property
     def seconds(self) -> float:
-        """Estimated seconds of all runs to do, one after the other."""
+        """Estimated seconds of all remaining runs, one after the other."""
         return sum(planned.seconds for planned in self.todo)
 
     def makespan(self, workers: int) -> float:
-        """Estimated seconds with ``workers`` workers, each taking the longest run left."""
+        """Return the estimated seconds with ``workers`` workers, each taking the longest remaining run."""
         ends = [0.0] * max(min(workers, len(self.todo)), 1)
         for planned in self.todo:
             earliest = min(range(len(ends)), key=ends.__getitem__)
@@ -63,24 +69,24 @@ class Plan:
         return max(ends)
 
     def kept_counts(self) -> Counter[str]:
-        """How many records are kept, by status."""
+        """Return the number of kept records by status."""
         return Counter(self.kept.values())
 
 
 def check_retry(retry: str) -> str:
-    """Return ``retry``, or raise :class:`UsageError` naming what is allowed."""
+    """Return ``retry``, or raise ``UsageError`` with the allowed values."""
     if retry not in RETRY:
         raise UsageError(f"retry must be one of {', '.join(RETRY)}, got {retry!r}")
     return retry
 
 
 def make_plan(jobs: Iterable[Job], store: Store, *, retry: str = "failed") -> Plan:
-    """Compare a grid with what is stored.
+    """Compare the runs of a grid with the stored records.
 
     Args:
-        jobs: the runs wanted.
-        store: where their records are, or will be.
-        retry: which runs that have a record are run again: those that ``failed`` (timeout, oom, error, interrupted),
+        jobs: the runs of the grid.
+        store: the folder of their records.
+        retry: which runs with a record are computed again: those that ``failed`` (timeout, oom, error, interrupted),
             ``all``, or ``none``.
 
     Raises:
@@ -117,7 +123,7 @@ def make_plan(jobs: Iterable[Job], store: Store, *, retry: str = "failed") -> Pl
 
 
 def _stored(store: Store, run_id: str) -> Record | None:
-    """The record of a planned run; one that is damaged is set aside, one that a newer version wrote must stay."""
+    """Read the record of a planned run; set a damaged one aside, and refuse one that a newer version wrote."""
     try:
         return store.read(run_id)
     except DamagedError as error:
@@ -130,13 +136,13 @@ def _stored(store: Store, run_id: str) -> Record | None:
 
 
 class Costs:
-    """What runs took, by what they were: the closest kind that has been measured gives the estimate of a new one."""
+    """Run times by kind of run; the closest measured kind gives the estimate of a new run."""
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[str, ...], list[float]] = {}
 
     def learn(self, record: Record) -> None:
-        """Take the time of a run that ended by itself."""
+        """Add the time of a run that ended by itself."""
         total = record.wall_clock.get("total")
         if record.status in FAILED or not isinstance(total, int | float):
             return
@@ -144,13 +150,13 @@ class Costs:
             self._seconds.setdefault(key, []).append(float(total))
 
     def learn_from(self, store: Store, run_ids: Sequence[str]) -> None:
-        """Take the times of a sample of a store."""
+        """Add the times of some stored runs."""
         for run_id in run_ids:
             if (record := store.try_read(run_id)) is not None:
                 self.learn(record)
 
     def estimate(self, job: Job) -> tuple[float, bool]:
-        """Seconds, and whether they come from a measurement."""
+        """Return the estimated seconds, and whether they come from a measurement."""
         for key in self._keys(job.run):
             if key in self._seconds:
                 return statistics.median(self._seconds[key]), True

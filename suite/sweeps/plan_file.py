@@ -1,12 +1,12 @@
-"""Plan files: a sweep as one TOML file, its keys named as the flags of ``leakybench run``.
+"""Plan files: a sweep as one TOML file, whose keys are the flags of ``leakybench run``.
 
 ::
 
-    preset = "standard"          # keys before the first table hold for every grid
+    preset = "standard"          # keys before the first table apply to every grid
     seeds = "0:5"
     workers = 2
 
-    [[grid]]                     # one or more; without any, the keys above are the grid
+    [[grid]]                     # one or more; without any, the keys above form the grid
     task = ["LowRank-k3-v0", "NestedRank-*"]
     baseline = "LeakyResNet-v0"
     steps = ["uniform", "adaptive"]
@@ -48,10 +48,10 @@ MAX_BYTES = 2**20
 
 
 def read_plan_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The settings of the sweep, and those of each grid with the common ones merged in.
+    """Return the options of the sweep, and the values of each grid with the common ones merged in.
 
     Raises:
-        UsageError: the file cannot be read, or holds a key that is none.
+        UsageError: the file cannot be read, or has an unknown key.
     """
     try:
         with path.open("rb") as file:
@@ -81,14 +81,14 @@ def _check_keys(table: Mapping[str, Any], allowed: Sequence[str], path: Path) ->
         if key not in allowed:
             near = difflib.get_close_matches(key, allowed, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(allowed)}"
-            raise UsageError(f"the plan file {str(path)!r} has the key {key[:60]!r}, which is none; {hint}")
+            raise UsageError(f"the plan file {str(path)!r} has an unknown key {key[:60]!r}; {hint}")
 
 
 def make_grid(values: Mapping[str, Any]) -> Grid:
-    """A grid of what flags or a plan file say under the names of :data:`GRID_KEYS`.
+    """Build a grid from the values of flags or of a plan file, by the names in ``GRID_KEYS``.
 
     Raises:
-        UsageError: no task or no baseline, or a value of another form.
+        UsageError: no task or no baseline, or a malformed value.
     """
     for key in ("task", "baseline"):
         if not values.get(key):
@@ -105,18 +105,18 @@ def make_grid(values: Mapping[str, Any]) -> Grid:
 
 
 def words(value: object, name: str) -> list[str]:
-    """The words of ``a,b`` or of a list of such texts, each once.
+    """Return the words of ``a,b`` or of a list of such texts, each once.
 
     Raises:
-        UsageError: something else.
+        UsageError: any other value.
     """
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
         raise UsageError(f"{name} must be text or a list of texts, got {str(value)[:60]!r}")
-    found = dict.fromkeys(word.strip() for text in texts for word in text.split(",") if word.strip())
-    if not found:
+    unique = dict.fromkeys(word.strip() for text in texts for word in text.split(",") if word.strip())
+    if not unique:
         raise UsageError(f"{name} must name something, got {str(value)[:60]!r}")
-    return list(found)
+    return list(unique)
 
 
 def _settings(value: object, name: str) -> list[Setting]:

@@ -1,4 +1,4 @@
-"""Carry out a plan: claim a run, have it computed, write its record, go on. Nothing is kept in memory but counts."""
+"""Carry out a plan: claim a run, compute it, write its record. Only counts stay in memory."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from leakybench.sweeps.batching import (
     Batches,
     Batching,
     Schedule,
-    Singly,
+    SingleRuns,
 )
 from leakybench.sweeps.claims import Claims, clear_leftovers
 from leakybench.sweeps.plan import Plan, Planned
 
 WAIT_SECONDS = 0.2
-"""Between looks at runs that another sweep is working on."""
+"""Seconds between two looks at runs that another sweep is working on."""
 
 
 @dataclass
 class Progress:
-    """Where a sweep stands.
+    """How far a sweep has come.
 
     Attributes:
+        total: number of runs to do.
+        seconds_left: estimated seconds of the runs that are not done.
         counts: runs computed by this sweep, by status.
         elsewhere: runs that another sweep on the same folder computed meanwhile, by status.
-        seconds_left: estimated, of the runs that are not done.
-        waiting: runs that another sweep is working on at this moment.
+        waiting: number of runs that another sweep is computing now.
         notes: lines for the user on how runs are batched.
     """
 
@@ -46,12 +47,12 @@ class Progress:
 
     @property
     def done(self) -> int:
-        """Runs of the plan that have their record now."""
+        """Number of runs of the plan that have a record now."""
         return self.counts.total() + self.elsewhere.total()
 
     @property
     def failures(self) -> int:
-        """Runs that did not end by themselves."""
+        """Number of runs that did not end by themselves."""
         return sum((self.counts + self.elsewhere)[status] for status in FAILED)
 
 
@@ -63,19 +64,24 @@ def sweep(
     batching: Batching | None = None,
     notify: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
-    """Run all of ``plan.todo`` on an entered engine; the records are in the store when it returns.
+    """Compute all runs of ``plan.todo``; their records are in the store when it returns.
 
-    A run that a second sweep on the same folder is computing is not computed again: this one goes on with others and
-    waits for it at the end, or takes it over when its owner dies.
+    A run that a second sweep on the same folder is computing is not computed twice: this sweep goes on with other runs
+    and waits for it at the end, or takes it over when its owner dies.
 
     Args:
-        batching: compute runs that differ in their seed alone in batches; None computes each by itself.
+        plan: the runs to compute.
+        store: the folder that receives the records.
+        engine: an entered engine.
+        batching: how to batch runs that differ only in their seed; None computes each run on its own.
         notify: called after each record, and while waiting.
 
     Raises:
-        OSError: a record cannot be written (a full disk). KeyboardInterrupt, EngineError: passed on.
+        OSError: a record cannot be written (for example, the disk is full).
+        KeyboardInterrupt: passed on.
+        EngineError: passed on.
     """
-    schedule: Schedule = Singly() if batching is None else Batches(batching, engine)
+    schedule: Schedule = SingleRuns() if batching is None else Batches(batching, engine)
     progress = Progress(total=len(plan.todo), seconds_left=plan.seconds, notes=schedule.notes)
     clear_leftovers(store.folder)
     pending: Sequence[Planned] = plan.todo
@@ -101,10 +107,12 @@ def sweep(
 
 
 class _Turn:
-    """One pass over the runs that are left: claims them one by one, and puts off those that somebody else has.
+    """One pass over the remaining runs, which claims them one by one and defers those that another sweep has.
 
     Attributes:
-        deferred: runs that another sweep is working on. again: runs whose batch failed. computed: jobs handed out.
+        deferred: runs that another sweep is working on.
+        again: runs whose batch failed.
+        computed: number of started jobs.
     """
 
     def __init__(
@@ -123,7 +131,7 @@ class _Turn:
         self._claimed: dict[str, Planned] = {}
 
     def draw(self) -> Iterator[Job]:
-        """The jobs of this sweep, the runs of each claimed at the moment it is drawn."""
+        """Yield the jobs of this sweep; the runs of a job are claimed when it is drawn."""
         while unit := self._schedule.pick():
             if mine := [planned for planned in unit if self._claim(planned)]:
                 self._schedule.start(mine)
@@ -136,7 +144,7 @@ class _Turn:
             self.deferred.append(planned)
             return False
         if self._store.version(run_id) != planned.replaces and (record := self._store.try_read(run_id)):
-            # somebody else finished it since the plan was made
+            # another sweep finished it since the plan was made
             self._claims.release(run_id)
             self._count(self._progress.elsewhere, record, planned)
             return False
@@ -144,12 +152,12 @@ class _Turn:
         return True
 
     def put_back(self, run_id: str) -> None:
-        """A run came back without a result of its own."""
+        """Give back a run that ended without a result of its own."""
         self._claims.release(run_id)
         self.again.append(self._claimed.pop(run_id))
 
     def finish(self, record: Record) -> None:
-        """A record is written: its run is free for others, who will find it done."""
+        """Release a run whose record is written; other sweeps will find it done."""
         self._claims.release(record.run_id)
         self._count(self._progress.counts, record, self._claimed.pop(record.run_id))
 

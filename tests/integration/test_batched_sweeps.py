@@ -68,7 +68,7 @@ def test_batches_give_the_records_of_single_runs(tmp_path: Path, workers: int) -
 def test_auto_measures_says_so_and_goes_on_with_the_faster_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for batch_seconds, chosen, rest in ((0.02, "batch", "in batches"), (0.5, "single", "singly")):
+    for batch_seconds, chosen, rest in ((0.02, "batch", "in batches"), (0.5, "single", "individually")):
         folder, ledger = tmp_path / chosen, tmp_path / f"{chosen}.ledger"
         settings = {"seconds": 0.2, "batch_seconds": batch_seconds, "ledger": ledger}
         words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
@@ -76,7 +76,7 @@ def test_auto_measures_says_so_and_goes_on_with_the_faster_way(
         assert main([*once, "--json"]) == 0
         captured = capsys.readouterr()
         (note,) = json.loads(captured.out)["notes"]
-        assert note.endswith(f"a run in a batch of 8; what is left goes {rest}")
+        assert note.endswith(f"a run in a batch of 8; the rest runs {rest}")
         assert captured.err.splitlines()[0] == f"leakybench: {note}"
         expected = [1, 8, 3] if chosen == "batch" else [1, 8, 1, 1, 1]
         assert [len(seeds) for seeds in started(ledger)] == expected
@@ -103,7 +103,7 @@ def test_one_bad_seed_in_a_batch_costs_no_run(tmp_path: Path, mode: str, message
     folder = tmp_path / "runs"
     done = cli.call(*MANY, *words, "--seeds", "0:8", "--batch", 4, "--workers", 1, "--results", folder)
     assert done.returncode == 0, done.stderr
-    assert f"a batch of 4 failed, so all go singly: {message}\n" in done.stderr
+    assert f"a batch of 4 failed, so its runs run individually: {message}\n" in done.stderr
     assert_whole(folder, 8)
     # one attempt of the batch, and each run alone
     assert [len(seeds) for seeds in started(ledger)] == [4] + [1] * 8
@@ -153,7 +153,7 @@ def test_a_batch_has_the_time_of_its_runs_together(tmp_path: Path) -> None:
 def test_a_batch_beyond_its_time_or_memory_falls_back_to_single_runs(tmp_path: Path) -> None:
     store, counts, notes = sweep_with(tmp_path / "time", Limits(timeout=3.0), "3", mode="hang")
     assert counts == {"ok": 3}
-    assert notes[0].endswith("a batch of 3 failed, so all go singly: ended at the limit of 9 s")
+    assert notes[0].endswith("a batch of 3 failed, so its runs run individually: ended at the limit of 9 s")
     assert not any("batch" in found.wall_clock for found in store)
     store, counts, notes = sweep_with(tmp_path / "memory", Limits(memory=300 * 2**20), "3", mode="eat")
     assert counts == {"ok": 3}

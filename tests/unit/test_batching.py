@@ -131,7 +131,7 @@ def test_a_batch_that_is_faster_takes_the_rest(tmp_path: Path) -> None:
     assert engine.sizes == [1, 8, 8, 3]
     assert progress.notes == [
         "dummy/Tiny-v0 x dummy/Many-v0[steps=uniform]: a fit takes 1 s alone, 0.25 s a run in a batch of 8; "
-        "what is left goes in batches"
+        "the rest runs in batches"
     ]
     told = [found.provenance["batch"] for found in store]
     measured = {"single_fit_seconds": 1.0, "batch_fit_seconds": 0.25, "chosen": "batch"}
@@ -146,7 +146,7 @@ def test_a_batch_that_is_slower_leaves_the_rest_to_single_runs(tmp_path: Path) -
     engine = ClockedEngine(alone=1.0, together=1.5)
     store, progress = swept(tmp_path, engine, AUTO, jobs(12, "dummy/Many-v0"))
     assert engine.sizes == [1, 8, 1, 1, 1]
-    assert progress.notes[0].endswith("1 s alone, 1.5 s a run in a batch of 8; what is left goes singly")
+    assert progress.notes[0].endswith("1 s alone, 1.5 s a run in a batch of 8; the rest runs individually")
     rest = [found.provenance["batch"] for found in store if found.provenance["batch"].get("chosen") == "single"]
     assert sorted(batch["size"] for batch in rest) == [1] * 3 + [8] * 8
 
@@ -212,7 +212,7 @@ def test_the_runs_of_a_failed_batch_are_computed_alone_and_so_is_the_rest_of_the
     store, progress = swept(tmp_path, engine, Batching(size=4), jobs(10, "dummy/Many-v0"))
     assert engine.sizes == [4] + [1] * 10
     assert progress.counts == {"ok": 10}
-    assert progress.notes[0].endswith("a batch of 4 failed, so all go singly: too much")
+    assert progress.notes[0].endswith("a batch of 4 failed, so its runs run individually: too much")
     assert {found.provenance["batch"]["size"] for found in store} == {1}
 
 
