@@ -1,7 +1,7 @@
-"""leakybench: a benchmark suite of low-rank tasks for Leaky ResNets and whatever is to be compared with them.
+"""leakybench: a benchmark suite of low-rank tasks for Leaky ResNets and the methods to compare them with.
 
-``leakybench.make`` builds a task, ``leakybench.make_baseline`` a baseline, ``leakybench.evaluate`` runs one on the other. Importing
-this package, and listing what is registered, does not import torch.
+``leakybench.make`` builds a task, ``leakybench.make_baseline`` a baseline, and ``leakybench.evaluate`` runs the one on
+the other. Importing this package and listing the registered ids do not import torch.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ _LATE = {
     "check_task": "leakybench.checks",
     "wrap_module": "leakybench.module_baseline",
 }
-"""Names that are seldom needed, and where they are: imported when asked for."""
+"""Names that are imported on first access, with their modules."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "measures":  # imports scipy, so only when asked for
+    if name == "measures":  # imports scipy, so only on access
         return importlib.import_module("leakybench.measures")
     if name in _LATE:
         return getattr(importlib.import_module(_LATE[name]), name)

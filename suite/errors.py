@@ -1,12 +1,12 @@
-"""The errors that a user can cause, each of which carries one clear line."""
+"""The errors that a user can cause; each carries one clear line."""
 
 
 class LeakybenchError(Exception):
-    """Base of every error that the suite raises on purpose."""
+    """Base class of every error that leakybench raises on purpose."""
 
 
 class UsageError(LeakybenchError, ValueError):
-    """A wrong argument: the message names the value and what is allowed (exit code 2)."""
+    """A wrong argument; the message names the value and the allowed ones (exit code 2)."""
 
 
 class RegistrationError(UsageError):
@@ -18,12 +18,12 @@ class UnknownIdError(UsageError):
 
 
 class PluginError(LeakybenchError):
-    """An entry point of somebody's package that could not be loaded; the message names the plugin."""
+    """An entry point that cannot be loaded; the message names the plugin."""
 
 
 class DivergedError(LeakybenchError):
-    """Training that left the finite numbers; ``evaluate`` turns it into status ``diverged``."""
+    """Training that diverged; ``evaluate`` turns it into the status ``diverged``."""
 
 
 class CollapsedError(LeakybenchError):
-    """Training that ended at a constant function; ``evaluate`` turns it into status ``collapsed``."""
+    """Training that ended at a constant function; ``evaluate`` turns it into the status ``collapsed``."""

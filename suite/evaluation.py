@@ -1,4 +1,9 @@
-"""One run: a baseline on a task with a seed, from fit to record."""
+"""Evaluate a baseline on a task, from fit to record: one run, or a batch of runs that differ only in their seed.
+
+A batched product may add up in another order than a single one, so a batch equals single runs up to round-off, which
+training can amplify: two runs of one seed, in a batch and alone, may end at slightly different points of one valley.
+Sweeps therefore batch only on request (``leakybench.sweeps.batching``).
+"""
 
 from __future__ import annotations
 
@@ -30,13 +35,13 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     """Fit ``baseline`` on ``task`` and measure the result.
 
     Args:
-        baseline: from :func:`leakybench.make_baseline`, or any object with ``fit(train, *, seed, preset)``.
-        task: from :func:`leakybench.make`.
+        baseline: from ``leakybench.make_baseline``, or any object with ``fit(train, *, seed, preset)``.
+        task: from ``leakybench.make``.
         seed: of the baseline's draws (initial weights). The task's own seed is fixed when it is made.
         preset: ``smoke``, ``standard``, ``converged`` or ``paper``.
 
     Returns:
-        The record. Collapse and divergence are statuses, not exceptions; an error of the code itself is raised.
+        The record. Collapse and divergence are statuses, not exceptions; errors in the code are raised.
 
     Raises:
         UsageError: a wrong argument.
@@ -62,18 +67,19 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
     """Fit ``baseline`` on each task with its seed, all in one batch, and measure each result.
 
     Args:
-        baseline: with ``fit_many(trains, *, seeds, preset)``, see :class:`leakybench.baseline.Baseline`.
-        tasks: one a seed, whose training sets have one shape.
+        baseline: with ``fit_many(trains, *, seeds, preset)``, see ``leakybench.baseline.Baseline``.
+        tasks: one per seed, with training sets of one shape.
         seeds: of the baseline's draws.
-        preset: as for :func:`leakybench.evaluate`.
+        preset: as for ``leakybench.evaluate``.
 
     Returns:
-        The records, in the order of the seeds. ``wall_clock.fit`` is the batch's seconds over its size,
-        ``wall_clock.batch`` is that size, and ``provenance.batch`` says both.
+        The records, in the order of the seeds. ``wall_clock.fit`` is the time of the batch divided by its size,
+        ``wall_clock.batch`` is that size, and ``provenance.batch`` holds both.
 
     Raises:
-        UsageError: a wrong argument. Whatever ``fit_many`` raises, also of collapse and divergence: an exception does
-        not say which run it means, so the runs are to be computed alone.
+        UsageError: a wrong argument.
+        Exception: whatever ``fit_many`` raises, also for collapse and divergence: an exception does not say which run
+            it means, so the runs have to be computed one by one.
     """
     size = len(seeds)
     trials = [set_up(baseline, task, seed=seed, preset=preset) for task, seed in zip(tasks, seeds, strict=True)]
@@ -88,7 +94,7 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
         for phase, seconds in shared.seconds.items():
             trial.clock.add(phase, seconds / size)
         records.append(measure_fit(trial, model, _share(report_of(model), size)))
-    # one number for all: their own differ where a report of one run lacks the warm-up
+    # one number for all: the times of single runs differ if one report lacks the warm-up
     each = fmean(record.wall_clock["fit"] for record in records)
     return [
         dataclasses.replace(
@@ -101,7 +107,7 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
 
 
 def _share(report: FitReport, size: int) -> FitReport:
-    """A report with its share of the warm-up, which is the whole batch's."""
+    """Return a report with its share of the warm-up time, which it states for the whole batch."""
     if "warmup_seconds" not in report.values:
         return report
     values = {**report.values, "warmup_seconds": float(report.values["warmup_seconds"]) / size}
@@ -109,13 +115,13 @@ def _share(report: FitReport, size: int) -> FitReport:
 
 
 class Clock:
-    """Wall-clock seconds by phase; ``with clock("fit"): ...``. A phase that comes twice adds up."""
+    """Wall-clock seconds by phase: ``with clock("fit"): ...``; repeated phases add up."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, phase: str) -> Clock:
-        """Name the phase that the next block measures."""
+        """Name the phase of the next ``with`` block."""
         self._phase = phase
         return self
 
@@ -126,13 +132,21 @@ class Clock:
         self.add(self._phase, time.perf_counter() - self._start)
 
     def add(self, phase: str, seconds: float) -> None:
-        """Count seconds that were measured elsewhere."""
+        """Add seconds that were measured elsewhere."""
         self.seconds[phase] = self.seconds.get(phase, 0.0) + seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A run before its fit: its spec, its data, the task's true rank, and the clock that measures it."""
+    """A run before its fit.
+
+    Attributes:
+        run: its spec.
+        train: training data.
+        test: test data.
+        true_rank: bottleneck rank of the task; None if unknown.
+        clock: measures its phases.
+    """
 
     run: RunSpec
     train: Split
@@ -142,30 +156,30 @@ class Trial:
 
 
 def set_up(baseline: Baseline, task: Task, *, seed: int, preset: str) -> Trial:
-    """Check the arguments and draw the data; the same errors as :func:`evaluate`."""
+    """Check the arguments and draw the data; raise the same errors as ``evaluate``."""
     check_seed(seed)
     check_preset(preset)
     clock = Clock()
     with clock("setup"):
-        # a task draws its data when they are first asked for: that is not training
+        # a task draws its data on first access, which must not count as training
         run = run_spec(baseline, task, seed=seed, preset=preset)
         train, test, true_rank = task.train, task.test, task.true_rank
     return Trial(run=run, train=train, test=test, true_rank=true_rank, clock=clock)
 
 
 def prepare(baseline: Baseline, clock: Clock) -> None:
-    """Let the baseline import its libraries, as set-up: that is not training either."""
+    """Let the baseline import its libraries, timed as set-up and not as training."""
     with clock("setup"):
-        getattr(baseline, "prepare", _nothing)()
+        getattr(baseline, "prepare", _do_nothing)()
 
 
 def report_of(model: Model) -> FitReport:
-    """What a model says of its training; an empty report where it says nothing."""
+    """Return the model's report on its training; an empty report if it has none."""
     return getattr(model, "report", None) or FitReport()
 
 
 def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
-    """Measure a fitted model, whose training took the seconds that ``trial.clock`` has for ``fit``."""
+    """Measure a fitted model and build its record; ``trial.clock`` holds the time of its fit."""
     if report.status == "diverged":
         return _finish(trial, report)
     try:
@@ -196,19 +210,19 @@ def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
     )
 
 
-def _nothing() -> None:
-    """What a baseline without ``prepare`` does before the clock of ``fit`` starts."""
+def _do_nothing() -> None:
+    """Default ``prepare``: do nothing."""
 
 
 def run_spec(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSpec:
-    """The spec of a run of built objects; overrides are what differs from the registered spec."""
+    """Return the spec of a run of built objects; overrides are the settings that differ from the registered spec."""
     if not isinstance(task, Task):
         raise UsageError(f"a task needs train, test, true_rank, spec and seed, got {type(task).__name__}")
     if not callable(getattr(baseline, "fit", None)):
         raise UsageError(f"a baseline needs fit(train, *, seed, preset), got {type(baseline).__name__}")
     spec = getattr(baseline, "spec", None) or _adhoc_spec(baseline)
     if task.seed != seed:
-        # a record states one seed; an unequal pair is an override of the task's
+        # a record states one seed; another seed of the task counts as an override
         task_overrides: dict[str, Any] = {"seed": task.seed}
     else:
         task_overrides = {}
@@ -224,7 +238,7 @@ def run_spec(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSp
 
 
 def _adhoc_spec(baseline: object) -> BaselineSpec:
-    """A spec for an object that was never registered, so that a notebook can evaluate one."""
+    """Return a spec for an object that was never registered, so that a notebook can evaluate it."""
     kind = type(baseline)
     settings = {}
     if dataclasses.is_dataclass(baseline) and not isinstance(baseline, type):
@@ -241,10 +255,13 @@ def _overrides(spec: Any, registry: Any) -> dict[str, Any]:
 
 
 def relative_error(model: Model, split: Split) -> float | None:
-    """Mean squared error over the variance of the targets: sum |f(x) - y|^2 / sum |y - mean(y)|^2; None if not finite.
+    """Return sum |f(x) - y|^2 / sum |y - mean(y)|^2, the mean squared error over the targets' variance.
+
+    Returns:
+        The relative error, 1 for the mean predictor; None if it is not finite.
 
     Raises:
-        UsageError: predictions of another shape than the targets.
+        UsageError: predictions whose shape differs from that of the targets, or constant targets.
     """
     predicted = np.asarray(model.predict(split.inputs), dtype=np.float64)
     if predicted.shape != split.targets.shape:
@@ -260,13 +277,13 @@ def relative_error(model: Model, split: Split) -> float | None:
 def _finish(trial: Trial, report: FitReport, **measured: Any) -> Record:
     training = dict(report.values)
     seconds = dict(trial.clock.seconds)
-    # a baseline that warms up says how long, so that compilation and first touches are not in the measured time
+    # a baseline reports its warm-up time, so that compilation and first memory accesses do not count as training
     if "warmup_seconds" in training:
         warmup = float(training.pop("warmup_seconds"))
         seconds["setup"] += warmup
         seconds["fit"] = max(seconds["fit"] - warmup, 0.0)
     wall_clock = {**seconds, "total": sum(seconds.values()), "threads": training.pop("threads", 1)}
-    found: dict[str, Any] = {"arrays": dict(report.arrays), **measured}
+    fields: dict[str, Any] = {"arrays": dict(report.arrays), **measured}
     return Record(
         run=trial.run,
         true_rank=trial.true_rank,
@@ -275,5 +292,5 @@ def _finish(trial: Trial, report: FitReport, **measured: Any) -> Record:
         wall_clock=wall_clock,
         training=training,
         provenance=provenance.provenance(),
-        **found,
+        **fields,
     )

@@ -1,8 +1,8 @@
-"""Random generators derived from axes, so that no draw depends on order, worker or engine.
+"""Derive random generators from name, seed and role, so that no draw depends on order, worker or engine.
 
 A generator is a function of ``(name, seed, role)`` alone, where ``name`` is the id of the task or of the
-baseline and ``role`` says what is drawn (``"teacher"``, ``"train"``, ``"init"``). Nothing here, and nothing that
-uses it, touches the global generators of numpy or torch.
+baseline and ``role`` says what is drawn (``"teacher"``, ``"train"``, ``"init"``). The global generators of numpy
+and torch are never touched.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ MAX_SEED = 2**32 - 1
 
 
 def check_seed(seed: object) -> int:
-    """Return ``seed`` as an int, or raise :class:`UsageError` when it is not one in [0, 2**32 - 1]."""
+    """Return ``seed`` as an int, or raise ``UsageError`` unless it is an integer in [0, 2**32 - 1]."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
         raise UsageError(f"seed must be an integer from 0 to {MAX_SEED}, got {seed!r}")
     return int(seed)
 
 
 def seed_sequence(name: str, seed: int, role: str) -> np.random.SeedSequence:
-    """The entropy of one role: 128 bits of SHA-256 over ``name``, ``seed`` and ``role``."""
+    """Return the entropy of one role: 128 bits of SHA-256 over ``name``, ``seed`` and ``role``."""
     text = "\x1f".join((name, str(check_seed(seed)), role))
     digest = hashlib.sha256(text.encode()).digest()
     return np.random.SeedSequence(int.from_bytes(digest[:16], "big"))
 
 
 def generator(name: str, seed: int, role: str) -> np.random.Generator:
-    """A numpy generator for one role of one seeded task or baseline."""
+    """Return a numpy generator for one role of one seeded task or baseline."""
     return np.random.default_rng(seed_sequence(name, seed, role))
 
 
 def torch_generator(name: str, seed: int, role: str) -> torch.Generator:
-    """A CPU torch generator for one role; draws on the CPU are the same whatever device trains."""
+    """Return a CPU torch generator for one role; draws on the CPU do not depend on the training device."""
     import torch
 
     state = int(seed_sequence(name, seed, role).generate_state(1, np.uint64)[0])
