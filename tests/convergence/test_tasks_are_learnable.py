@@ -6,7 +6,9 @@ import pytest
 import leakybench
 from leakybench.registry import tasks
 
-SYNTHETIC = [spec.id for spec in tasks if spec.entry_point.startswith("tasks.") and spec.true_rank is not None]
+SYNTHETIC = [
+    spec.id for spec in tasks if spec.entry_point.startswith("leakybench.tasks.") and spec.true_rank is not None
+]
 
 
 def ridge_error(task, penalty=10.0):

@@ -115,7 +115,7 @@ def test_the_reference_covers_what_is_public() -> None:
     assert set(leakybench.measures.__all__) | set(leakybench.stats.__all__) <= ends
     # every built-in baseline
     entries = {spec.entry_point.replace(":", ".") for spec in baselines if spec.plugin in (None, "leakybench")}
-    assert {entry for entry in entries if entry.startswith("baselines.")} <= shown
+    assert {entry for entry in entries if entry.startswith("leakybench.baselines.")} <= shown
 
 
 def test_the_notebook_is_stored_with_its_outputs_and_without_a_trace_of_the_machine() -> None:
