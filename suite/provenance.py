@@ -100,7 +100,7 @@ class _Import:
 
 
 def _closure(module: str) -> set[Path]:
-    """The files of a module and of all that it imports, at any depth, as far as :func:`_follows` goes."""
+    """The files of a module and of all that it imports, at any depth, as far as ``_follows`` goes."""
     paths: set[Path] = set()
     seen: set[tuple[str, bool]] = set()
     waiting = [(module, True)]
@@ -292,7 +292,7 @@ def _imports_of(node: ast.Import | ast.ImportFrom, package: str, late: bool) -> 
 
 @cache
 def commit() -> str | None:
-    """The git commit of the checkout, ``-dirty`` behind it where tracked files differ; None outside one."""
+    """Return the git commit of the checkout, with ``-dirty`` appended if tracked files differ; None outside one."""
     here = Path(__file__).resolve().parent.parent
     if not (here / ".git").exists():
         return None
@@ -311,7 +311,7 @@ def _git(where: Path, *arguments: str) -> str:
 
 @cache
 def machine() -> dict[str, Any]:
-    """The processor, its cores and the versions of what computes; no host name and no path."""
+    """Return processor, cores and the versions of the numerical libraries; no host name and no path."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -337,5 +337,5 @@ def _version(name: str) -> str | None:
 
 
 def provenance() -> dict[str, Any]:
-    """Commit, machine, versions and the time (UTC) for one record."""
+    """Return commit, machine, versions and the time (UTC) for one record."""
     return {"commit": commit(), "created": datetime.now(UTC).isoformat(timespec="seconds"), **machine()}

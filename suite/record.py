@@ -1,4 +1,4 @@
-"""One run: its spec (what was asked) and its record (what came out), both plain JSON."""
+"""A run's spec (what to compute) and its record (the result), both plain JSON."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ from leakybench.specs import canonical_json, digest, is_number, parse_id
 SCHEMA = 1
 STATUSES = ("ok", "collapsed", "diverged", "timeout", "oom", "error", "interrupted")
 FAILED = ("timeout", "oom", "error", "interrupted")
-"""Statuses of runs that did not end by themselves; ``--retry failed`` runs them again."""
+"""Statuses of runs that did not end by themselves; ``--retry failed`` computes them again."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSpec:
-    """What defines a run. Two runs with equal specs give equal records, times apart.
+    """Everything that defines a run: equal specs give equal records, apart from times.
 
     Attributes:
-        task, baseline: registered ids.
-        task_overrides, baseline_overrides: keyword overrides, plain JSON.
+        task: registered id.
+        baseline: registered id.
         seed: of the task's draws and of the baseline's, by separate roles.
-        preset: how long training takes (see ``leakybench.baseline.PRESETS``).
-        source: version of the code that gives the result (see ``leakybench.provenance.source_version``).
+        preset: length of the training, one of ``leakybench.PRESETS``.
+        source: version of the code behind the result, see ``leakybench.provenance.source_version``.
+        task_overrides: settings of the task that differ from its id's, plain JSON.
+        baseline_overrides: settings of the baseline that differ from its id's, plain JSON.
     """
 
     task: str
@@ -56,11 +58,11 @@ class RunSpec:
 
     @cached_property
     def run_id(self) -> str:
-        """24 hexadecimal digits: the key of cache, store and leaderboard."""
+        """Hash of the spec, 24 hexadecimal digits: the key of cache, store and leaderboard."""
         return digest(self.to_dict(), length=24)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values by name; the inverse of :meth:`from_dict`."""
+        """Return plain values by name; ``from_dict`` reads them back."""
         # dataclasses.asdict copies every value in Python: a third of the time to load a large store
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
@@ -77,13 +79,13 @@ class RunSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read a spec back; the errors name an unknown, missing or wrong field."""
-        _check_fields(cls, data)
+        """Read a spec from plain values; errors name the unknown, missing or wrong field."""
+        _check_names(cls, data)
         return cls(**data)
 
 
 def label(id: str, overrides: Mapping[str, Any]) -> str:
-    """An id with its overrides in brackets, sorted by name; the id alone where there are none."""
+    """Return an id with its overrides in brackets, sorted by name; the id alone without overrides."""
     if not overrides:
         return id
     inside = ",".join(f"{k}={v if isinstance(v, str) else canonical_json(v)}" for k, v in sorted(overrides.items()))
@@ -92,22 +94,24 @@ def label(id: str, overrides: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
         run: the spec; ``run_id`` is its hash.
-        status: one of ``STATUSES``; ``message`` says why where it is not ok.
+        status: one of ``STATUSES``.
+        message: the reason, if the status is not ``ok``.
         test_error: mean squared error on the test set over the variance of its targets (the mean predictor scores 1).
         train_error: the same on the training set.
-        true_rank: of the task; None for real data.
-        bottleneck_rank: the measured rank; None when the run collapsed, diverged or has no estimate.
-        rank_recovered: whether the two agree; None where either is missing.
-        rank_evidence: the default estimator's name, layer and spectral gap, and every estimator's own value.
-        wall_clock: seconds of ``setup``, ``fit``, ``evaluation``, ``measures``; ``threads`` used.
-        training: what the baseline reports of itself (objective, criticality residual, evaluations, curve, step-sizes).
+        true_rank: bottleneck rank of the task; None for real data.
+        bottleneck_rank: measured rank; None if the run collapsed, diverged or has no estimate.
+        rank_recovered: whether the two ranks agree; None if either is missing.
+        rank_evidence: name, layer and spectral gap of the default estimator, and the value of every estimator.
+        wall_clock: seconds of ``setup``, ``fit``, ``evaluation`` and ``measures``, and the ``threads`` used.
+        training: the baseline's report (objective, criticality residual, evaluations, curve, step-sizes).
         measures: the numbers of ``leakybench.measures`` on this run.
-        provenance: versions, commit, machine, time: never part of a comparison of results.
-        arrays: larger arrays, kept beside the JSON as .npz; not in the JSON.
+        provenance: versions, commit, machine and time; never part of a comparison of results.
+        schema: version of this format.
+        arrays: larger arrays, kept beside the JSON as .npz and not in the JSON.
     """
 
     run: RunSpec
@@ -147,19 +151,17 @@ class Record:
 
     @property
     def run_id(self) -> str:
-        """The hash of the spec."""
+        """Hash of the spec."""
         return self.run.run_id
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, the ``run_id`` with them. Numbers that are not finite become null."""
+        """Return plain JSON values, with the ``run_id``; numbers that are not finite become null."""
         data = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "arrays"}
         data["run"] = self.run.to_dict()
         return {"run_id": self.run_id, **_finite(data)}
 
     def to_json(self) -> str:
-        """JSON with one line a field: short lines for a reader and a diff, without a line for each number of a
-        curve.
-        """
+        """Return JSON with one line per field, which reads and diffs well."""
         fields = sorted(self.to_dict().items())
         lines = [f" {json.dumps(name)}: {json.dumps(item, sort_keys=True, allow_nan=False)}" for name, item in fields]
         return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -179,7 +181,7 @@ class Record:
         fields = {key: value for key, value in data.items() if key != "run_id"}
         if "arrays" in fields:
             raise UsageError("a record's arrays live in its .npz file, not in the JSON")
-        _check_fields(cls, fields)
+        _check_names(cls, fields)
         run = RunSpec.from_dict(fields.pop("run"))
         if data.get("run_id") != run.run_id:
             raise UsageError(f"run_id {data.get('run_id')!r} is not the hash of the run's spec, {run.run_id}")
@@ -187,7 +189,7 @@ class Record:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Inverse of :meth:`to_json`; the same errors as :meth:`from_dict`."""
+        """Read a record from the text of ``to_json``; raise the same errors as ``from_dict``."""
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -195,14 +197,14 @@ class Record:
         return cls.from_dict(data)
 
     def comparable(self) -> dict[str, Any]:
-        """The part of a record that must not depend on engine, order or machine load: all but times and provenance."""
+        """Return the part that must not depend on engine, order or load: everything but times and provenance."""
         data = self.to_dict()
         for name in ("wall_clock", "provenance"):
             del data[name]
         return data
 
 
-def _check_fields(cls: type, data: object) -> None:
+def _check_names(cls: type, data: object) -> None:
     if not isinstance(data, Mapping):
         raise UsageError(f"a {cls.__name__} must be an object, got {type(data).__name__}")
     known, required = _field_names(cls)
@@ -214,7 +216,7 @@ def _check_fields(cls: type, data: object) -> None:
 
 @cache
 def _field_names(cls: Any) -> tuple[frozenset[str], frozenset[str]]:
-    """All fields of a dataclass, and those without a default."""
+    """Return all fields of a dataclass, and those without a default."""
     fields = dataclasses.fields(cls)
     missing = dataclasses.MISSING
     required = (f.name for f in fields if f.default is missing and f.default_factory is missing)
@@ -222,7 +224,7 @@ def _field_names(cls: Any) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _finite(value: Any) -> Any:
-    """Numpy scalars and arrays as plain numbers and lists; nan and infinity as None (JSON has neither)."""
+    """Turn numpy scalars and arrays into plain numbers and lists; nan and infinity, which JSON lacks, into None."""
     if isinstance(value, Mapping):
         return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

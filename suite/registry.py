@@ -22,10 +22,18 @@ SpecT = TypeVar("SpecT", bound=Spec)
 
 
 class Registry(Generic[SpecT]):
-    """The specs of one kind, filled by hand and by the entry points of installed packages.
+    """The specs of one kind, registered by hand and by the entry points of installed packages.
 
-    Entry points of ``group`` are loaded at the first look-up, once. Each names a function without arguments that
+    Entry points of ``group`` are loaded once, at the first look-up. Each names a function without arguments that
     registers ids. One that fails is kept in ``failures`` and named in look-up errors; the others still load.
+
+    Args:
+        spec_type: ``TaskSpec`` or ``BaselineSpec``.
+        group: name of the entry points.
+
+    Attributes:
+        kind: ``task`` or ``baseline``.
+        failures: reason by plugin of the entry points that failed to load.
     """
 
     def __init__(self, spec_type: type[SpecT], group: str) -> None:
@@ -38,7 +46,7 @@ class Registry(Generic[SpecT]):
         self._loading: str | None = None
 
     def register(self, id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> SpecT:
-        """Add an id and return its spec; an id that is there already is an error.
+        """Add an id and return its spec.
 
         Raises:
             RegistrationError: malformed id or entry point, or the id is taken.
@@ -63,7 +71,7 @@ class Registry(Generic[SpecT]):
         return spec
 
     def spec(self, id: str) -> SpecT:
-        """The spec of ``id``.
+        """Return the spec of ``id``.
 
         Raises:
             UnknownIdError: with the versions that exist, the nearest ids, or the plugins that failed to load.
@@ -86,7 +94,7 @@ class Registry(Generic[SpecT]):
         return len(self._specs)
 
     def match(self, patterns: list[str]) -> list[SpecT]:
-        """The specs whose id matches any of the globs, each once, in registry order.
+        """Return the specs whose id matches any of the globs, each once, in the order of the registry.
 
         Raises:
             UnknownIdError: a pattern that matches nothing.
@@ -104,7 +112,7 @@ class Registry(Generic[SpecT]):
         return [spec for spec in self if spec.id in chosen]
 
     def snapshot(self) -> Registry[SpecT]:
-        """A copy that further registrations do not change (for tests)."""
+        """Return a copy that further registrations do not change (for tests)."""
         self._load_entry_points()
         return copy.deepcopy(self)
 
@@ -152,7 +160,7 @@ class Registry(Generic[SpecT]):
         return message + self._broken()
 
     def _broken(self) -> str:
-        """The plugins that failed to load, as the end of a message."""
+        """Return the plugins that failed to load, as the end of a message."""
         if not self.failures:
             return ""
         return "; plugins that failed to load: " + "; ".join(f"{k} ({v})" for k, v in self.failures.items())
@@ -169,7 +177,11 @@ baselines: Registry[BaselineSpec] = Registry(BaselineSpec, "leakybench.baselines
 def register(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> TaskSpec:
     """Register a task: ``register("mine/Ring-v0", entry_point="my_tasks.ring:Ring", kwargs={"d": 10})``.
 
-    Further fields: ``summary`` (one line) and ``true_rank`` (what the id declares, for listings).
+    Args:
+        id: ``[namespace/]Name[-variant]-vN``.
+        entry_point: ``package.module:Class``, imported when the task is built.
+        kwargs: keyword arguments of the class, plain JSON.
+        fields: ``summary`` (one line) and ``true_rank`` (the bottleneck rank that the id declares, for listings).
 
     Raises:
         RegistrationError: malformed id or entry point, or the id is taken.
@@ -195,7 +207,7 @@ def register_baseline(
 
 
 def spec(id: str) -> TaskSpec | BaselineSpec:
-    """The spec of a task or of a baseline.
+    """Return the spec of a task or of a baseline.
 
     Raises:
         UnknownIdError: neither registry holds the id.
@@ -207,23 +219,36 @@ def make(id: str, *, seed: int = 0, **overrides: Any) -> Task:
     """Build a task: ``make("LowRank-k3-v0", seed=0, d=50, noise=0.1)``.
 
     Raises:
-        UnknownIdError: no such task. UsageError: a setting that the task does not take, or refuses.
+        UnknownIdError: no such task.
+        UsageError: a setting that the task does not have, or a value that it refuses.
+        PluginError: the task's class cannot be loaded.
     """
     return build(tasks.spec(id), overrides, seed=check_seed(seed))
 
 
 def make_baseline(id: str, **overrides: Any) -> Baseline:
-    """Build a baseline: ``make_baseline("LeakyResNet-v0", steps="adaptive", depth=20)``. Errors as :func:`make`."""
+    """Build a baseline: ``make_baseline("LeakyResNet-v0", steps="adaptive", depth=20)``.
+
+    Raises:
+        UnknownIdError: no such baseline.
+        UsageError: a setting that the baseline does not have, or a value that it refuses.
+        PluginError: the baseline's class cannot be loaded.
+    """
     return build(baselines.spec(id), overrides)
 
 
 def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
-    """Build what a spec names with ``overrides`` merged in; ``spec`` (and ``seed``) reach it as arguments or as
-    attributes.
+    """Build what a spec names, with ``overrides`` merged into its settings.
+
+    Args:
+        base: spec of a task or baseline.
+        overrides: settings that replace those of the spec.
+        given: further values (``seed``). They and the merged ``spec`` are passed as arguments where the class takes
+            them, and set as attributes otherwise.
 
     Raises:
-        UsageError: an override that the class does not take, or a value that it refuses. PluginError: it cannot be
-            loaded.
+        UsageError: a setting that the class does not have, or a value that it refuses.
+        PluginError: the class cannot be loaded.
     """
     merged = base.with_overrides(overrides)
     factory = merged.load()

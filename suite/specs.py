@@ -29,7 +29,7 @@ ENTRY_POINT_PATTERN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
 def parse_id(text: object) -> tuple[str | None, str, int]:
-    """Split an id into (namespace, name, version); raise :class:`RegistrationError` on another form."""
+    """Split an id into (namespace, name, version); raise ``RegistrationError`` if it is malformed."""
     match = ID_PATTERN.fullmatch(text) if isinstance(text, str) and len(text) <= MAX_ID_LENGTH else None
     if match is None:
         shown = text if not isinstance(text, str) or len(text) <= MAX_ID_LENGTH else text[:40] + "..."
@@ -38,17 +38,17 @@ def parse_id(text: object) -> tuple[str | None, str, int]:
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key in which runs of digits compare as numbers: ``LowRank-k10`` after ``LowRank-k5``."""
+    """Return a sort key in which digits compare as numbers: ``LowRank-k10`` comes after ``LowRank-k5``."""
     return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", text) if part)
 
 
 def canonical_json(value: object) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, no nan (so that equal values hash equally)."""
+    """Return the canonical JSON text of a value: sorted keys, no spaces, no nan, so that equal values hash equally."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
 
 
 def digest(value: object, length: int = 16) -> str:
-    """The first ``length`` hexadecimal digits of the SHA-256 of :func:`canonical_json`."""
+    """Return the first ``length`` hexadecimal digits of the SHA-256 of the canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 
@@ -58,7 +58,7 @@ def is_number(value: object) -> bool:
 
 
 def plain_json(value: object, where: str) -> Any:
-    """``value`` through JSON and back (tuples become lists), or one line that says what cannot travel."""
+    """Return ``value`` after a round trip through JSON (tuples become lists), or raise ``UsageError``."""
     try:
         return json.loads(canonical_json(value))
     except (TypeError, ValueError) as error:
@@ -72,9 +72,9 @@ class Spec:
     Attributes:
         id: ``[namespace/]Name[-variant]-vN``.
         entry_point: ``package.module:Class``, imported only when the object is built.
-        kwargs: keyword arguments of the class, plain JSON; overrides are merged into it.
+        kwargs: keyword arguments of the class, plain JSON; overrides are merged into them.
         summary: one line for listings.
-        plugin: the distribution that registered the id (None: registered by hand in this process).
+        plugin: distribution that registered the id; None if it was registered by hand in this process.
     """
 
     kind: ClassVar[str] = "object"
@@ -99,18 +99,18 @@ class Spec:
                 raise RegistrationError(f"{name} of {self.id} must be text, got {getattr(self, name)!r}")
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Self:
-        """The same spec with ``overrides`` merged into its kwargs."""
+        """Return the same spec with ``overrides`` merged into its kwargs."""
         return dataclasses.replace(
             self, kwargs={**self.kwargs, **plain_json(dict(overrides), f"overrides of {self.id}")}
         )
 
     def to_json(self) -> str:
-        """One line of canonical JSON; :meth:`from_json` inverts it."""
+        """Return one line of canonical JSON, which ``from_json`` reads back."""
         return canonical_json(dataclasses.asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a spec back, refusing unknown and missing fields by name."""
+        """Read a spec from JSON; unknown and missing fields are refused by name."""
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -142,7 +142,11 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec(Spec):
-    """Spec of a task. ``true_rank`` is what the id declares, for listings; the built task certifies it."""
+    """Spec of a task.
+
+    Attributes:
+        true_rank: bottleneck rank that the id declares, for listings; the built task certifies it. None if unknown.
+    """
 
     kind: ClassVar[str] = "task"
     true_rank: int | None = None

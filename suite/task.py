@@ -1,8 +1,7 @@
 """The contract of a task, and the base class of the synthetic ones.
 
-A task is what :func:`leakybench.make` returns: ``train`` and ``test`` (each a :class:`Split`), ``true_rank``,
-``spec`` and ``seed``. Anything with these attributes will do; :class:`SyntheticTask` supplies them all to a class that
-says how inputs are drawn and what the target function is.
+A task has ``train`` and ``test`` (each a ``Split``), ``true_rank``, ``spec`` and ``seed``. Any object with these
+attributes will do; ``SyntheticTask`` supplies them to a class that defines the inputs and the target function.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from leakybench.specs import TaskSpec
 
 @dataclass(frozen=True)
 class Split:
-    """One half of a task's data.
+    """Training or test data of a task.
 
     Attributes:
-        inputs: float32 (n, d_in), one sample a row.
+        inputs: float32 (n, d_in), one sample per row.
         targets: float32 (n, d_out).
     """
 
@@ -48,24 +47,29 @@ class Split:
 
 @runtime_checkable
 class Task(Protocol):
-    """What the harness asks of a task."""
+    """The contract of a task.
+
+    Attributes:
+        spec: the spec that it was built from, overrides included.
+        seed: of its draws.
+    """
 
     spec: TaskSpec
     seed: int
 
     @property
     def train(self) -> Split:
-        """What a baseline may see."""
+        """Training data, which a baseline sees."""
         ...
 
     @property
     def test(self) -> Split:
-        """What it is judged on."""
+        """Test data, on which a baseline is evaluated."""
         ...
 
     @property
     def true_rank(self) -> int | None:
-        """The bottleneck rank of the target function; None where nobody knows it."""
+        """Bottleneck rank of the target function; None if unknown."""
         ...
 
 
@@ -73,7 +77,11 @@ class Task(Protocol):
 class Normaliser:
     """Centring per column and one common scale, fitted on training rows only.
 
-    One scale for all columns, and not one each, leaves the spectrum of the data as the task made it.
+    One scale for all columns keeps the shape of the data's spectrum.
+
+    Attributes:
+        mean: of each column, (d,).
+        scale: root mean square of the centred rows.
     """
 
     mean: np.ndarray
@@ -81,7 +89,7 @@ class Normaliser:
 
     @classmethod
     def fit(cls, rows: np.ndarray) -> Normaliser:
-        """``mean`` (d,) and the root mean square of the centred rows; rows (n, d)."""
+        """Fit mean and scale on rows (n, d)."""
         mean = rows.mean(axis=0)
         scale = float(np.sqrt(np.mean((rows - mean) ** 2)))
         if not np.isfinite(scale) or scale <= 0.0:
@@ -94,7 +102,7 @@ class Normaliser:
 
 
 MAX_NOISE = 1e6
-"""Beyond this the targets are noise to float32's last digit, whatever the teacher."""
+"""Largest noise: beyond it, targets are pure noise in float32."""
 
 TargetFunction = Callable[[np.ndarray], np.ndarray]
 
@@ -103,14 +111,14 @@ TargetFunction = Callable[[np.ndarray], np.ndarray]
 class SyntheticTask:
     """Base of the tasks whose target is a known random function of the inputs.
 
-    A subclass is a frozen keyword-only dataclass. It adds its settings as fields and supplies
-    :meth:`target_function` and :attr:`true_rank`; it may override :meth:`sample_inputs`. Everything else is here:
-    independent generators for teacher, training data, test data and noise; centring and scaling by training
-    statistics; float32.
+    A subclass is a frozen keyword-only dataclass. It adds its settings as fields and supplies ``target_function`` and
+    ``true_rank``; it may override ``sample_inputs``. This class does everything else: independent generators for
+    teacher, training data, test data and noise; centring and scaling by training statistics; conversion to float32.
 
-    Settings of every task:
+    Attributes:
         d: dimension of the inputs.
-        n_train, n_test: samples.
+        n_train: number of training samples.
+        n_test: number of test samples.
         noise: standard deviation of Gaussian noise on the targets, in units of the clean targets' root mean
             square; added to training and test targets alike, so that ``noise_floor`` is the test error of the clean
             function.
@@ -136,7 +144,7 @@ class SyntheticTask:
             raise UsageError(f"noise must be a number from 0 to {MAX_NOISE:g}, got {self.noise!r}")
 
     def require_int(self, name: str, low: int, high: int | None = None, why: str = "") -> None:
-        """Raise :class:`UsageError` unless the setting ``name`` is an integer in [low, high]."""
+        """Raise ``UsageError`` unless the setting ``name`` is an integer in [low, high]."""
         value = getattr(self, name)
         in_range = isinstance(value, int) and not isinstance(value, bool) and low <= value
         if not in_range or (high is not None and value > high):
@@ -147,7 +155,7 @@ class SyntheticTask:
 
     @property
     def true_rank(self) -> int | None:
-        """The bottleneck rank of the target function, certified by the tests."""
+        """Bottleneck rank of the target function, certified by the tests."""
         raise UsageError(f"{type(self).__name__} does not declare a true_rank")
 
     def target_function(self, rng: np.random.Generator) -> TargetFunction:
@@ -161,7 +169,7 @@ class SyntheticTask:
     # -- what the harness uses ---------------------------------------------------------------------------------------
 
     def rng(self, role: str) -> np.random.Generator:
-        """The generator of one role of this task at this seed. Overrides do not change it, so variants stay paired."""
+        """Return the generator of one role at this seed; overrides do not change it, so variants stay paired."""
         return seeding.generator(self.spec.id, self.seed, role)
 
     @cached_property
