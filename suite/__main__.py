@@ -1,4 +1,4 @@
-"""``python -m leakybench`` is the ``leakybench`` command."""
+"""``python -m leakybench`` runs the ``leakybench`` command."""
 
 from __future__ import annotations
 

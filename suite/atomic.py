@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after a power cut."""
+"""Write files atomically: they exist completely or not at all, even after a power cut."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ TEMP_SUFFIX = ".tmp"
 def write_atomic(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``: temporary file in the same folder, fsync, rename, fsync of the folder.
 
-    A reader sees the old file or the new one. On an error (a full disk) the old one stays and the temporary file goes.
+    A reader sees the old file or the new one. On an error, such as a full disk, the old file stays and the temporary
+    file is removed.
 
     Raises:
-        OSError: what the file system says.
+        OSError: the file system refuses the operation.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMP_SUFFIX}")
     try:
-        # O_EXCL does not follow a link that somebody put there; the mode is the user's umask, unlike mkstemp's
+        # O_EXCL does not follow an existing link; unlike with mkstemp, the mode respects the user's umask
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as file:
             file.write(data)
             file.flush()
@@ -32,13 +33,13 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in ``folder`` durable, where the system has a way to."""
+    """Make renames in ``folder`` durable, if the system supports it."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError:
-        pass  # some network file systems refuse to sync a folder; the file itself is on disk
+        pass  # some network file systems cannot sync a folder; the file itself is on disk
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""The command line. One file a command in ``suite/commands``; here they are found, and errors become exit codes.
+"""The command line: find the commands in ``leakybench.commands``, run one, and turn errors into exit codes.
 
 Exit codes: 0 fine; 1 a real regression or a failed check; 2 wrong usage; 3 nothing measured, or runs failed.
 """
@@ -35,27 +35,28 @@ ORDER = (
     "export",
     "verify",
 )
-"""How the commands are listed; one that is not named here comes after them."""
+"""Order of the commands in the help; commands that are not listed here follow."""
 
 DESCRIPTION = (
-    "Low-rank tasks of known bottleneck rank, networks and references to train on them, and tables of the results."
+    "Train networks and reference methods on low-rank regression tasks whose bottleneck rank is known, and compare "
+    "test error, bottleneck rank and training time."
 )
 
 EPILOG = """\
 a first session:
-  leakybench tasks                              what can be learnt
-  leakybench baselines                          what can learn it
+  leakybench tasks                              list the tasks
+  leakybench baselines                          list the baselines
   leakybench run --task LowRank-k3-v0 --baseline 'LeakyResNet-*' --preset smoke --seeds 0:3
-  leakybench table                              the results so far
-  leakybench show RUN_ID                        one run, with the evidence behind its rank
+  leakybench table                              print the results
+  leakybench show RUN_ID                        print one run with the evidence for its rank
 
 exit codes: 0 fine; 1 a regression or a failed check; 2 wrong usage; 3 nothing measured, or runs failed
-'leakybench COMMAND --help' explains a command and its defaults.
+'leakybench COMMAND --help' describes a command and its defaults.
 """
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, and whose help keeps line breaks and shows defaults."""
+    """Argument parser whose errors are one line and whose help keeps line breaks and shows defaults."""
 
     def __init__(self, **settings: Any) -> None:
         settings.setdefault("formatter_class", HelpFormatter)
@@ -63,20 +64,20 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**settings)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what :func:`main` prints in one line."""
-        raise UsageError(f"{message} ('{self.prog} --help' shows what is allowed)")
+        """Raise a UsageError, which ``main`` prints as one line."""
+        raise UsageError(f"{message} (see '{self.prog} --help')")
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Raw description and epilog; the default is added to every help text that has one to show."""
+    """Help formatter that keeps description and epilog as written and appends defaults to the help texts."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30, width=min(_columns(), 120) - 2)
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help or ""
-        shown = action.option_strings and action.default not in (None, False, argparse.SUPPRESS, [])
-        return f"{text} (default: %(default)s)" if shown and "(default" not in text else text
+        has_default = action.option_strings and action.default not in (None, False, argparse.SUPPRESS, [], "")
+        return f"{text} (default: %(default)s)" if has_default and "(default" not in text else text
 
 
 def _columns() -> int:
@@ -86,16 +87,16 @@ def _columns() -> int:
 
 
 def command_names() -> list[str]:
-    """The commands that exist, in the order of the help."""
-    found = {module.name for module in pkgutil.iter_modules(commands.__path__) if not module.name.startswith("_")}
-    return [name for name in ORDER if name in found] + sorted(found - set(ORDER))
+    """Return the names of the available commands, in the order of the help."""
+    names = {module.name for module in pkgutil.iter_modules(commands.__path__) if not module.name.startswith("_")}
+    return [name for name in ORDER if name in names] + sorted(names - set(ORDER))
 
 
 def build_parser(names: Sequence[str]) -> Parser:
-    """The parser with the commands ``names``; their modules are imported, and only theirs."""
+    """Build the parser of the commands ``names``, importing only their modules."""
     parser = Parser(prog="leakybench", description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("--version", action="version", version=f"leakybench {_version()}", help="print the version")
-    parser.add_argument("--debug", action="store_true", help="show the traceback behind an error")
+    parser.add_argument("--version", action="version", version=f"leakybench {_installed_version()}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for name in names:
         module = importlib.import_module(f"leakybench.commands.{name}")
@@ -103,7 +104,7 @@ def build_parser(names: Sequence[str]) -> Parser:
     return parser
 
 
-def _version() -> str:
+def _installed_version() -> str:
     import importlib.metadata
 
     try:
@@ -113,13 +114,13 @@ def _version() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code. Never raises for what a user can cause."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    debug = "--debug" in given
-    arguments = [word for word in given if word != "--debug"]  # welcome before and after the command
+    """Run one command and return its exit code. User errors are printed as one line and never raised."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    arguments = [word for word in words if word != "--debug"]  # accepted before and after the command
     try:
         names = command_names()
-        # only the command that is asked for is imported, so that a listing stays quick whatever the others need
+        # import only the requested command, so that a listing stays fast whatever the others import
         chosen = [word for word in arguments[:2] if word in names][:1]
         parser = build_parser(chosen or names)
         parsed = parser.parse_args(arguments)
@@ -134,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as error:  # --help and --version
         return error.code if isinstance(error.code, int) else USAGE
     except BrokenPipeError:
-        # the reader of a pipe left (| head): not an error of ours, and the interpreter must not complain at exit
+        # the reader of the pipe has closed it (| head); redirect, so that the interpreter reports nothing at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except KeyboardInterrupt:
@@ -156,7 +157,11 @@ def _fail(message: str, code: int, debug: bool) -> int:
 
 
 def one_line(text: str, limit: int = 600) -> str:
-    """``text`` without line breaks and control characters, cut at ``limit`` characters."""
+    """Return ``text`` without line breaks and control characters, truncated to ``limit`` characters."""
     flat = " ".join(text.split())
     flat = "".join(char if char.isprintable() else "?" for char in flat)
     return flat if len(flat) <= limit else flat[: limit - 3] + "..."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

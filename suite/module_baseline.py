@@ -1,4 +1,4 @@
-"""``wrap_module``: any PyTorch module as a baseline, trained by a small default trainer or by your own.
+"""``wrap_module``: wrap any PyTorch module as a baseline, with a small default trainer or your own.
 
     def build(d_in, d_out):
         return torch.nn.Sequential(torch.nn.Linear(d_in, 64), torch.nn.ReLU(), torch.nn.Linear(64, d_out))
@@ -6,15 +6,16 @@
     baseline = leakybench.wrap_module(build)
     leakybench.evaluate(baseline, leakybench.make("LowRank-k3-v0"), preset="smoke")
 
-Every module gets error, wall-clock and the Jacobian rank of its function. Forward hooks show its hidden states
-(:meth:`ModuleModel.hidden`) and their ranks. What an ordinary module has not, and nobody can supply for it, are the
-W_l, step-sizes and effective depth of the recursion that :class:`leakybench.Representations` describes; the Hamiltonian
-measures need those, so they are absent from its records.
+Every module gets test error, wall-clock time and the Jacobian rank of its function. Forward hooks record its hidden
+states (``ModuleModel.hidden``) and their ranks. An ordinary module does not have the W_l, step-sizes and effective
+depth of the recursion that ``leakybench.Representations`` describes. The Hamiltonian measures need those, so they are
+absent from its records.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ Factory = Callable[..., "nn.Module"]
 Trainer = Callable[..., Any]
 
 STEPS = {"smoke": 150, "standard": 1500, "converged": 6000, "paper": 6000}
-"""Steps of the default trainer, by preset."""
+"""Number of steps of the default trainer, by preset."""
 
 
 def wrap_module(
@@ -45,31 +46,36 @@ def wrap_module(
     layers: Sequence[str] | None = None,
     name: str | None = None,
 ) -> ModuleBaseline:
-    """A baseline of an ordinary module.
+    """Wrap an ordinary module as a baseline.
 
     Args:
         factory: ``factory(d_in, d_out) -> nn.Module``, a fresh module that maps (n, d_in) to (n, d_out). Its initial
-            weights may come from torch's global generator, which is seeded around the call and put back.
+            weights may come from torch's global generator, which is seeded for the call and restored afterwards.
         trainer: ``trainer(module, inputs, targets, *, seed, preset)`` trains in place on float32 tensors; it may
-            return a dict of plain JSON values for the record. None: :func:`adam`.
-        layers: names of the submodules whose outputs are the hidden states, as in ``module.named_modules()``; None:
-            the children of the module, and those of a ``Sequential`` or ``ModuleList`` in it.
-        name: for the record and the generators; the factory's own name where none is given.
+            return a dict of plain JSON values for the record. None for ``leakybench.module_baseline.train_with_adam``.
+        layers: names of the submodules whose outputs are the hidden states, as in ``module.named_modules()``. None for
+            the children of the module, with every ``Sequential`` or ``ModuleList`` replaced by its own children.
+        name: name for the record and the random generators; None for the name of the factory.
 
     Returns:
-        A baseline for :func:`leakybench.evaluate`, sweeps in this process and :func:`leakybench.check_baseline`.
+        A baseline for ``leakybench.evaluate``, sweeps in this process and ``leakybench.check_baseline``. Its records
+        name the trainer as ``module:function``, so that the identity of a run follows the trainer's code; a trainer
+        that is not a module-level function is recorded by its bare name.
 
     Raises:
-        UsageError: a factory or trainer that cannot be called so.
+        UsageError: the factory or the trainer cannot be called in this way.
     """
     if not callable(factory) or (trainer is not None and not callable(trainer)):
-        raise UsageError("wrap_module needs a factory(d_in, d_out) and, if any, a trainer that can be called")
+        raise UsageError("wrap_module requires a callable factory(d_in, d_out), and a callable trainer if one is given")
     _check_signature(factory, 2, (), "a factory takes (d_in, d_out)")
     if trainer is not None:
         _check_signature(trainer, 3, ("seed", "preset"), "a trainer takes (module, inputs, targets, *, seed, preset)")
-    shown = name or str(getattr(factory, "__name__", type(factory).__name__))
-    given = tuple(layers) if layers is not None else None
-    return ModuleBaseline(factory=factory, trainer=trainer or adam, layers=given, name=shown)
+    return ModuleBaseline(
+        factory=factory,
+        trainer=trainer or train_with_adam,
+        layers=tuple(layers) if layers is not None else None,
+        name=name or str(getattr(factory, "__name__", type(factory).__name__)),
+    )
 
 
 def _check_signature(function: Callable[..., Any], count: int, keywords: Sequence[str], message: str) -> None:
@@ -78,11 +84,30 @@ def _check_signature(function: Callable[..., Any], count: int, keywords: Sequenc
     except TypeError as error:
         raise UsageError(f"{message}: {error}") from None
     except ValueError:
-        pass  # a builtin does not say what it takes
+        pass  # a builtin has no signature
+
+
+def _name_of_trainer(trainer: Trainer) -> str:
+    """Return ``module:function`` for a module-level function, otherwise its bare name."""
+    name = getattr(trainer, "__name__", type(trainer).__name__)
+    module = sys.modules.get(getattr(trainer, "__module__", None) or "")
+    # a script's __main__ cannot be found again by its name
+    if module is None or module.__name__ == "__main__" or getattr(module, name, None) is not trainer:
+        return str(name)
+    return f"{module.__name__}:{name}"
 
 
 class ModuleBaseline:
-    """What :func:`wrap_module` returns."""
+    """A baseline made by ``wrap_module``.
+
+    Attributes:
+        factory: makes a fresh module.
+        trainer: trains a module in place.
+        layers: names of the submodules whose outputs are the hidden states; None for the default choice.
+        name: name for the record and the random generators.
+        spec: names the module in records. Its entry point is the factory, and its setting ``trainer`` the trainer, so
+            that the source version of a record covers the code of both.
+    """
 
     def __init__(self, *, factory: Factory, trainer: Trainer, layers: tuple[str, ...] | None, name: str) -> None:
         self.factory, self.trainer, self.layers, self.name = factory, trainer, layers, name
@@ -91,40 +116,41 @@ class ModuleBaseline:
 
         place = getattr(factory, "__module__", "leakybench.module_baseline"), getattr(factory, "__qualname__", "")
         code = place if place[1].isidentifier() else ("leakybench.module_baseline", "wrap_module")
-        # names the module in records; its entry point is the factory, whose source the record's version covers
         self.spec = BaselineSpec(
             id=f"module/{kind if kind[0].isalpha() else f'M{kind}'}-v0",
             entry_point=f"{code[0]}:{code[1]}",
-            kwargs={"trainer": getattr(trainer, "__name__", type(trainer).__name__)},
+            kwargs={"trainer": _name_of_trainer(trainer)},
         )
 
     def fit(self, train: Split, *, seed: int, preset: str) -> ModuleModel:
         """Build and train on inputs (n, d_in) and targets (n, d_out).
 
         Raises:
-            DivergedError: training left the finite numbers. UsageError: a module of another output shape.
+            DivergedError: weights are not finite after training.
+            UsageError: the factory returns no module, or one with a wrong output shape.
         """
         import torch
 
         check_preset(preset)
         begun = time.perf_counter()
         inputs, targets = torch.from_numpy(train.inputs.copy()), torch.from_numpy(train.targets.copy())
-        kept = torch.random.get_rng_state()
+        state = torch.random.get_rng_state()
         try:
             torch.manual_seed(_torch_seed(self.name, seed, "init"))
             module = self.factory(inputs.shape[1], targets.shape[1])
             _check_module(module, inputs, targets)
             warmup = time.perf_counter() - begun
-            # dropout and shuffling draw from the global generator too
+            # dropout and shuffling also draw from the global generator
             torch.manual_seed(_torch_seed(self.name, seed, "training"))
-            told = self.trainer(module, inputs, targets, seed=seed, preset=preset)
+            returned = self.trainer(module, inputs, targets, seed=seed, preset=preset)
         finally:
-            torch.random.set_rng_state(kept)
+            torch.random.set_rng_state(state)
         module.eval()
         if not all(bool(torch.isfinite(parameter).all()) for parameter in module.parameters()):
             raise DivergedError(f"the weights of {self.name} are not finite")
         count = sum(parameter.numel() for parameter in module.parameters())
-        values = {"parameters": count, "warmup_seconds": warmup, **(told if isinstance(told, Mapping) else {})}
+        details = returned if isinstance(returned, Mapping) else {}
+        values = {"parameters": count, "warmup_seconds": warmup, **details}
         return ModuleModel(module=module, layers=self.layers, report=FitReport(values=values))
 
 
@@ -149,27 +175,36 @@ def _check_module(module: Any, inputs: torch.Tensor, targets: torch.Tensor) -> N
 
 @dataclass(frozen=True, kw_only=True)
 class ModuleModel:
-    """A trained module that predicts, and shows its hidden states."""
+    """A trained module, with its predictions and hidden states.
+
+    Attributes:
+        module: the module, in evaluation mode.
+        layers: names of the submodules whose outputs are the hidden states; None for the default choice.
+        report: number of parameters, warm-up time, and the values that the trainer returned.
+    """
 
     module: nn.Module
     layers: tuple[str, ...] | None
     report: FitReport = field(default_factory=FitReport)
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """Predictions (n, d_out) for inputs (n, d_in), float32."""
+        """Predict targets (n, d_out) from inputs (n, d_in), float32."""
         import torch
 
         with torch.no_grad():
             return self.module(torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))).numpy()
 
     def hidden(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs of the chosen submodules, by name in the order of the forward pass, float64 (n, w) each.
+        """Return the outputs of the chosen submodules, by name in the order of the forward pass, float64 (n, w) each.
 
-        An output of more axes, as the (n, tokens, w) of a transformer, is flattened to (n, tokens w). A submodule that
-        runs twice counts with its last output.
+        An output with more axes, such as the (n, tokens, w) of a transformer, is flattened to (n, tokens w). Of a
+        submodule that runs several times, the last output is returned.
+
+        Args:
+            inputs: float32 (n, d_in).
 
         Raises:
-            UsageError: a name that the module does not have.
+            UsageError: the module has no submodule of a chosen name.
         """
         import torch
 
@@ -177,11 +212,11 @@ class ModuleModel:
         chosen = _default_layers(self.module) if self.layers is None else list(self.layers)
         missing = [layer for layer in chosen if layer not in named]
         if missing:
-            raise UsageError(f"the module has no part {missing[0]!r}; its parts: {', '.join(filter(None, named))}")
+            raise UsageError(f"the module has no submodule {missing[0]!r}; it has: {', '.join(filter(None, named))}")
         states: dict[str, np.ndarray] = {}
 
-        def keep(layer: str) -> Callable[..., None]:
-            def hook(part: nn.Module, given: Any, output: Any) -> None:
+        def recorder(layer: str) -> Callable[..., None]:
+            def hook(submodule: nn.Module, arguments: Any, output: Any) -> None:
                 tensor = output[0] if isinstance(output, tuple) else output
                 if isinstance(tensor, torch.Tensor):
                     states.pop(layer, None)
@@ -189,7 +224,7 @@ class ModuleModel:
 
             return hook
 
-        handles = [named[layer].register_forward_hook(keep(layer)) for layer in chosen]
+        handles = [named[layer].register_forward_hook(recorder(layer)) for layer in chosen]
         try:
             self.predict(inputs)
         finally:
@@ -198,7 +233,13 @@ class ModuleModel:
         return states
 
     def hidden_ranks(self, inputs: np.ndarray) -> dict[str, int | None]:
-        """The linear rank of each hidden state, at the largest gap of its centred spectrum; None for a constant one."""
+        """Return the linear rank of each hidden state, at the largest gap of its centred spectrum.
+
+        The rank of a constant state is None.
+
+        Args:
+            inputs: float32 (n, d_in).
+        """
         from leakybench.measures import spectrum
         from leakybench.measures.gap import largest_gap
 
@@ -218,17 +259,23 @@ def _default_layers(module: nn.Module) -> list[str]:
     return names
 
 
-def adam(
+def train_with_adam(
     module: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, *, seed: int, preset: str
 ) -> dict[str, float | int]:
-    """The default trainer: full-batch Adam (Kingma and Ba 2015) on the mean squared error, weight decay 1e-4 decoupled
-    (Loshchilov and Hutter 2019), rate 3e-3 falling to 0 along a cosine.
+    """Train by full-batch Adam (Kingma and Ba 2015) on the mean squared error; the default trainer.
+
+    The weight decay is decoupled (Loshchilov and Hutter 2019) and 1e-4; the rate decreases from 3e-3 to 0 along a
+    cosine.
 
     Args:
-        module: trained in place.
-        inputs: (n, d_in); targets: (n, d_out).
-        seed: not needed here; a trainer with minibatches draws their order from it.
-        preset: decides the number of steps, ``STEPS``.
+        module: the module, which is trained in place.
+        inputs: training inputs, float32 (n, d_in).
+        targets: training targets, float32 (n, d_out).
+        seed: unused, since full-batch training draws no random numbers.
+        preset: chooses the number of steps, see ``STEPS``.
+
+    Returns:
+        The final loss (``objective``) and the number of steps (``evaluations``).
 
     Raises:
         DivergedError: the loss is not finite.

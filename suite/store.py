@@ -1,8 +1,8 @@
-"""Where records live: one JSON file a run, its arrays beside it, nothing that is read back unpickled.
+"""Store records in a folder: one JSON file per run, with its arrays beside it. Nothing is ever unpickled.
 
-A folder holds ``<run_id>.json``, ``<run_id>.npz`` where a run has arrays, ``<run_id>.log`` where it failed,
-``<run_id>.claim`` while a sweep works on it (see ``leakybench.sweeps.claims``) and ``quarantine/``, where a file that
-cannot be read is set aside with the reason. A record exists when its JSON does: arrays are written before it.
+A folder holds ``<run_id>.json``, ``<run_id>.npz`` if the run has arrays, ``<run_id>.log`` if it failed,
+``<run_id>.claim`` while a sweep computes it (see ``leakybench.sweeps.claims``), and ``quarantine/``, where files that
+cannot be read are set aside with the reason. A record exists when its JSON file does: arrays are written before it.
 """
 
 from __future__ import annotations
@@ -36,20 +36,26 @@ MAX_ARRAY_BYTES = 4 * 2**30
 QUARANTINE = "quarantine"
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""``MIGRATIONS[n]`` turns the plain values of a record of schema n into those of schema n + 1, ``run_id`` included."""
+"""``MIGRATIONS[n]`` converts the plain values of a record of schema n, including ``run_id``, to schema n + 1."""
 
 
 class DamagedError(LeakybenchError):
-    """A file that is not what its name says; the message is the reason."""
+    """A file is not what its name promises; the message is the reason."""
 
 
 class NewerSchemaError(UsageError):
-    """A record that a later version wrote: left where it is."""
+    """A record was written by a later version; it is left in place."""
 
 
 @dataclass(frozen=True)
-class Problem:
-    """A file that could not be used: its name in the folder, why, and where it lies now (None: where it was)."""
+class DamagedFile:
+    """A file that could not be used.
+
+    Attributes:
+        name: its name in the folder.
+        reason: why it could not be used.
+        moved_to: its present place, relative to the folder; None if it was left in place.
+    """
 
     name: str
     reason: str
@@ -62,17 +68,17 @@ class Problem:
 
 @dataclass
 class Store:
-    """The records of one folder. Any number of processes may read and write it at once.
+    """The records of one folder, which any number of processes may read and write at once.
 
     Attributes:
-        folder: made at the first write.
-        set_aside: whether a damaged file is moved to ``quarantine/`` when met; it is noted in ``problems`` either way.
-        problems: what was met so far.
+        folder: the folder, which ``prepare`` creates.
+        set_aside: whether a damaged file is moved to ``quarantine/``; it is listed in ``problems`` either way.
+        problems: the damaged files encountered so far.
     """
 
     folder: Path
     set_aside: bool = True
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[DamagedFile] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder = Path(self.folder)
@@ -80,13 +86,13 @@ class Store:
     # -- names -------------------------------------------------------------------------------------------------------
 
     def path(self, run_id: str, kind: str = "json") -> Path:
-        """The file of a run; ``run_id`` is checked, so that no path leaves the folder."""
+        """Return the file of a run. ``run_id`` is checked, so that no path leaves the folder."""
         if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
             raise UsageError(f"a run id is 24 hexadecimal digits, got {str(run_id)[:60]!r}")
         return self.folder / f"{run_id}.{kind}"
 
     def ids(self) -> list[str]:
-        """The run ids that have a record, sorted; from the names alone."""
+        """List the run ids that have a record, sorted, from the file names only."""
         try:
             names = os.listdir(self.folder)
         except FileNotFoundError:
@@ -98,7 +104,7 @@ class Store:
         return sorted(match["run_id"] for match in matches if match and match["kind"] == "json")
 
     def version(self, run_id: str) -> tuple[int, int] | None:
-        """What changes when a record is written anew (inode, time in ns); None where there is none."""
+        """Return a value that changes when a record is rewritten (inode, time in ns); None if there is no record."""
         try:
             status = self.path(run_id).stat()
         except OSError:
@@ -106,26 +112,26 @@ class Store:
         return status.st_ino, status.st_mtime_ns
 
     def find(self, prefix: str) -> str:
-        """The one run id that begins with ``prefix``.
+        """Find the unique run id that starts with ``prefix``.
 
         Raises:
-            UsageError: none does, or several do.
+            UsageError: no run id starts with it, or several do.
         """
         if not re.fullmatch(r"[0-9a-f]{1,24}", prefix):
             raise UsageError(f"a run id is up to 24 hexadecimal digits, got {prefix[:60]!r}")
-        found = [run_id for run_id in self.ids() if run_id.startswith(prefix)]
-        if len(found) == 1:
-            return found[0]
-        if not found:
+        matches = [run_id for run_id in self.ids() if run_id.startswith(prefix)]
+        if len(matches) == 1:
+            return matches[0]
+        if not matches:
             raise UsageError(f"no run in {self.folder} begins with {prefix!r}")
-        shown = ", ".join(found[:4]) + (", ..." if len(found) > 4 else "")
-        raise UsageError(f"{len(found)} runs in {self.folder} begin with {prefix!r}: {shown}")
+        shown = ", ".join(matches[:4]) + (", ..." if len(matches) > 4 else "")
+        raise UsageError(f"{len(matches)} runs in {self.folder} begin with {prefix!r}: {shown}")
 
     def prepare(self) -> None:
-        """Make the folder and try to write in it.
+        """Create the folder and check that it can be written.
 
         Raises:
-            UsageError: it cannot be made or written.
+            UsageError: the folder cannot be created or written.
         """
         probe = self.folder / f".probe-{os.getpid()}"
         try:
@@ -144,11 +150,13 @@ class Store:
     # -- writing -----------------------------------------------------------------------------------------------------
 
     def write(self, record: Record, log: str = "") -> None:
-        """Keep a record: arrays first, then the JSON that makes it exist; an older record of the run is replaced.
+        """Write a record, replacing an older one of the same run.
+
+        Arrays are written first; the record exists once its JSON file does.
 
         Raises:
-            OSError: the disk is full or the folder went away; the older record, if any, is still whole.
-            UsageError: an array that only pickle could store.
+            OSError: the disk is full or the folder is gone; an older record of the run stays intact.
+            UsageError: an array could be stored only with pickle.
         """
         arrays = encode_arrays(record.arrays) if record.arrays else None
         sealed = seal(record, arrays)
@@ -157,7 +165,7 @@ class Store:
         if log:
             write_atomic(self.path(record.run_id, "log"), log.encode("utf-8", "replace"))
         write_atomic(self.path(record.run_id), sealed.to_json().encode())
-        # an earlier attempt of the same run may have left what this one has not
+        # an earlier attempt of the same run may have left arrays or a log that this one does not have
         for kind, present in (("npz", arrays is not None), ("log", bool(log))):
             if not present:
                 self.path(record.run_id, kind).unlink(missing_ok=True)
@@ -165,10 +173,11 @@ class Store:
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, run_id: str) -> Record:
-        """One record, without its arrays.
+        """Read one record, without its arrays.
 
         Raises:
-            UsageError: there is none, or a newer version wrote it. DamagedError: the file cannot be read as a record.
+            UsageError: there is no such record, or a newer version wrote it.
+            DamagedError: the file cannot be read as a record.
         """
         try:
             text = read_file(self.path(run_id), MAX_RECORD_BYTES)
@@ -176,14 +185,14 @@ class Store:
             raise UsageError(f"no run {run_id} in {self.folder}") from None
         record = decode(text)
         if record.run_id != run_id:
-            raise DamagedError(f"holds the run {record.run_id}, not the one of its name")
+            raise DamagedError(f"contains the run {record.run_id}, which does not match its name")
         return record
 
     def arrays(self, run_id: str) -> dict[str, np.ndarray]:
-        """The arrays beside a record; none where it has none.
+        """Read the arrays of a record; the result is empty if it has none.
 
         Raises:
-            DamagedError: the file is not an .npz of plain arrays.
+            DamagedError: the file is not an .npz file of plain arrays.
         """
         try:
             return decode_arrays(read_file(self.path(run_id, "npz"), MAX_ARRAY_BYTES))
@@ -191,26 +200,26 @@ class Store:
             return {}
 
     def log(self, run_id: str) -> str:
-        """What a failed run printed, its traceback at the end; empty where there is none."""
+        """Read the output of a failed run, with its traceback at the end; empty if there is none."""
         try:
             return self.path(run_id, "log").read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
     def try_read(self, run_id: str) -> Record | None:
-        """One record, or None where there is none or it is damaged; damage is set aside and noted in ``problems``."""
+        """Read one record, or return None if it is missing or damaged; damage is listed in ``problems``."""
         try:
             return self.read(run_id)
         except DamagedError as error:
             self.quarantine(run_id, str(error))
         except NewerSchemaError as error:
-            self.problems.append(Problem(f"{run_id}.json", str(error)))
+            self.problems.append(DamagedFile(f"{run_id}.json", str(error)))
         except UsageError:
-            pass  # another process took it away between the listing and the reading
+            pass  # another process removed it between listing and reading
         return None
 
     def __iter__(self) -> Iterator[Record]:
-        """Every readable record, by run id, one at a time."""
+        """Iterate over the readable records, ordered by run id."""
         for run_id in self.ids():
             if (record := self.try_read(run_id)) is not None:
                 yield record
@@ -218,14 +227,14 @@ class Store:
     # -- damage ------------------------------------------------------------------------------------------------------
 
     def quarantine(self, run_id: str, reason: str) -> None:
-        """Set the files of a run aside, with the reason beside them, and note it in ``problems``."""
+        """Move the files of a run to ``quarantine/`` with the reason, if ``set_aside``, and add to ``problems``."""
         name, moved = f"{run_id}.json", None
         if self.set_aside:
             try:
                 moved = self._move_aside(run_id, reason)
             except OSError as error:
                 reason = f"{reason} (and it cannot be moved: {error.strerror})"
-        self.problems.append(Problem(name, reason, moved))
+        self.problems.append(DamagedFile(name, reason, moved))
 
     def _move_aside(self, run_id: str, reason: str) -> str:
         target = self.folder / QUARANTINE
@@ -242,15 +251,16 @@ class Store:
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """The bytes of a plain file.
+    """Read the bytes of a regular file.
 
     Raises:
-        FileNotFoundError: there is none. DamagedError: it is larger than ``limit``, or not a file that ends (a pipe).
+        FileNotFoundError: there is no such file.
+        DamagedError: the file is larger than ``limit`` bytes, or not a regular file (a pipe, say).
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise DamagedError("not a plain file")
+            raise DamagedError("not a regular file")
         if status.st_size > limit:
             raise DamagedError(f"larger than {limit >> 20} MiB")
         return path.read_bytes()
@@ -261,24 +271,25 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def decode(text: bytes) -> Record:
-    """The record that a file holds, migrated to the present schema.
+    """Decode the bytes of a record file, migrating an older schema to the present one.
 
     Raises:
-        DamagedError: it is not one. NewerSchemaError: a later version wrote it.
+        DamagedError: the bytes are not a valid record.
+        NewerSchemaError: a later version wrote it.
     """
     try:
         data = json.loads(text)
         if isinstance(data, dict):
             data = migrate(data)
         record = Record.from_dict(data)
-        _check_fields(record)
+        _check_values(record)
         return record
     except NewerSchemaError:
         raise
     except UnicodeDecodeError:
         raise DamagedError("not text") from None
     except json.JSONDecodeError as error:
-        raise DamagedError(f"not JSON: {error}") from None
+        raise DamagedError(f"not valid JSON: {error}") from None
     except RecursionError:
         raise DamagedError("nested too deeply") from None
     except (LeakybenchError, TypeError, ValueError, OverflowError, AttributeError, KeyError) as error:
@@ -287,7 +298,11 @@ def decode(text: bytes) -> Record:
 
 
 def migrate(data: dict[str, Any]) -> dict[str, Any]:
-    """Plain values of a record of any earlier schema as those of the present one."""
+    """Convert the plain values of a record of an earlier schema to the present one.
+
+    Raises:
+        NewerSchemaError: a later version wrote it.
+    """
     version = data.get("schema")
     if isinstance(version, int) and not isinstance(version, bool):
         if version > SCHEMA:
@@ -299,8 +314,8 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
     return data
 
 
-def _check_fields(record: Record) -> None:
-    """What tables and frames compute with has its type, also in a file that somebody edited."""
+def _check_values(record: Record) -> None:
+    """Check the values that tables compute with, since somebody may have edited the file."""
     for name, value in record.wall_clock.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
             raise DamagedError(f"wall_clock.{name} must be a number, at least 0, got {str(value)[:60]!r}")
@@ -320,14 +335,14 @@ def _check_fields(record: Record) -> None:
 
 
 def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Named arrays as the bytes of an .npz file.
+    """Encode named arrays as the bytes of an .npz file.
 
     Raises:
-        UsageError: a name that is not plain, or an array of objects.
+        UsageError: a name is not a plain identifier, or an array holds Python objects.
     """
     for name, array in arrays.items():
         if not ARRAY_NAME.fullmatch(name):
-            raise UsageError(f"the name of an array must be plain, like 'spectra', got {name[:60]!r}")
+            raise UsageError(f"the name of an array must be an identifier, like 'spectra', got {name[:60]!r}")
         if np.asarray(array).dtype.hasobject:
             raise UsageError(f"the array {name!r} holds Python objects, which cannot be stored without pickle")
     buffer = io.BytesIO()
@@ -336,10 +351,10 @@ def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
 
 
 def decode_arrays(data: bytes) -> dict[str, np.ndarray]:
-    """Inverse of :func:`encode_arrays`; never unpickles.
+    """Decode the bytes of an .npz file, the inverse of ``encode_arrays``. Nothing is unpickled.
 
     Raises:
-        DamagedError: the bytes are not an .npz of plain arrays.
+        DamagedError: the bytes are not an .npz file of plain arrays.
     """
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
@@ -349,7 +364,7 @@ def decode_arrays(data: bytes) -> dict[str, np.ndarray]:
 
 
 def seal(record: Record, arrays: bytes | None) -> Record:
-    """The record with the hashes of its content and of its arrays in ``provenance.integrity``."""
+    """Return the record without its arrays, with the hashes of content and arrays in ``provenance.integrity``."""
     bare = {name: value for name, value in record.provenance.items() if name != "integrity"}
     record = dataclasses.replace(record, provenance=bare, arrays={})
     integrity = {
@@ -360,7 +375,7 @@ def seal(record: Record, arrays: bytes | None) -> Record:
 
 
 def content_hash(record: Record) -> str:
-    """SHA-256 of everything a record says, its own hashes left out."""
+    """SHA-256 of the content of a record, without its own hashes."""
     data = record.to_dict()
     data["provenance"].pop("integrity", None)
     return digest(data, length=64)

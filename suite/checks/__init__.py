@@ -1,8 +1,8 @@
-"""Checkers: does a task or a baseline keep the contract, so that its numbers may stand beside others?
+"""Checkers: test whether a task or a baseline keeps the contract, so that its results are comparable with others.
 
-``check_task`` and ``check_baseline`` build the object in two processes of their own, under a time limit, and return a
-report of named findings, each with its reason. Nothing that a checked object does can hurt the caller: it may hang,
-exit, print or change global state.
+``check_task`` and ``check_baseline`` build the object in two separate processes under a time limit and return a report
+of named findings, each with its reason. The caller is protected from anything that the checked object does: it may
+hang, exit, print or change global state.
 """
 
 from __future__ import annotations

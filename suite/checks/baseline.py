@@ -1,4 +1,4 @@
-"""``check_baseline``: what the observations of a baseline amount to."""
+"""``check_baseline``: observe a baseline and judge the observations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from leakybench.specs import BaselineSpec, TaskSpec
 CHECKS = ("contract", "determinism", "leakage", "purity", "scale", "learnability", "cost")
 
 NO_WORSE_THAN_MEAN = 1.1
-"""Test error on the probe task above which a baseline has learnt something harmful; the mean predictor has 1."""
+"""Maximum test error on the probe task; the mean predictor has 1, so a larger error means harmful training."""
 
 
 def check_baseline(
@@ -34,37 +34,41 @@ def check_baseline(
     timeout: float = 60.0,
     **overrides: Any,
 ) -> CheckReport:
-    """Check a baseline by four fits in two processes of its own.
+    """Check a baseline by four fits in two separate processes.
 
-    - ``contract``: ``fit`` returns a model whose predictions have the targets' shape and are finite, each row by
-      itself; the report is plain JSON; a path that it shows obeys its own shapes.
-    - ``determinism``: equal predictions for equal seeds within a process and in another one with another hash seed and
-      other global generators.
-    - ``leakage``: a fit beside a false test set predicts the same as beside the true one; no task is looked up.
+    - ``contract``: ``fit`` returns a model whose predictions are finite, have the shape of the targets and depend on
+      their own row only; the report is plain JSON; the shapes of its path, if it has one, are consistent.
+    - ``determinism``: equal seeds give equal predictions within a process and in another process with another hash
+      seed and other states of the global generators.
+    - ``leakage``: a fit in the presence of a false test set gives the same predictions; no task is looked up.
     - ``purity``: training arrays, global state and standard output are untouched.
-    - ``scale``: predictions of the targets' order of magnitude.
-    - ``learnability``: a test error no worse than the mean predictor's.
-    - ``cost``: it ends within the time limit.
+    - ``scale``: predictions have the order of magnitude of the targets.
+    - ``learnability``: the test error is no worse than that of the mean predictor.
+    - ``cost``: the fits end within the time limit.
 
     Args:
         baseline: an id, a spec, or an object. An object without a registered spec is observed in this process, without
-            time limit and without the comparison across processes.
-        task: what to fit on; a small task of rank 2 where none is named.
+            a time limit and without the comparison across processes.
+        task: the task to fit on; None for a small task of rank 2.
         task_overrides: settings of the task.
-        seed: of task and fits. preset: of the fits.
-        timeout: seconds for each process, beyond the loading of torch and scikit-learn.
-        overrides: settings, as for :func:`leakybench.make_baseline`.
+        seed: seed of the task and the fits.
+        preset: preset of the fits.
+        timeout: seconds for each process, not counting the import of torch and scikit-learn.
+        overrides: settings, as for ``leakybench.make_baseline``.
+
+    Returns:
+        One finding for each of ``CHECKS``.
 
     Raises:
-        UsageError: an unknown id or preset, or an argument that is not a baseline.
+        UsageError: the id or preset is unknown, or the argument is not a baseline.
     """
     check_preset(preset)
     task_spec = (tasks.spec(task) if isinstance(task, str) else task or PROBE).with_overrides(task_overrides or {})
     check_seed(seed)
-    spec = _spec_of(baseline)
+    spec = _registered_spec(baseline)
     if spec is None:
         if overrides:
-            raise UsageError(f"settings need an id or a spec: {', '.join(sorted(overrides))}")
+            raise UsageError(f"settings require an id or a spec: {', '.join(sorted(overrides))}")
         id = f"{type(baseline).__name__} (not registered)"
         return _in_this_process(id, baseline, task_spec, seed, preset)
     spec = spec.with_overrides(overrides)
@@ -72,14 +76,15 @@ def check_baseline(
     first = observe({**request, "scramble": 11, "decoy": False}, timeout=timeout, hash_seed=1)
     findings = Findings()
     if "predictions" not in first.facts:
-        _broken(findings, first)
+        _judge_failed_fit(findings, first)
     else:
         second = observe({**request, "scramble": 22, "decoy": True}, timeout=timeout, hash_seed=2)
-        _judge(findings, first, second)
-    return CheckReport(kind="baseline", id=spec.id, findings=tuple(findings.found))
+        _judge_fits(findings, first, second)
+    return findings.report("baseline", spec.id)
 
 
-def _spec_of(baseline: object) -> BaselineSpec | None:
+def _registered_spec(baseline: object) -> BaselineSpec | None:
+    """Return the spec from which another process can build the baseline, or None."""
     if isinstance(baseline, str):
         return baselines.spec(baseline)
     if isinstance(baseline, BaselineSpec):
@@ -91,23 +96,23 @@ def _spec_of(baseline: object) -> BaselineSpec | None:
 
 
 def _in_this_process(id: str, baseline: Any, task: TaskSpec, seed: int, preset: str) -> CheckReport:
-    findings, observed = Findings(), []
+    findings, observations = Findings(), []
     for decoy in (False, True):
         journal = Journal()
         try:
             observe_in_process(baseline, task, seed, preset, decoy, journal)
         except Exception as error:
             journal["failure"] = f"{journal.get('doing', 'starting')} raised {describe_with_place(error)}"
-        observed.append(Observation(facts=journal, failure=str(journal.get("failure", ""))))
-    if "predictions" in observed[0].facts:
-        _judge(findings, observed[0], observed[1], one_process=True)
+        observations.append(Observation(facts=journal, failure=str(journal.get("failure", ""))))
+    if "predictions" in observations[0].facts:
+        _judge_fits(findings, observations[0], observations[1], one_process=True)
     else:
-        _broken(findings, observed[0])
-    return CheckReport(kind="baseline", id=id, findings=tuple(findings.found))
+        _judge_failed_fit(findings, observations[0])
+    return findings.report("baseline", id)
 
 
 def observe_in_process(baseline: Any, task: TaskSpec, seed: int, preset: str, decoy: bool, journal: Journal) -> None:
-    """Observe an object that no other process can build."""
+    """Observe a baseline object in this process, because no other process can build it."""
     from leakybench.checks.observe_baseline import observe_baseline
 
     observe_baseline(
@@ -120,12 +125,11 @@ def observe_in_process(baseline: Any, task: TaskSpec, seed: int, preset: str, de
     )
 
 
-def _broken(findings: Findings, seen: Observation) -> None:
-    """There is no prediction to judge."""
+def _judge_failed_fit(findings: Findings, seen: Observation) -> None:
+    """Judge a baseline that gave no predictions."""
     facts = seen.facts
     if seen.timed_out:
-        findings.skip("no fit ended", *CHECKS[:-1])
-        findings.judge("cost", [seen.failure], "")
+        findings.time_out(seen.failure, "no fit ended", CHECKS)
         return
     problem = seen.failure or facts.get("prediction_problem") or facts.get("ended") or ""
     if facts.get("fits") is False:
@@ -139,48 +143,57 @@ def _broken(findings: Findings, seen: Observation) -> None:
     findings.skip("there are no predictions", *CHECKS[4:])
 
 
-def _judge(findings: Findings, first: Observation, second: Observation, *, one_process: bool = False) -> None:
+def _judge_fits(findings: Findings, first: Observation, second: Observation, *, one_process: bool = False) -> None:
     facts = first.facts
-    _contract(findings, first)
-    here = np.array(facts["predictions"])
-    again = facts.get("predictions_again")
-    elsewhere = second.facts.get("predictions_again")
+    _judge_model(findings, first)
+    deterministic = _judge_repeated_fits(findings, first, second, one_process=one_process)
+    _judge_fit_leakage(findings, first, second, deterministic=deterministic)
+    problems = purity_problems(facts, "the fit")
+    if not facts.get("train_untouched", True):
+        problems.append("the fit changes its training arrays")
+    findings.judge("purity", problems, "training arrays, global state and standard output are untouched")
+    size, error = facts.get("largest", float("nan")), facts.get("test_error", float("inf"))
+    ratio = f"the largest prediction is {size:.2g} times the largest target"
+    # small predictions are fine if the error is: those of the mean predictor are small and correct
+    in_scale = 1e-6 <= size <= 1e2 or facts.get("test_error", 0.0) <= NO_WORSE_THAN_MEAN
+    findings.judge("scale", [] if in_scale else [ratio], ratio, largest=size)
+    harm = (
+        [] if error <= NO_WORSE_THAN_MEAN else [f"test error {error:.3g}: worse than the mean predictor, which has 1"]
+    )
+    remark = "" if error < 0.98 else ": no better than the mean predictor"
+    findings.judge("learnability", harm, f"test error {error:.3g}{remark}", test_error=error)
+    late = [second.failure] if second.timed_out else []
+    findings.judge("cost", late, f"{facts['seconds']:.2g} s per fit", seconds=facts["seconds"])
+
+
+def _judge_repeated_fits(findings: Findings, first: Observation, second: Observation, *, one_process: bool) -> bool:
+    """Judge determinism, and return whether it passed."""
+    here = np.array(first.facts["predictions"])
+    again, elsewhere = first.facts.get("predictions_again"), second.facts.get("predictions_again")
     problems = []
     if again is None:
-        problems.append(f"the second fit: {first.failure or facts.get('ended', 'no predictions')}")
-    elif (apart := _apart(here, again)) > 0.0:
-        problems.append(f"two fits with the same seed differ, in one process, by {apart:.2g} of the largest prediction")
+        problems.append(f"the second fit: {first.failure or first.facts.get('ended', 'no predictions')}")
+    elif (gap := _relative_gap(here, again)) > 0.0:
+        problems.append(f"two fits with the same seed differ, in one process, by {gap:.2g} of the largest prediction")
     elif elsewhere is None:
         problems.append(f"in another process: {second.failure or 'no predictions'}")
-    elif (apart := _apart(here, elsewhere)) > 0.0:
-        problems.append(f"another process gives other predictions for the same seed, by {apart:.2g} of the largest")
-    fine = "equal within this process; others cannot build it" if one_process else "equal within and across processes"
+    elif (gap := _relative_gap(here, elsewhere)) > 0.0:
+        problems.append(f"another process gives different predictions for the same seed, by {gap:.2g} of the largest")
+    fine = "equal within and across processes"
+    if one_process:
+        fine = "equal within this process; no other process can build it"
     findings.judge("determinism", problems, fine)
-    _leakage(findings, first, second, deterministic=not problems)
-    spoilt = purity_problems(facts, "the fit")
-    if not facts.get("train_untouched", True):
-        spoilt.append("the fit changes its training arrays")
-    findings.judge("purity", spoilt, "training arrays, global state and standard output are untouched")
-    size = facts.get("largest", float("nan"))
-    wild = [] if 1e-6 <= size <= 1e2 else [f"the largest prediction is {size:.2g} times the largest target"]
-    if facts.get("test_error", 0.0) <= NO_WORSE_THAN_MEAN:
-        wild = []  # the mean predictor is small and right
-    findings.judge("scale", wild, f"the largest prediction is {size:.2g} times the largest target", largest=size)
-    error = facts.get("test_error", float("inf"))
-    bad = [] if error <= NO_WORSE_THAN_MEAN else [f"test error {error:.3g}: worse than the mean predictor, which has 1"]
-    remark = "" if error < 0.98 else ": no better than the mean predictor"
-    findings.judge("learnability", bad, f"test error {error:.3g}{remark}", test_error=error)
-    late = [second.failure] if second.timed_out else []
-    findings.judge("cost", late, f"{facts['seconds']:.2g} s a fit", seconds=facts["seconds"])
+    return not problems
 
 
-def _apart(first: Any, second: Any) -> float:
-    """The largest difference, over the largest value."""
+def _relative_gap(first: Any, second: Any) -> float:
+    """Return the largest difference divided by the largest value of the first."""
     left, right = np.asarray(first), np.asarray(second)
     return float(np.abs(left - right).max() / max(float(np.abs(left).max()), 1e-300))
 
 
-def _contract(findings: Findings, first: Observation) -> None:
+def _judge_model(findings: Findings, first: Observation) -> None:
+    """Judge the contract of the model that ``fit`` returned."""
     facts, problems = first.facts, []
     if facts.get("report"):
         problems.append(facts["report"])
@@ -196,19 +209,18 @@ def _contract(findings: Findings, first: Observation) -> None:
     findings.judge("contract", problems, f"status {facts.get('status', 'ok')}, finite predictions{path}")
 
 
-def _leakage(findings: Findings, first: Observation, second: Observation, *, deterministic: bool) -> None:
-    looked = sorted({*first.facts.get("looked_up", []), *second.facts.get("looked_up", [])})
-    problems = [f"the fit looks up tasks itself ({', '.join(looked)[:100]})"] if looked else []
-    beside_decoy = second.facts.get("predictions")
+def _judge_fit_leakage(findings: Findings, first: Observation, second: Observation, *, deterministic: bool) -> None:
+    """Judge whether the fit sees the test set: in the second process it is a false one, the decoy."""
+    looked_up = sorted({*first.facts.get("looked_up", []), *second.facts.get("looked_up", [])})
+    problems = [f"the fit itself looks up tasks ({', '.join(looked_up)[:100]})"] if looked_up else []
+    with_decoy = second.facts.get("predictions")
     if not problems and not deterministic:
-        findings.skip("fits that differ by themselves cannot be compared", "leakage")
+        findings.skip("cannot be judged, because repeated fits differ", "leakage")
         return
-    if beside_decoy is None:
+    if with_decoy is None:
         if not problems:
-            findings.skip(second.failure or "the fit beside a false test set gave no predictions", "leakage")
+            findings.skip(second.failure or "the fit with a false test set gave no predictions", "leakage")
             return
-    elif deterministic and (apart := _apart(first.facts["predictions"], beside_decoy)) > 0.0:
-        problems.append(
-            f"beside another test set it predicts otherwise, by {apart:.2g} of the largest: it saw the test set"
-        )
-    findings.judge("leakage", problems, "the same predictions beside a false test set")
+    elif deterministic and (gap := _relative_gap(first.facts["predictions"], with_decoy)) > 0.0:
+        problems.append(f"a false test set changes the predictions, by {gap:.2g} of the largest: it saw the test set")
+    findings.judge("leakage", problems, "the same predictions with a false test set")

@@ -1,7 +1,7 @@
-"""The process in which a checked object runs: ``python -P -m leakybench.checks.child ANSWER``, the request on stdin.
+"""The process that observes a checked object: ``python -P -m leakybench.checks.child ANSWER``, request on stdin.
 
-The request names the kind, the spec (JSON text), a seed and what else the observer takes. The answer is a file of JSON
-lines, one a stage, the last of which holds all that was observed.
+The request is a JSON object with the kind, the spec (as JSON text), a seed and the other arguments of the observer. The
+answer is a file of JSON lines, one per stage; the last line holds all observations.
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ from leakybench.checks.journal import Journal, describe_with_place
 from leakybench.checks.watch import scramble
 
 
-def main(arguments: list[str]) -> int:
-    """Observe; the exit code is 0 whenever the answer is complete."""
+def answer_request(arguments: list[str]) -> int:
+    """Observe as the request on stdin says; return 0 when the answer is complete.
+
+    Args:
+        arguments: the path of the answer.
+    """
     request = json.loads(sys.stdin.read())
     journal = Journal(Path(arguments[0]))
     try:
         _observe(request, journal)
-    except BaseException as error:  # also sys.exit, which a checked object may call
+    except BaseException as error:  # includes SystemExit, which a checked object may raise
         journal["failure"] = f"{journal.get('doing', 'starting')} raised {describe_with_place(error)}"
     sys.stdout.flush()
     with contextlib.suppress(OSError, ValueError):
         written = os.fstat(1).st_size
-        # below Python's own streams, as a C library or os.write prints
+        # output that bypasses Python's streams, as from a C library or os.write
         if written and not journal.get("printed"):
             journal["printed"] = f"{written} bytes"
     journal["finished"] = True
@@ -37,7 +41,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _observe(request: dict[str, Any], journal: Journal) -> None:
-    # loaded before the generators are scrambled: sklearn itself changes global state when it is first imported
+    # import before the generators are scrambled, because the first import of sklearn changes global state
     import sklearn.base
 
     from leakybench.registry import build
@@ -52,7 +56,7 @@ def _observe(request: dict[str, Any], journal: Journal) -> None:
         spec = TaskSpec.from_json(request["spec"])
         observe_task(spec, seed=request["seed"], thorough=request["thorough"], journal=journal)
         return
-    import torch  # noqa: F401 - likewise, so that its own generator is watched too
+    import torch  # noqa: F401 - imported first, so that its generator is watched too
 
     from leakybench.checks.observe_baseline import observe_baseline
 
@@ -70,4 +74,4 @@ def _observe(request: dict[str, Any], journal: Journal) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(answer_request(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""What a checked process writes down as it goes, so that it can be read when the process does not return."""
+"""The journal of a checked process, which can be read even if the process does not return."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 
 
 class Journal(dict[str, Any]):
-    """The facts so far; :meth:`stage` writes them down before something that may not return."""
+    """The facts observed so far. ``stage`` writes them to the file before a step that may not return.
+
+    Args:
+        path: the file; None keeps the facts in memory only.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         super().__init__()
         self._path = path
 
     def stage(self, doing: str) -> None:
-        """Say what is done next."""
+        """Record the next step and write all facts to the file."""
         self["doing"] = doing
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
@@ -24,7 +28,7 @@ class Journal(dict[str, Any]):
 
 
 def describe_with_place(error: BaseException) -> str:
-    """``Type: text (file:line)`` in one line, the place being the innermost one outside this package."""
+    """Format an exception as ``Type: text (file:line)``, where the place is the innermost one outside this package."""
     text = " ".join(str(error).split())
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     here = str(Path(__file__).resolve().parents[1])

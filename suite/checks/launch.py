@@ -1,4 +1,4 @@
-"""Observe a task or a baseline in a process of its own, which is ended with all its children when time is up."""
+"""Observe a task or a baseline in a separate process, which is killed with all its children at a timeout."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leakybench.engines.environment import child_environment
+
 LOADING_SECONDS = 300.0
-"""For torch and scikit-learn to be imported, on a busy machine."""
+"""Time limit for the import of torch and scikit-learn, on a busy machine."""
 
 POLL_SECONDS = 0.02
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What a process reported.
+    """The report of an observing process.
 
     Attributes:
-        facts: what was observed; up to where it broke off.
-        failure: one line where the process broke off, hung or died; empty otherwise.
-        timed_out: whether it was ended because time was up.
+        facts: the observations, up to the failure if there was one.
+        failure: one line if the process failed, hung or died; empty otherwise.
+        timed_out: whether the process was killed at the timeout.
     """
 
     facts: dict[str, Any]
@@ -41,9 +41,9 @@ def observe(request: dict[str, Any], *, timeout: float, hash_seed: int = 0) -> O
     """Run ``leakybench.checks.child`` on a request.
 
     Args:
-        request: plain JSON, see ``leakybench.checks.child``.
-        timeout: seconds, from the moment that torch and scikit-learn are loaded.
-        hash_seed: of Python's text hashes, so that an order of a set that matters is found out.
+        request: plain JSON values, see ``leakybench.checks.child``.
+        timeout: time limit in seconds, counted from when torch and scikit-learn are imported.
+        hash_seed: seed of Python's string hashes; two values reveal a dependence on the order of a set.
     """
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -51,25 +51,18 @@ def observe(request: dict[str, Any], *, timeout: float, hash_seed: int = 0) -> O
         tempfile.TemporaryFile() as errors,
     ):
         answer = Path(folder) / "answer.json"
-        environment = {
-            **os.environ,
-            **dict.fromkeys(THREAD_VARIABLES, "1"),
-            "PYTHONHASHSEED": str(hash_seed),
-            # hand on the path itself: a folder that was added by hand is needed to load what lies in it
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path)),
-        }
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "leakybench.checks.child", str(answer)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,
-            env=environment,
+            env={**child_environment(1), "PYTHONHASHSEED": str(hash_seed)},
             start_new_session=True,
         )
         try:
             timed_out = _wait(process, json.dumps(request).encode(), answer, timeout)
         finally:
-            _end(process)
+            _kill_group(process)
         facts = _last_line(answer)
         if timed_out:
             doing = facts.get("doing", "starting")
@@ -86,8 +79,10 @@ def observe(request: dict[str, Any], *, timeout: float, hash_seed: int = 0) -> O
 
 
 def _wait(process: subprocess.Popen[bytes], request: bytes, answer: Path, timeout: float) -> bool:
-    """Wait for the end; whether time was up. The clock starts when the libraries are loaded, whose time is not the
-    object's."""
+    """Wait for the end of the process and return whether it timed out.
+
+    The clock starts when the libraries are imported, since the object is not responsible for that time.
+    """
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(request)
@@ -104,21 +99,21 @@ def _wait(process: subprocess.Popen[bytes], request: bytes, answer: Path, timeou
 
 
 def _last_line(path: Path) -> dict[str, Any]:
-    # the child appends a line at each stage; the last whole one says how far it came
+    # the child appends a line at each stage; the last complete line shows how far it came
     if not path.exists():
         return {}
     for line in reversed(path.read_text(encoding="utf-8").split("\n")):
         try:
-            found = json.loads(line)
+            facts = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict):
-            return found
+        if isinstance(facts, dict):
+            return facts
     return {}
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the process and all that it started."""
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process and its process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     deadline = time.monotonic() + 10.0

@@ -1,4 +1,4 @@
-"""What is observed of a baseline, in the process that :mod:`leakybench.checks.child` gives it, or in the caller's own."""
+"""Observe a baseline, in the process of ``leakybench.checks.child`` or in that of the caller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from leakybench import registry as registration
+from leakybench import registry
 from leakybench.baseline import FitReport, TraceableModel
 from leakybench.checks.journal import Journal, describe_with_place
 from leakybench.checks.watch import watched
@@ -20,7 +20,7 @@ from leakybench.task import Split
 
 
 class Decoy:
-    """A task with the training half of another, and a test half that is of no use to whoever peeks at it."""
+    """A task with the training half of another task and a false test half, to reveal a baseline that reads it."""
 
     def __init__(self, task: Any) -> None:
         self.spec, self.seed, self.true_rank, self.train = task.spec, task.seed, task.true_rank, task.train
@@ -36,12 +36,15 @@ def observe_baseline(
     decoy: bool,
     journal: Journal,
 ) -> None:
-    """Note in ``journal`` what the checks of :mod:`leakybench.checks.baseline` judge.
+    """Write the facts that ``leakybench.checks.baseline`` judges to the journal.
 
     Args:
-        make_baseline, make_task: build them; each is called anew for each fit.
-        seed: of the fits. preset: of the fits.
-        decoy: fit first beside a false test half, then beside the true one; otherwise twice beside the true one.
+        make_baseline: builds the baseline; called for each fit.
+        make_task: builds the task; called for each fit.
+        seed: seed of the fits.
+        preset: preset of the fits.
+        decoy: whether the task of the first fit has a false test half; that of the second fit has the true one.
+        journal: receives the facts.
     """
     journal.stage("building the baseline")
     with watched(journal):
@@ -54,64 +57,64 @@ def observe_baseline(
     model = _watched_fit(baseline, task, seed, preset, journal)
     if model is None:
         return
-    # made only now, so that nobody could find it in memory during a fit beside the decoy
-    asked = make_task()
+    # built only now, so that it cannot be found in memory during the fit with the decoy
+    true_task = make_task()
     journal.stage("the first prediction")
-    first = _predict(model, asked.test, journal)
+    first = _predict(model, true_task.test, journal)
     if first is None:
         return
     journal["predictions"] = first.tolist()
     if not decoy:
         journal.stage("examining the model")
-        _examine(model, asked, first, journal)
+        _examine(model, true_task, first, journal)
     journal.stage("the second fit")
-    again = _watched_fit(make_baseline(), asked, seed, preset, journal)
-    second = None if again is None else _predict(again, asked.test, journal)
+    again = _watched_fit(make_baseline(), true_task, seed, preset, journal)
+    second = None if again is None else _predict(again, true_task.test, journal)
     if second is not None:
         journal["predictions_again"] = second.tolist()
 
 
 def _watched_fit(baseline: Any, task: Any, seed: int, preset: str, journal: Journal) -> Any:
-    """The fitted model, or None for a collapse or divergence, which are honest ends of training."""
-    before = _hash(task.train)
-    built: list[str] = []
-    lookup = registration.tasks.spec
+    """Return the fitted model, or None for a collapse or divergence, which are regular outcomes of training."""
+    before = _split_hash(task.train)
+    looked_up: list[str] = []
+    lookup = registry.tasks.spec
 
-    def noticed(id: str) -> Any:
-        built.append(str(id))
+    def recording_lookup(id: str) -> Any:
+        looked_up.append(str(id))
         return lookup(id)
 
     begun = time.perf_counter()
-    registration.tasks.spec = noticed  # type: ignore[method-assign]
+    registry.tasks.spec = recording_lookup  # type: ignore[method-assign]
     try:
         with watched(journal):
-            model = _fit(baseline, task, seed, preset)
+            model = _fit_like_evaluate(baseline, task, seed, preset)
     except (CollapsedError, DivergedError) as error:
         journal["ended"] = describe_with_place(error)
         return None
     finally:
-        registration.tasks.spec = lookup  # type: ignore[method-assign]
+        registry.tasks.spec = lookup  # type: ignore[method-assign]
         journal["seconds"] = time.perf_counter() - begun
-        journal["looked_up"] = sorted({*journal.get("looked_up", []), *built})
-        journal["train_untouched"] = journal.get("train_untouched", True) and _hash(task.train) == before
+        journal["looked_up"] = sorted({*journal.get("looked_up", []), *looked_up})
+        journal["train_untouched"] = journal.get("train_untouched", True) and _split_hash(task.train) == before
     report = getattr(model, "report", None)
     journal["report"] = _report_problem(report)
     journal["status"] = getattr(report, "status", "ok")
     return model
 
 
-def _fit(baseline: Any, task: Any, seed: int, preset: str) -> Any:
-    # the same names in this frame as in leakybench.evaluate, where a baseline that walks up the stack finds them
+def _fit_like_evaluate(baseline: Any, task: Any, seed: int, preset: str) -> Any:
+    # this frame has the same names as the one in leakybench.evaluate, for a baseline that inspects the call stack
     trial = SimpleNamespace(train=task.train, test=task.test, true_rank=task.true_rank)
     return baseline.fit(trial.train, seed=seed, preset=preset)
 
 
-def _hash(split: Split) -> str:
+def _split_hash(split: Split) -> str:
     return hashlib.sha256(split.inputs.tobytes() + split.targets.tobytes()).hexdigest()
 
 
 def _report_problem(report: Any) -> str:
-    """Why a report cannot go into a record; empty where it can."""
+    """Return why a report cannot go into a record, or an empty text."""
     if report is None:
         return ""
     if not isinstance(report, FitReport):
@@ -126,14 +129,14 @@ def _report_problem(report: Any) -> str:
 
 
 def _predict(model: Any, split: Split, journal: Journal) -> np.ndarray | None:
-    """Predictions as float64 (n, d_out); None where they cannot be compared with targets."""
+    """Return the predictions as float64 (n, d_out), or None if they cannot be compared with the targets."""
     if not callable(getattr(model, "predict", None)):
         journal["prediction_problem"] = f"fit must return a model with predict(inputs), got {type(model).__name__}"
         return None
     with watched(journal):
-        found = model.predict(split.inputs.copy())
+        predictions = model.predict(split.inputs.copy())
     try:
-        array = np.asarray(found, dtype=np.float64)
+        array = np.asarray(predictions, dtype=np.float64)
     except (TypeError, ValueError) as error:
         journal["prediction_problem"] = f"predict must return an array of numbers: {error}"
         return None
@@ -147,7 +150,7 @@ def _predict(model: Any, split: Split, journal: Journal) -> np.ndarray | None:
 
 
 def _examine(model: Any, task: Any, first: np.ndarray, journal: Journal) -> None:
-    """Errors, what predictions depend on, and the path of a model that shows one."""
+    """Measure errors, the dependence of predictions on other rows, and the path of a model that has one."""
     inputs, targets = task.test.inputs, task.test.targets.astype(np.float64)
     spread = float(np.sum((targets - targets.mean(axis=0)) ** 2))
     journal["test_error"] = float(np.sum((first - targets) ** 2)) / spread
@@ -163,9 +166,9 @@ def _examine(model: Any, task: Any, first: np.ndarray, journal: Journal) -> None
         "one row": (np.asarray(model.predict(inputs[:1])), first[:1]),
         "another order": (np.asarray(model.predict(inputs[::-1].copy())), first[::-1]),
     }
-    # float32 products of another batch size round differently, and an adaptive solver steps differently
-    moved = {name: float(np.abs(now - then).max()) / size for name, (now, then) in parts.items()}
-    journal["depends_on"] = {name: value for name, value in moved.items() if not value < 1e-2}
+    # tolerant, because float32 products round differently at another batch size, and adaptive solvers step differently
+    changes = {name: float(np.abs(now - then).max()) / size for name, (now, then) in parts.items()}
+    journal["depends_on"] = {name: value for name, value in changes.items() if not value < 1e-2}
     if isinstance(model, TraceableModel):
         from leakybench.measures.arrays import check_path
 

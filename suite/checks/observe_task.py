@@ -1,4 +1,4 @@
-"""What is observed of a task, in the process that :mod:`leakybench.checks.child` gives it."""
+"""Observe a task, in the process of ``leakybench.checks.child``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from leakybench import seeding
-from leakybench.checks.certificate import jacobian_ranks
+from leakybench.checks.certificate import teacher_ranks
 from leakybench.checks.journal import Journal, describe_with_place
 from leakybench.checks.watch import watched
 from leakybench.errors import UsageError
@@ -18,19 +18,20 @@ from leakybench.specs import TaskSpec
 from leakybench.task import Split, Task
 
 POINTS = 40
-"""Inputs at which the Jacobian of a teacher is taken."""
+"""Number of inputs at which the Jacobian of a teacher is computed."""
 
 FIT_ROWS = 1500
-"""Training rows that the cheap learners see at most: kernel ridge regression is cubic in them."""
+"""Maximum number of training rows for the cheap learners, since kernel ridge regression is cubic in it."""
 
 
 def observe_task(spec: TaskSpec, *, seed: int, thorough: bool, journal: Journal) -> None:
-    """Note in ``journal`` what the checks of :mod:`leakybench.checks.task` judge.
+    """Write the facts that ``leakybench.checks.task`` judges to the journal.
 
     Args:
-        spec: with the overrides merged in.
-        seed: of the task.
-        thorough: also everything but contract and fingerprint.
+        spec: the spec of the task, including overrides.
+        seed: seed of the task.
+        thorough: observe everything; otherwise only contract and fingerprint.
+        journal: receives the facts.
     """
     journal.stage("loading the code")
     begun = time.perf_counter()
@@ -69,13 +70,13 @@ def observe_task(spec: TaskSpec, *, seed: int, thorough: bool, journal: Journal)
     journal.stage("building the task at another seed")
     journal["other_seed"] = _hashes(build(spec, {}, seed=seed + 1))
     journal.stage("looking for leaks")
-    _leaks(spec, seed, task, journal)
+    _probe_leaks(spec, seed, task, journal)
     journal.stage("measuring the scale")
-    _scale(task, journal)
-    journal.stage("taking the Jacobian of the teacher")
-    _certificate(task, journal)
+    _measure_scale(task, journal)
+    journal.stage("computing the Jacobian of the teacher")
+    _measure_ranks(task, journal)
     journal.stage("fitting cheap learners")
-    _learn(task, journal)
+    _fit_cheap_learners(task, journal)
 
 
 def _arrays(task: Any) -> list[np.ndarray]:
@@ -86,8 +87,8 @@ def _hashes(task: Any) -> list[str]:
     return [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16] for array in _arrays(task)]
 
 
-def _leaks(spec: TaskSpec, seed: int, task: Any, journal: Journal) -> None:
-    """Do the training data depend on the test half: on its size, on its draws? Do the halves share rows?"""
+def _probe_leaks(spec: TaskSpec, seed: int, task: Any, journal: Journal) -> None:
+    """Observe whether the training data depend on the size or the draws of the test half, and count shared rows."""
     rows = [np.hstack([half.inputs, half.targets]) for half in (task.train, task.test)]
     known = {row.tobytes() for row in rows[0]}
     journal["shared_rows"] = sum(row.tobytes() in known for row in rows[1])
@@ -113,8 +114,8 @@ def _leaks(spec: TaskSpec, seed: int, task: Any, journal: Journal) -> None:
         journal["other_test_draws"] = moved
 
 
-def _scale(task: Any, journal: Journal) -> None:
-    """Size, centre and spread of each half, as plain numbers."""
+def _measure_scale(task: Any, journal: Journal) -> None:
+    """Measure size, centre and spread of each half."""
     for name, half in (("train", task.train), ("test", task.test)):
         for kind in ("inputs", "targets"):
             data = getattr(half, kind).astype(np.float64)
@@ -126,8 +127,8 @@ def _scale(task: Any, journal: Journal) -> None:
             }
 
 
-def _certificate(task: Any, journal: Journal) -> None:
-    """Ranks of the teacher's Jacobian; the dimensions that the training targets span."""
+def _measure_ranks(task: Any, journal: Journal) -> None:
+    """Compute the ranks of the teacher's Jacobian and the number of dimensions that the training targets span."""
     targets = task.train.targets.astype(np.float64)
     singular = np.linalg.svd(targets - targets.mean(axis=0), compute_uv=False)
     journal["target_span"] = int(np.sum(singular > 1e-5 * singular[0])) if singular[0] > 0 else 0
@@ -135,15 +136,15 @@ def _certificate(task: Any, journal: Journal) -> None:
         return
     try:
         points = np.asarray(task.sample_inputs(POINTS, np.random.default_rng(3)), dtype=np.float64)
-        ranks = jacobian_ranks(task.teacher, points)
+        ranks = teacher_ranks(task.teacher, points)
     except Exception as error:
         journal["teacher_failure"] = describe_with_place(error)
         return
     journal["jacobian_ranks"] = [int(rank) for rank in ranks]
 
 
-def _learn(task: Any, journal: Journal) -> None:
-    """Test errors, over the variance of the targets, of ridge, kernel ridge and nearest-neighbour regression."""
+def _fit_cheap_learners(task: Any, journal: Journal) -> None:
+    """Measure the test errors of ridge, kernel ridge and nearest-neighbour regression, over the targets' variance."""
     from sklearn.kernel_ridge import KernelRidge
     from sklearn.linear_model import Ridge
     from sklearn.neighbors import KNeighborsRegressor

@@ -1,4 +1,4 @@
-"""The checks as tests of a plugin's own suite, one test a check::
+"""The checks as pytest tests of a plugin's own suite, one test per check::
 
     from leakybench.checks.parametrize import parametrize_with_checks
 
@@ -6,7 +6,7 @@
     def test_contract(check):
         check()
 
-The first check of an id runs the checker; the others read its report. ``pytest -k determinism`` chooses by name.
+The first check of an id runs the checker, and the others read its report. ``pytest -k determinism`` selects by name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Check:
     """One check of one id, called by a test.
 
     Attributes:
-        kind: ``task`` or ``baseline``. id: what is checked. name: of the check.
+        kind: ``task`` or ``baseline``.
+        id: id of the checked object.
+        name: name of the check.
         timeout: seconds for each process.
     """
 
@@ -36,7 +38,7 @@ class Check:
     timeout: float
 
     def __call__(self) -> None:
-        """Fail with the reason of the finding, or skip with it."""
+        """Fail or skip with the reason of the finding, or return."""
         finding = _report(self.kind, self.id, self.timeout).finding(self.name)
         if finding.result == "fail":
             raise CheckFailedError(f"{self.kind} {self.id}, {self.name}: {finding.why}")
@@ -54,7 +56,7 @@ def _report(kind: str, id: str, timeout: float) -> CheckReport:
 def parametrize_with_checks(
     *, tasks: Sequence[str] = (), baselines: Sequence[str] = (), timeout: float = 120.0
 ) -> pytest.MarkDecorator:
-    """A decorator for a test that takes ``check`` and calls it.
+    """Return a decorator for a test that takes ``check`` and calls it.
 
     Args:
         tasks: registered ids.

@@ -1,4 +1,4 @@
-"""The small task that baselines are checked on where no other is named."""
+"""The small default task on which baselines are checked."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SPEC = TaskSpec(
 
 @dataclass(frozen=True, kw_only=True)
 class Probe(SyntheticTask):
-    """f(x) = B tanh(A x), A (2, d) and B (4, 2) with orthonormal rows and columns: learnt by anything in seconds."""
+    """f(x) = B tanh(A x) with orthonormal rows of A (2, d) and columns of B (4, 2); any method learns it in seconds."""
 
     @property
     def true_rank(self) -> int:
-        """2."""
+        """The bottleneck rank, 2."""
         return 2
 
     def target_function(self, rng: np.random.Generator) -> TargetFunction:

@@ -1,4 +1,4 @@
-"""``check_task``: what the observations of a task amount to."""
+"""``check_task``: observe a task and judge the observations."""
 
 from __future__ import annotations
 
@@ -27,55 +27,59 @@ CHECKS = (
 MAX_SECONDS = 10.0
 MAX_BYTES = 2**28
 WORTH_LEARNING = 0.98
-"""Test error that the best of the cheap learners must reach, where the mean predictor has 1."""
+"""Test error that the best of the cheap learners must reach; the mean predictor has 1."""
 FULL_SHARE = 0.25
-"""Share of the points at which the Jacobian must have the declared rank, so that it is no fluke."""
+"""Minimum share of the points at which the Jacobian has the declared rank, so that the rank is not a coincidence."""
 
 
 def check_task(task: str | TaskSpec | Task, *, seed: int = 0, timeout: float = 120.0, **overrides: Any) -> CheckReport:
-    """Check a task in two processes of its own.
+    """Check a task in two separate processes.
 
-    - ``contract``: it builds; halves are :class:`~leakybench.Split` of matching shapes; rank and seed are as declared.
-    - ``determinism``: the same seed gives the same data in another process with another hash seed and other global
-      generators; another seed gives others.
-    - ``leakage``: training data change neither with the number of test rows nor with their draws; no row is in both.
-    - ``purity``: no global state changes, nothing is printed.
-    - ``scale``: training inputs and targets of order 1, nothing constant.
+    - ``contract``: the task builds; its halves are ``leakybench.Split`` of matching shapes; rank and seed are as
+      declared.
+    - ``determinism``: the same seed gives the same data in another process with another hash seed and other states of
+      the global generators; another seed gives different data.
+    - ``leakage``: training data depend neither on the number of test rows nor on their draws; no row is in both halves.
+    - ``purity``: no global state changes and nothing is printed.
+    - ``scale``: training inputs and targets are of order 1 and not constant.
     - ``certified rank``: the Jacobian of ``task.teacher`` reaches the declared rank and never exceeds it.
     - ``learnability``: a cheap learner beats the mean predictor.
     - ``cost``: at most 10 s and 256 MB.
 
     Args:
-        task: an id, a spec, or a task that :func:`leakybench.make` built (which is built anew, from its spec).
-        seed: of the task, unless a built one is given.
+        task: an id, a spec, or a task from ``leakybench.make``, which is rebuilt from its spec.
+        seed: seed of the task; ignored if a built task is given.
         timeout: seconds for each process.
-        overrides: settings, as for :func:`leakybench.make`.
+        overrides: settings, as for ``leakybench.make``.
+
+    Returns:
+        One finding for each of ``CHECKS``.
 
     Raises:
-        UsageError: an unknown id, or an argument that is not a task.
+        UsageError: the id is unknown, or the argument is not a task.
     """
-    spec, seed = _spec_of(task, check_seed(seed))
+    spec, seed = _spec_and_seed(task, check_seed(seed))
     spec = spec.with_overrides(overrides)
     findings = Findings()
     request = {"kind": "task", "spec": spec.to_json(), "seed": seed}
     first = observe({**request, "scramble": 11, "thorough": True}, timeout=timeout, hash_seed=1)
     facts = first.facts
     if "fingerprint" not in facts:
-        _broken(findings, first)
-        return CheckReport(kind="task", id=spec.id, findings=tuple(findings.found))
+        _judge_failed_build(findings, first)
+        return findings.report("task", spec.id)
     second = observe({**request, "scramble": 22, "thorough": False}, timeout=timeout, hash_seed=2)
-    _contract(findings, spec, seed, first)
-    _determinism(findings, facts, second)
-    _leakage(findings, facts)
+    _judge_data(findings, spec, seed, first)
+    _judge_repeated_builds(findings, facts, second)
+    _judge_data_leakage(findings, facts)
     findings.judge("purity", purity_problems(facts, "building it"), "global state and standard output are untouched")
-    _scale(findings, facts)
-    _rank(findings, facts)
-    _learnability(findings, facts, spec)
-    _cost(findings, facts)
-    return CheckReport(kind="task", id=spec.id, findings=tuple(findings.found))
+    _judge_scale(findings, facts)
+    _judge_rank(findings, facts)
+    _judge_learnability(findings, facts)
+    _judge_cost(findings, facts)
+    return findings.report("task", spec.id)
 
 
-def _spec_of(task: object, seed: int) -> tuple[TaskSpec, int]:
+def _spec_and_seed(task: object, seed: int) -> tuple[TaskSpec, int]:
     if isinstance(task, str):
         return tasks.spec(task), seed
     if isinstance(task, TaskSpec):
@@ -86,12 +90,11 @@ def _spec_of(task: object, seed: int) -> tuple[TaskSpec, int]:
     return spec, check_seed(getattr(task, "seed", seed))
 
 
-def _broken(findings: Findings, seen: Observation) -> None:
-    """It did not even build: everything else is skipped."""
+def _judge_failed_build(findings: Findings, seen: Observation) -> None:
+    """Judge a task that could not be built; all checks but one are skipped."""
     facts = seen.facts
     if seen.timed_out:
-        findings.skip("it was never built", *CHECKS[:-1])
-        findings.judge("cost", [seen.failure], "")
+        findings.time_out(seen.failure, "it was never built", CHECKS)
         return
     problem = seen.failure
     if facts.get("missing"):
@@ -102,15 +105,16 @@ def _broken(findings: Findings, seen: Observation) -> None:
     findings.skip("it was never built", *CHECKS[1:])
 
 
-def _contract(findings: Findings, spec: TaskSpec, seed: int, first: Observation) -> None:
+def _judge_data(findings: Findings, spec: TaskSpec, seed: int, first: Observation) -> None:
+    """Judge the contract: shapes, spec, seed and rank of the task."""
     facts, problems = first.facts, []
     (n, d_in), (_, d_out), (_, test_in), (_, test_out) = facts["shapes"]
     if (d_in, d_out) != (test_in, test_out):
         problems.append(f"training data map {d_in} -> {d_out}, test data {test_in} -> {test_out}")
     if facts["spec_id"] != spec.id:
-        problems.append(f"its spec says {facts['spec_id']}")
+        problems.append(f"its spec has the id {facts['spec_id']}")
     if facts["seed"] != seed:
-        problems.append(f"made with seed {seed}, it says {facts['seed']}")
+        problems.append(f"built with seed {seed}, its seed is {facts['seed']}")
     rank = facts["true_rank"]
     if rank is not None and (isinstance(rank, bool | str) or rank < 1):
         problems.append(f"true_rank must be a positive integer or None, got {rank}")
@@ -119,7 +123,7 @@ def _contract(findings: Findings, spec: TaskSpec, seed: int, first: Observation)
     elif spec.true_rank is not None and rank != spec.true_rank and spec == _registered(spec):
         problems.append(f"registered with true_rank {spec.true_rank}, built with {rank}")
     if not facts["drawn_once"]:
-        problems.append("train and test are drawn anew at each access")
+        problems.append("train and test are redrawn at each access")
     if first.failure:
         problems.append(first.failure)
     fine = f"{n} training rows, {d_in} -> {d_out}, true_rank {rank}"
@@ -130,10 +134,11 @@ def _registered(spec: TaskSpec) -> TaskSpec | None:
     return tasks.spec(spec.id) if spec.id in tasks else spec
 
 
-def _determinism(findings: Findings, facts: dict[str, Any], second: Observation) -> None:
+def _judge_repeated_builds(findings: Findings, facts: dict[str, Any], second: Observation) -> None:
+    """Judge determinism."""
     problems, here = [], facts["fingerprint"]
     if facts.get("again", here) != here:
-        problems.append("built twice in one process it gives different data")
+        problems.append("two builds in one process give different data")
     elif "fingerprint" not in second.facts:
         problems.append(f"in another process: {second.failure or 'it could not be built'}")
     elif second.facts["fingerprint"] != here:
@@ -143,7 +148,8 @@ def _determinism(findings: Findings, facts: dict[str, Any], second: Observation)
     findings.judge("determinism", problems, "equal within and across processes, different at another seed")
 
 
-def _leakage(findings: Findings, facts: dict[str, Any]) -> None:
+def _judge_data_leakage(findings: Findings, facts: dict[str, Any]) -> None:
+    """Judge whether the training half depends on the test half, or shares rows with it."""
     if "shared_rows" not in facts:
         findings.skip("not reached", "leakage")
         return
@@ -154,32 +160,32 @@ def _leakage(findings: Findings, facts: dict[str, Any]) -> None:
         problems.append("the training data change with the number of test rows (n_test)")
     if (moved := facts.get("other_test_draws")) is not None and moved[:2] != here[:2]:
         problems.append("the training data change with the draws of the test half")
-    looked = ["no shared rows"]
-    looked += ["independent of n_test"] if "train_at_fewer_test_rows" in facts else ["no setting n_test to vary"]
-    looked += ["independent of the test draws"] if "other_test_draws" in facts else ["no seeded test draws to vary"]
-    findings.judge("leakage", problems, ", ".join(looked), shared_rows=facts["shared_rows"])
+    passed = ["no shared rows"]
+    passed += ["independent of n_test"] if "train_at_fewer_test_rows" in facts else ["no setting n_test to vary"]
+    passed += ["independent of the test draws"] if "other_test_draws" in facts else ["no seeded test draws to vary"]
+    findings.judge("leakage", problems, ", ".join(passed), shared_rows=facts["shared_rows"])
 
 
-def _scale(findings: Findings, facts: dict[str, Any]) -> None:
+def _judge_scale(findings: Findings, facts: dict[str, Any]) -> None:
     if "test_targets" not in facts:
         findings.skip("not reached", "scale")
         return
     problems = []
     for name in ("train_inputs", "train_targets", "test_inputs", "test_targets"):
-        found, words = facts[name], name.replace("train_", "training ").replace("_", " ")
-        if found["spread"] == 0.0:
-            problems.append(f"{words} are constant")
-        elif name.startswith("train") and not 0.1 <= found["rms"] <= 10.0:
-            problems.append(f"{words} have the root mean square {found['rms']:.3g}, which should be about 1")
-        elif name.startswith("train") and found["mean"] > 0.5 * found["rms"]:
-            problems.append(f"{words} are not centred: a column has the mean {found['mean']:.3g}")
-        elif found["largest"] > 1e3 * found["rms"]:
-            problems.append(f"{words} hold {found['largest']:.3g}, beside a root mean square of {found['rms']:.3g}")
+        size, label = facts[name], name.replace("train_", "training ").replace("_", " ")
+        if size["spread"] == 0.0:
+            problems.append(f"{label} are constant")
+        elif name.startswith("train") and not 0.1 <= size["rms"] <= 10.0:
+            problems.append(f"{label} have the root mean square {size['rms']:.3g}, which should be about 1")
+        elif name.startswith("train") and size["mean"] > 0.5 * size["rms"]:
+            problems.append(f"{label} are not centred: a column has the mean {size['mean']:.3g}")
+        elif size["largest"] > 1e3 * size["rms"]:
+            problems.append(f"{label} contain {size['largest']:.3g}, with a root mean square of {size['rms']:.3g}")
     sizes = {name: facts[name]["rms"] for name in ("train_inputs", "train_targets", "test_inputs", "test_targets")}
     findings.judge("scale", problems, "inputs and targets are centred and of order 1", **sizes)
 
 
-def _rank(findings: Findings, facts: dict[str, Any]) -> None:
+def _judge_rank(findings: Findings, facts: dict[str, Any]) -> None:
     declared, name = facts["true_rank"], "certified rank"
     if declared is None:
         findings.skip("it declares no rank (true_rank is None)", name)
@@ -201,19 +207,18 @@ def _rank(findings: Findings, facts: dict[str, Any]) -> None:
         share = sum(rank == declared for rank in ranks) / len(ranks)
         if max(ranks) > declared:
             problems.append(
-                f"declared {declared}, but the teacher's Jacobian has rank {max(ranks)}: it is at least that"
+                f"declared {declared}, but the teacher's Jacobian has rank {max(ranks)}: the true rank is at least that"
             )
         elif max(ranks) < declared:
             problems.append(f"declared {declared}, but the teacher's Jacobian never exceeds rank {max(ranks)}")
         elif share < FULL_SHARE:
-            problems.append(f"declared {declared}, which the Jacobian reaches at only {share:.0%} of the points")
-    fine = (
-        f"the teacher's Jacobian has rank {declared} at {sum(r == declared for r in ranks or [])} of {len(ranks or [])}"
-    )
-    findings.judge(name, problems, f"{fine} points, and nowhere more")
+            problems.append(f"declared {declared}, but the Jacobian reaches it at only {share:.0%} of the points")
+    reached, total = sum(rank == declared for rank in ranks or []), len(ranks or [])
+    fine = f"the teacher's Jacobian has rank {declared} at {reached} of {total} points, and never more"
+    findings.judge(name, problems, fine)
 
 
-def _learnability(findings: Findings, facts: dict[str, Any], spec: TaskSpec) -> None:
+def _judge_learnability(findings: Findings, facts: dict[str, Any]) -> None:
     errors = facts.get("errors")
     if not errors:
         findings.skip("not reached", "learnability")
@@ -222,12 +227,12 @@ def _learnability(findings: Findings, facts: dict[str, Any], spec: TaskSpec) -> 
     problems = []
     if not errors[best] < WORTH_LEARNING:
         problems.append(
-            f"the best of ridge, kernel ridge and neighbours has test error {errors[best]:.2f}, the mean has 1"
+            f"the best of ridge, kernel ridge and neighbours has test error {errors[best]:.2f}; the mean has 1"
         )
-    findings.judge("learnability", problems, f"{best} reaches test error {errors[best]:.3g}, the mean has 1", **errors)
+    findings.judge("learnability", problems, f"{best} reaches test error {errors[best]:.3g}; the mean has 1", **errors)
 
 
-def _cost(findings: Findings, facts: dict[str, Any]) -> None:
+def _judge_cost(findings: Findings, facts: dict[str, Any]) -> None:
     seconds, size = facts["seconds"], facts["bytes"]
     problems = [f"it takes {seconds:.1f} s to build, more than {MAX_SECONDS:g} s"] if seconds > MAX_SECONDS else []
     if size > MAX_BYTES:

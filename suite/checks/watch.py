@@ -1,4 +1,4 @@
-"""What code may not leave behind: changed global state, and words on standard output."""
+"""Watch code for side effects: changes of global state, and output on standard output."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import numpy as np
 
 
 def global_state() -> dict[str, str]:
-    """A text for each piece of global state of this process, by the name that a report uses."""
-    drawn: Any = np.random.get_state(legacy=True)  # noqa: NPY002
+    """Return a fingerprint of each piece of global state of this process, by the name used in reports."""
+    legacy: Any = np.random.get_state(legacy=True)  # noqa: NPY002
     state: dict[str, str] = {
-        "the global generator of numpy": _short(f"{drawn[1].tobytes().hex()}{drawn[2:]}"),
-        "the global generator of random": _short(repr(random.getstate())),
+        "the global generator of numpy": _fingerprint(f"{legacy[1].tobytes().hex()}{legacy[2:]}"),
+        "the global generator of random": _fingerprint(repr(random.getstate())),
         "numpy's error settings": repr(np.geterr()),
-        "the environment variables": _short(repr(sorted(os.environ.items()))),
+        "the environment variables": _fingerprint(repr(sorted(os.environ.items()))),
         "the working directory": os.getcwd(),
         "the signal handlers": repr([signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]),
     }
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         state |= {
-            "the global generator of torch": _short(torch.random.get_rng_state().numpy().tobytes().hex()),
+            "the global generator of torch": _fingerprint(torch.random.get_rng_state().numpy().tobytes().hex()),
             "torch's default dtype": str(torch.get_default_dtype()),
             "torch's thread count": str(torch.get_num_threads()),
             "torch's gradient mode": str(torch.is_grad_enabled()),
@@ -39,29 +39,30 @@ def global_state() -> dict[str, str]:
     return state
 
 
-def _short(text: str) -> str:
+def _fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextlib.contextmanager
 def watched(into: dict[str, Any]) -> Iterator[None]:
-    """Note in ``into`` which global state the block changes and what it prints, adding to what is noted already."""
+    """Add to ``into`` which global state the block changes (``changed``) and what it prints (``printed``)."""
     before = global_state()
-    words, loaded = io.StringIO(), len(sys.modules)
+    output, loaded = io.StringIO(), len(sys.modules)
     try:
-        with contextlib.redirect_stdout(words):
+        with contextlib.redirect_stdout(output):
             yield
     finally:
         after = global_state()
-        # libraries set variables and draw from random when they are first imported: not the object's doing
-        own = {"the environment variables", "the global generator of random"} if len(sys.modules) > loaded else set()
-        changed = [name for name in before if after[name] != before[name] and name not in own]
+        # a library's first import may set variables and draw from random, for which the object is not responsible
+        by_imports = {"the environment variables", "the global generator of random"}
+        excused = by_imports if len(sys.modules) > loaded else set()
+        changed = [name for name in before if after[name] != before[name] and name not in excused]
         into["changed"] = sorted({*into.get("changed", []), *changed})
-        into["printed"] = f"{into.get('printed', '')}{words.getvalue()}"[:2000]
+        into["printed"] = f"{into.get('printed', '')}{output.getvalue()}"[:2000]
 
 
 def scramble(number: int) -> None:
-    """Put the global generators into a state of this process alone, so that whoever reads them is found out."""
+    """Seed the global generators with a number of this process, to reveal code that draws from them."""
     random.seed(number)
     np.random.seed(number)  # noqa: NPY002
     torch: Any = sys.modules.get("torch")
@@ -70,9 +71,14 @@ def scramble(number: int) -> None:
 
 
 def purity_problems(seen: dict[str, Any], what: str) -> list[str]:
-    """One line a kind of trace that the block left."""
+    """Return one line for each kind of side effect in the facts of ``watched``.
+
+    Args:
+        seen: the facts.
+        what: the subject of the sentences, such as "the fit".
+    """
     problems = [f"{what} changes {', '.join(seen['changed'])}"] if seen.get("changed") else []
     if seen.get("printed"):
-        words = " ".join(str(seen["printed"]).split())[:60]
-        problems.append(f"{what} prints to standard output ({words!r}), which belongs to tables and JSON")
+        text = " ".join(str(seen["printed"]).split())[:60]
+        problems.append(f"{what} prints to standard output ({text!r}), which is reserved for tables and JSON")
     return problems

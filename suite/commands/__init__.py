@@ -1,5 +1,6 @@
-"""One file a command: ``add_parser(subparsers)`` declares it, ``run(args) -> int`` does it and returns the exit code.
+"""The commands, one module each: ``add_parser(subparsers)`` declares it, ``run(args)`` executes it.
 
-A module here is imported to build the help, so its own imports are light: pandas, scipy, torch and whatever loads them
-are imported inside ``run``. A new file is a new command; what several commands share is in ``leakybench.console``.
+``run`` returns the exit code. The help imports every module here, so module-level imports must be light: pandas, scipy,
+torch and anything that loads them are imported inside ``run``. Adding a file adds a command. Code shared by several
+commands belongs to ``leakybench.console``; no command imports another.
 """

@@ -1,4 +1,4 @@
-"""``leakybench check``: does a task, a baseline or a whole plugin keep the contract?"""
+"""``leakybench check``: check tasks, baselines and whole plugins against the contract."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from leakybench.checks.report import CheckReport
 
 DESCRIPTION = """\
-Build what an id names in processes of its own, under a time limit, and report what is wrong with it, and why:
-contract, determinism across processes, leakage, purity, scale, certified rank, learnability, cost."""
+Check tasks, baselines or a whole plugin against the contract. Each object is built in separate processes under a time
+limit. The checks are contract, determinism across processes, leakage, purity, scale, certified rank, learnability and
+cost; each one passes, fails or is skipped, with its reason."""
 EPILOG = """\
 examples:
   leakybench check task 'LowRank-*'
   leakybench check baseline Ridge-v0 --json
-  leakybench check plugin my-package        all that an installed package registers
+  leakybench check plugin my-package        everything that an installed package registers
 
 exit codes: 0 every check passed; 1 a check failed; 2 wrong usage
 """
@@ -27,29 +28,29 @@ exit codes: 0 every check passed; 1 a check failed; 2 wrong usage
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "check", help="check tasks and baselines of your own", description=DESCRIPTION, epilog=EPILOG
+        "check", help="check your own tasks and baselines", description=DESCRIPTION, epilog=EPILOG
     )
-    parser.add_argument("kind", choices=("task", "baseline", "plugin"), help="what to check")
-    parser.add_argument("ids", nargs="+", metavar="ID", help="ids or globs; for a plugin, names of distributions")
-    parser.add_argument("--task", metavar="ID", help="fit baselines on this task (default: a small one of rank 2)")
-    parser.add_argument("--seed", type=int, default=0, help="of the task and of the fits")
-    parser.add_argument("--preset", default="smoke", help="of the fits")
-    parser.add_argument("--timeout", default="60s", help="of each process, as in 90, 90s or 2m")
+    parser.add_argument("kind", choices=("task", "baseline", "plugin"), help="kind of the objects to check")
+    parser.add_argument("ids", nargs="+", metavar="ID", help="ids or globs; for plugins, distribution names")
+    parser.add_argument("--task", metavar="ID", help="task to fit baselines on (default: a small task of rank 2)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the task and of the fits")
+    parser.add_argument("--preset", default="smoke", help="preset of the fits")
+    parser.add_argument("--timeout", default="60s", help="time limit of each process, as in 90, 90s or 2m")
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the reports; 0, or 1 where a check failed."""
-    fine, documents = True, []
+    """Print the reports; return 0, or 1 if a check failed."""
+    passed, documents = True, []
     for report in _reports(args):
-        fine &= report.passed
+        passed &= report.passed
         if args.json:
             documents.append(report.to_dict())
         else:
             print(report, end="\n\n", flush=True)
     if args.json:
         arguments.print_json(documents)
-    return 0 if fine else 1
+    return 0 if passed else 1
 
 
 def _reports(args: argparse.Namespace) -> Iterator[CheckReport]:

@@ -1,4 +1,4 @@
-"""``leakybench figures``: the figures of the paper and six more, from runs that are trained where they are missing."""
+"""``leakybench figures``: train missing runs and draw the figures of the paper and six more."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ RESULTS, OUT = "results/reference/figures/records", "results/reference/figures"
 FORMATS = ("svg", "png")
 
 DESCRIPTION = """\
-Train the runs that the figures need and that are not stored yet, and write each figure as SVG and PNG with its data
-(NAME.csv, a row a run or a layer) and its means and intervals (NAME.summary.csv) beside it. The same command goes on
-where it was stopped.
+Draw the figures of the paper with error bars. Runs that are not stored yet are trained first. Each figure is written as
+SVG and PNG together with its data (NAME.csv, one row per run or layer) and its means and intervals (NAME.summary.csv).
+Repeating the command resumes an interrupted one.
 """
 
 EPILOG = """\
 figures:
 {figures}
 
-what they need at five seeds, a run trained once for all its figures, and about how long on one core alone:
+cost at five seeds on one otherwise idle core (a run shared by several figures is trained once):
   2a,2b,2c,adaptive               65 runs    8 min
   depth-grid                      70 runs   12 min
   1a,1b,1c,3,theorem,cross-term   40 runs   30 min
-  layers                          22 runs    7 min, 10 of them shared with theorem
+  layers                          22 runs    7 min (10 of them shared with theorem)
   rank                           103 runs   33 min
 
 examples:
-  leakybench figures --dry-run                              what has to be trained, and how long it takes
+  leakybench figures --dry-run                              list the runs to train, with a time estimate
   leakybench figures --only 1a,theorem --workers 2
-  leakybench figures --only 2a,adaptive --workers 1         adaptive compares fit times: one run at a time, nothing else
-  leakybench figures --no-train                             from what is stored, whatever version of the code made it
+  leakybench figures --only 2a,adaptive --workers 1         adaptive compares fit times: one run at a time, idle machine
+  leakybench figures --no-train                             use stored runs, whichever version of the code made them
   leakybench figures --preset smoke --seeds 0:2 --set width=40 --results /tmp/runs --out /tmp/figures
 
-exit codes: 0 all figures drawn from all runs; 2 wrong usage; 3 runs are missing or failed, or a figure has none
+exit codes: 0 all figures drawn from all runs; 2 wrong usage; 3 runs are missing or failed, or a figure has no run
 """
 
 
@@ -55,24 +55,32 @@ def add_parser(subparsers: Any) -> None:
         description=DESCRIPTION,
         epilog=EPILOG.format(figures=listed),
     )
-    parser.add_argument("--only", metavar="NAME[,..]", help="these figures (default: all)")
+    parser.add_argument("--only", metavar="NAME[,..]", help="figures to draw (default: all)")
     parser.add_argument("--seeds", metavar="SEEDS", default="0:5", help="seeds of the runs")
-    parser.add_argument("--results", metavar="DIR", default=RESULTS, help="folder of the records")
-    parser.add_argument("--out", metavar="DIR", help=f"folder of the figures (default: {OUT})")
+    parser.add_argument("--results", metavar="DIR", default=RESULTS, help="folder that holds the records")
+    parser.add_argument("--out", metavar="DIR", help=f"folder for the figures (default: {OUT})")
     parser.add_argument("--format", metavar="KIND[,..]", default=",".join(FORMATS), help="svg, png or both")
-    parser.add_argument("--workers", metavar="N", type=int, help="processes; 0: this one (default: as the cores allow)")
-    parser.add_argument("--preset", metavar="PRESET", help=f"train otherwise: {', '.join(PRESETS)}; needs --out")
     parser.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="another setting of the baselines; needs --out"
+        "--workers", metavar="N", type=int, help="worker processes; 0 for none (default: one per available core)"
+    )
+    parser.add_argument(
+        "--preset", metavar="PRESET", help=f"train with another preset ({', '.join(PRESETS)}); requires --out"
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="override a setting of the baselines; requires --out",
     )
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--no-train", action="store_true", help="draw from what is stored, and say what is missing")
-    mode.add_argument("--dry-run", action="store_true", help="print what has to be trained, and compute nothing")
+    mode.add_argument("--no-train", action="store_true", help="use stored runs only, and name the figures with gaps")
+    mode.add_argument("--dry-run", action="store_true", help="print the runs to train, and compute nothing")
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, collect, draw; the exit code says whether every run is in the figures."""
+    """Train, collect and draw; return 0 if every run is in the figures, else 3."""
     from leakybench.figures import load, names_of
     from leakybench.figures.build import build, jobs_of
     from leakybench.figures.style import require_matplotlib
@@ -81,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
     names, seeds, formats = names_of(args.only), parse_seeds(args.seeds), _formats(args.format)
     if (args.preset or args.set) and not args.out:
-        raise UsageError(f"--preset and --set make other figures than those in {OUT}: say where with --out")
+        raise UsageError(f"--preset and --set would overwrite {OUT} with different figures: choose a folder with --out")
     require_matplotlib()
     settings = [parse_setting(text) for text in args.set]
     figures = [load(name) for name in names]
@@ -93,19 +101,19 @@ def run(args: argparse.Namespace) -> int:
         return 0
     out = Path(args.out or OUT)
     out.mkdir(parents=True, exist_ok=True)
-    built = []
+    results = []
     for figure in figures:
-        made = build(figure, wanted[figure.name], store, out, formats, any_source=args.no_train)
-        built.append(made)
-        absent = f", {made.missing} missing" if made.missing else ""
-        note = ", ".join(made.files[2:]) or "not drawn: no run"
-        arguments.note(f"{figure.name}: {made.runs} runs{absent}; {note}")
-        code = 3 if made.missing or not made.files else code
-    arguments.report_problems(store.problems)
+        result = build(figure, wanted[figure.name], store, out, formats, any_source=args.no_train)
+        results.append(result)
+        absent = f", {result.missing} missing" if result.missing else ""
+        files = ", ".join(result.files[2:]) or "not drawn, because it has no run"
+        arguments.print_note(f"{figure.name}: {result.runs} runs{absent}; {files}")
+        code = 3 if result.missing or not result.files else code
+    arguments.print_damaged(store.problems)
     if args.json:
         import dataclasses
 
-        arguments.print_json([dataclasses.asdict(made) for made in built])
+        arguments.print_json([dataclasses.asdict(result) for result in results])
     return code
 
 
@@ -117,7 +125,7 @@ def _formats(text: str) -> list[str]:
 
 
 def _train(args: argparse.Namespace, jobs: list[Job], store: Store) -> int:
-    """Compute what is missing; 3 where a run failed. With ``--dry-run`` only say what that is."""
+    """Compute the missing runs, or with ``--dry-run`` print them; return 3 if a run failed."""
     from leakybench.console.plans import compute, print_plan
     from leakybench.engines import make_engine
     from leakybench.engines.limits import check_workers

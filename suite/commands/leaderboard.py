@@ -1,4 +1,4 @@
-"""``leakybench leaderboard``: who is ahead, and how surely."""
+"""``leakybench leaderboard``: rank the baselines, with intervals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from leakybench.console import arguments, selection
 
 FORMATS = ("terminal", "github", "json", "html")
 EPILOG = """\
-Ranks come with intervals that hold all of them at once; methods that nothing separates are tied. Costs are fit times in
-units of a yardstick baseline that was timed on the same machine, or seconds where all runs come from one.
+Ranks have simultaneous intervals; methods that the data do not separate are tied. Costs are fit times in units of a
+yardstick baseline timed on the same machine, or seconds if all runs come from one machine.
 
 examples:
   leakybench leaderboard --overall
@@ -23,22 +23,25 @@ examples:
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "leaderboard", help="rank the baselines", description="Rank the baselines over the tasks.", epilog=EPILOG
+        "leaderboard",
+        help="rank the baselines",
+        description="Rank the baselines over the tasks by error, rank recovery and cost, with intervals.",
+        epilog=EPILOG,
     )
     arguments.add_results(parser)
     selection.add_selection(parser)
-    parser.add_argument("--yardstick", metavar="ID", help="baseline whose fit is the unit of cost")
-    parser.add_argument("--format", choices=FORMATS, default="terminal", help="how to write it")
+    parser.add_argument("--yardstick", metavar="ID", help="baseline whose fit time is the unit of cost")
+    parser.add_argument("--format", choices=FORMATS, default="terminal", help="output format")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
     parser.add_argument(
-        "--out", metavar="FILE", help="write it there instead of printing it; .html, .md and .json say how"
+        "--out", metavar="FILE", help="write to this file; the extension .html, .md or .json chooses the format"
     )
-    parser.add_argument("--overall", action="store_true", help="no table for each task (terminal and Markdown)")
-    parser.add_argument("--title", metavar="TEXT", default="", help="of the page")
+    parser.add_argument("--overall", action="store_true", help="omit the tables of single tasks (terminal, Markdown)")
+    parser.add_argument("--title", metavar="TEXT", default="", help="title of the HTML page")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print or write the leaderboard; 0, or 3 where there is no run."""
+    """Print or write the leaderboard; return 0, or 3 if there is no run."""
     from leakybench.analysis.leaderboard import leaderboard
     from leakybench.analysis.scores import score_frame, select
     from leakybench.atomic import write_atomic
@@ -46,12 +49,12 @@ def run(args: argparse.Namespace) -> int:
     records = selection.read_records(args.results)
     frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
     if frame.empty:
-        return selection.nothing(args.results)
+        return selection.report_no_runs(args.results)
     if args.preset is None and frame["preset"].nunique() > 1:
         counts = frame["preset"].value_counts()
         chosen = str(counts.index[0])
-        arguments.note(
-            f"several presets: shown is {chosen}, with {counts.iloc[0]} of {len(frame)} runs; --preset chooses"
+        arguments.print_note(
+            f"several presets: showing {chosen}, with {counts.iloc[0]} of {len(frame)} runs; choose with --preset"
         )
         frame = frame[frame["preset"] == chosen]
     board = leaderboard(frame, yardstick=args.yardstick)
@@ -60,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         path = Path(args.out)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, (content + "\n").encode())
-        arguments.note(f"{path}: {len(board.runs)} runs of {len(board.overall)} methods")
+        arguments.print_note(f"{path}: {len(board.runs)} runs of {len(board.overall)} methods")
     else:
         print(content)
     return 0
@@ -81,7 +84,7 @@ def _write(args: argparse.Namespace, board: Any, records: Any) -> str:
         try:
             return store.arrays(run_id)
         except DamagedError as error:
-            arguments.note(f"{run_id}: its curves are left out: {error}")
+            arguments.print_note(f"{run_id}: curves omitted: {error}")
             return {}
 
     wanted = set(board.runs["run_id"])

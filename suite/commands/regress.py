@@ -1,4 +1,4 @@
-"""``leakybench regress``: is training as good and as fast as it was?"""
+"""``leakybench regress``: test training against a stored reference."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 from leakybench.console import arguments
 
 EPILOG = """\
-The gate runs the plan in DIR/gate/plan.toml and compares it with the runs in DIR/gate/runs, by task and seed: test and
-training error, rank recovery, status, and fit time as a ratio to the yardstick. Each has its own threshold, in
-gate.json, and fails only where the effect is beyond it and chance does not explain it. Results that are suddenly
-better fail too, until --update says why.
+The gate runs the plan in DIR/gate/plan.toml and compares the runs with those in DIR/gate/runs, paired by task and seed:
+test and training error, rank recovery, status, and fit time as a ratio to the yardstick. Each quantity has its own
+threshold in gate.json. It fails only if the effect exceeds the threshold and chance does not explain it. Results that
+are suddenly better fail too, until they are accepted with --update and a reason.
 
-exit codes: 0 fine; 1 regressed or changed; 2 wrong usage; 3 runs failed or nothing was compared
+exit codes: 0 fine; 1 regressed or changed; 2 wrong usage; 3 runs failed, or nothing was compared
 
 examples:
   leakybench regress --reference results/reference
@@ -27,29 +27,32 @@ examples:
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "regress", help="compare with the reference", description="Compare training with a reference.", epilog=EPILOG
+        "regress",
+        help="test for regressions against the reference",
+        description="Test whether training is as good and as fast as in a stored reference.",
+        epilog=EPILOG,
     )
     parser.add_argument("--reference", metavar="DIR", default="results/reference", help="folder that holds gate/")
-    parser.add_argument("--update", action="store_true", help="make what is measured now the reference")
-    parser.add_argument("--reason", metavar="TEXT", default="", help="why, for --update; kept in the history")
+    parser.add_argument("--update", action="store_true", help="replace the reference by the present measurement")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="with --update: why; stored in the history")
     parser.add_argument("--plan", metavar="FILE.toml", type=Path, help="with --update: a new plan")
-    parser.add_argument("--yardstick", metavar="ID", help="with --update: the baseline that is the unit of time")
-    parser.add_argument("--all", action="store_true", help="print the judgements that are fine, too")
+    parser.add_argument("--yardstick", metavar="ID", help="with --update: the baseline whose fit is the unit of time")
+    parser.add_argument("--all", action="store_true", help="also print the judgements that are fine")
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the judgements; the exit code is the verdict."""
+    """Print the judgements; return the exit code of the verdict."""
     from leakybench.errors import UsageError
     from leakybench.gate.reference import check, load_gate, update
 
     reference = Path(args.reference)
     if args.update:
         records = update(reference, args.reason, plan=args.plan, yardstick=args.yardstick)
-        print(f"{reference}: {len(records)} runs are the reference now ({args.reason.strip()})")
+        print(f"{reference}: the reference now has {len(records)} runs ({args.reason.strip()})")
         return 0
     if args.plan or args.yardstick or args.reason:
-        raise UsageError("--plan, --yardstick and --reason go with --update")
+        raise UsageError("--plan, --yardstick and --reason require --update")
     verdict, _ = check(load_gate(reference))
     if args.json:
         import dataclasses
@@ -62,7 +65,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def print_verdict(verdict: Any, *, everything: bool = False) -> None:
-    """What failed on standard output, the rest where asked for, and a last line with the sum."""
+    """Print the judgements that are not fine, with ``everything`` all of them, and a summary line.
+
+    Notes go to standard error.
+    """
     from leakybench.report.text import clean
 
     for line in verdict.lines:

@@ -77,8 +77,8 @@ def add_parser(subparsers: Any) -> None:
         "--steps",
         metavar="RULE[,..]",
         action="append",
-        help="layer step-size rules to cross the baselines with that have layers, as in uniform,adaptive; "
-        "'leakybench baselines' lists each one's (default: the first of its own)",
+        help="step-size rules to combine with the baselines that have layers, as in uniform,adaptive; "
+        "'leakybench baselines' lists the rules of each (default: its first rule)",
     )
     what.add_argument(
         "--set",

@@ -1,4 +1,4 @@
-"""``leakybench show``: one run, with the evidence behind its rank."""
+"""``leakybench show``: print one run with the evidence for its bottleneck rank."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from leakybench.console import arguments
 
 EPILOG = """\
 examples:
-  leakybench show 3f2a                  the run whose id begins with 3f2a
-  leakybench show 3f2a --json           its record as it is stored
+  leakybench show 3f2a                  the run whose id starts with 3f2a
+  leakybench show 3f2a --json           its record as stored
 """
 MAX_ITEMS = 12
 
@@ -21,15 +21,18 @@ MAX_ITEMS = 12
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "show", help="print one run with its evidence", description="Print one run with its evidence.", epilog=EPILOG
+        "show",
+        help="print one run with its evidence",
+        description="Print one run: errors, bottleneck rank with its evidence, times, measures, provenance and log.",
+        epilog=EPILOG,
     )
-    parser.add_argument("run_id", metavar="RUN_ID", help="a run id, or the beginning of one")
+    parser.add_argument("run_id", metavar="RUN_ID", help="a run id, or its first digits")
     arguments.add_results(parser)
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the record; 0."""
+    """Print the record and return 0."""
     from leakybench.errors import UsageError
     from leakybench.store import DamagedError, Store
 
@@ -73,7 +76,7 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _field(name: str, value: Any) -> Iterator[str]:
-    yield f"{name:<20}{_short(value)}"
+    yield f"{name:<20}{_format_value(value)}"
 
 
 def _block(name: str, values: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
@@ -84,10 +87,10 @@ def _block(name: str, values: Mapping[str, Any], indent: str = "  ") -> Iterator
         if isinstance(value, Mapping) and value:
             yield from _block(str(key), value, indent + "  ")
         else:
-            yield f"{indent}{key:<24}{_short(value)}"
+            yield f"{indent}{key:<24}{_format_value(value)}"
 
 
-def _short(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -95,8 +98,8 @@ def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        shown = ", ".join(_short(item) for item in value[:MAX_ITEMS])
-        return f"[{shown}{f', ... {len(value)} in all' if len(value) > MAX_ITEMS else ''}]"
+        items = ", ".join(_format_value(item) for item in value[:MAX_ITEMS])
+        return f"[{items}{f', ... {len(value)} in total' if len(value) > MAX_ITEMS else ''}]"
     if isinstance(value, Mapping):
         return json.dumps(value, sort_keys=True)
     return str(value)

@@ -1,4 +1,4 @@
-"""``leakybench table``: the results so far."""
+"""``leakybench table``: print a table of the stored results."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ FORMATS = ("terminal", "github", "latex", "csv", "json")
 GROUPINGS = ("cell", "baseline", "task")
 
 EPILOG = """\
-columns: test error is the mean squared error on the test set over the variance of its targets (the mean predictor
-scores 1), mean over seeds with a 95% interval; rank is the commonest bottleneck rank and its range; recovered counts
-the runs whose rank is the true one; fit is the median training time of runs that ended ok.
+columns:
+  test error   mean squared error on the test set divided by the variance of its targets (the mean predictor scores 1),
+               averaged over seeds, with a 95% interval
+  rank         most common bottleneck rank, and its range
+  recovered    number of runs whose bottleneck rank is the true rank
+  fit          median training time of the runs with status ok
 
 examples:
   leakybench table --task 'LowRank-*' --format github
@@ -24,24 +27,29 @@ examples:
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("table", help="print the results", description="Print the results.", epilog=EPILOG)
+    parser = subparsers.add_parser(
+        "table",
+        help="print a table of the results",
+        description="Print a table of the stored results: test error, bottleneck rank, ranks recovered and fit time.",
+        epilog=EPILOG,
+    )
     arguments.add_results(parser)
     selection.add_selection(parser)
     parser.add_argument(
-        "--by", choices=GROUPINGS, default="cell", help="a row for each task and baseline, or over tasks"
+        "--by", choices=GROUPINGS, default="cell", help="one row per task and baseline (cell), per baseline or per task"
     )
-    parser.add_argument("--format", choices=FORMATS, default="terminal", help="how to write it")
+    parser.add_argument("--format", choices=FORMATS, default="terminal", help="output format")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table; 0, or 3 where there is no run."""
+    """Print the table; return 0, or 3 if there is no run."""
     from leakybench.analysis.summary import notes
     from leakybench.report.table import render
 
-    frame = selection.load(args)
+    frame = selection.load_scores(args)
     if frame.empty:
-        return selection.nothing(args.results)
+        return selection.report_no_runs(args.results)
     print(render(frame, args.format, by=args.by))
     if args.format == "csv":
         for line in notes(frame):

@@ -1,4 +1,4 @@
-"""``leakybench tasks``: what can be learnt."""
+"""``leakybench tasks``: list the registered tasks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,18 @@ examples:
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser("tasks", help="list the tasks", description="List the tasks.", epilog=EPILOG)
-    parser.add_argument("patterns", nargs="*", metavar="GLOB", help="only the ids that match one of these")
+    parser = subparsers.add_parser(
+        "tasks",
+        help="list the tasks",
+        description="List the registered tasks: id, true bottleneck rank, plugin and summary.",
+        epilog=EPILOG,
+    )
+    parser.add_argument("patterns", nargs="*", metavar="GLOB", help="only ids that match one of these globs")
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the tasks; 0."""
+    """Print the tasks and return 0."""
     chosen = arguments.list_specs(tasks, args.patterns)
     if args.json:
         arguments.print_json([dataclasses.asdict(spec) for spec in chosen])

@@ -1,20 +1,26 @@
-"""``leakybench validate``: can a pack be believed?"""
+"""``leakybench validate``: check a pack of results."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
-from leakybench.commands import submit
-from leakybench.console import arguments
+from leakybench.console import arguments, coverage
 
 EPILOG = """\
-checks: damaged (unreadable), forged (changed after hashing), duplicated, incomplete (a required task or seed is
-missing), provenance, implausible (cannot be), rerun (a random sample is computed again and must agree: the same
-status and rank, and a test error within 10%). Nothing in a pack is executed or unpickled: a rerun uses the ids,
-overrides and seed of a record with the packages installed here. Runs whose overrides name code to load
-(package.module:Name, as Sklearn-v0 takes it) are never rerun.
+checks:
+  damaged       a file cannot be read
+  forged        a file was changed after hashing
+  duplicated    two runs have the same task, baseline, preset and seed
+  incomplete    a required task or seed is missing
+  provenance    a record does not state its origin
+  implausible   a record contradicts itself or the task
+  rerun         a random sample is computed again and must agree: same status and rank, test error within 10%
+
+Nothing in a pack is executed or unpickled: a rerun uses the ids, overrides and seed of a record with the packages
+installed here. Runs whose overrides name code to load (package.module:Name, as for Sklearn-v0) are never rerun.
 
 exit codes: 0 valid; 1 refused, with every reason; 2 wrong usage
 
@@ -27,42 +33,45 @@ examples:
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser(
-        "validate", help="check somebody's pack", description="Check a pack of results.", epilog=EPILOG
+        "validate",
+        help="check a pack of results",
+        description="Check whether a pack of results is intact, complete, plausible and reproducible.",
+        epilog=EPILOG,
     )
-    parser.add_argument("pack", metavar="PACK", type=Path, help="a .zip, or a folder with the same content")
-    parser.add_argument("--sample", metavar="N", type=int, default=1, help="runs to compute again; 0 for none")
-    submit.add_required(parser)
+    parser.add_argument("pack", metavar="PACK", type=Path, help="a .zip file, or a folder with the same content")
+    parser.add_argument("--sample", metavar="N", type=int, default=1, help="number of runs to rerun; 0 for none")
+    coverage.add_coverage(parser)
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdict; 0 valid, 1 refused."""
+    """Print the objections; return 0 if the pack is valid, 1 if it is refused."""
     from leakybench.errors import UsageError
     from leakybench.packs.pack import PackError, read_pack
     from leakybench.packs.validation import Objection, ValidationReport, validate
 
     if args.sample < 0:
         raise UsageError(f"--sample must be at least 0, got {args.sample}")
-    names, seeds = submit.required(args)
+    names, seeds = coverage.parse_coverage(args)
     try:
         pack = read_pack(args.pack)
         report = validate(pack, required_tasks=names, seeds=seeds, sample=args.sample)
     except PackError as error:
         report = ValidationReport(
-            findings=[Objection(check="damaged", where="pack", reason=str(error))], notes=[], records=[]
+            objections=[Objection(check="damaged", where="pack", reason=str(error))], notes=[], records=[]
         )
     if args.json:
-        findings = [{"check": f.check, "where": f.where, "reason": f.reason} for f in report.findings]
-        content = {"valid": report.valid, "findings": findings, "notes": report.notes, "runs": len(report.records)}
+        objections = [dataclasses.asdict(objection) for objection in report.objections]
+        content = {"valid": report.valid, "objections": objections, "notes": report.notes, "runs": len(report.records)}
         arguments.print_json(content | {"rerun": report.rerun})
         return 0 if report.valid else 1
-    for finding in report.findings:
-        print(_one_line(f"refused: {finding}"))
-    for remark in report.notes:
-        print(_one_line(f"note: {remark}"))
+    for objection in report.objections:
+        print(_one_line(f"refused: {objection}"))
+    for note in report.notes:
+        print(_one_line(f"note: {note}"))
     if report.valid:
-        again = f"{len(report.rerun)} computed again and found the same" if report.rerun else "none computed again"
-        print(f"valid: {len(report.records)} runs, {again}")
+        rerun = f"{len(report.rerun)} rerun with the same result" if report.rerun else "none rerun"
+        print(f"valid: {len(report.records)} runs, {rerun}")
     return 0 if report.valid else 1
 
 

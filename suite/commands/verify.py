@@ -1,4 +1,4 @@
-"""``leakybench verify``: whether a folder of records can be trusted."""
+"""``leakybench verify``: check the integrity of a folder of records."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any
 
 from leakybench.console import arguments
 
-DESCRIPTION = "Check every record of a folder: names, schema, hashes of content and arrays. Changes nothing by itself."
+DESCRIPTION = """\
+Check the integrity of every record in a folder: file name, schema, and the hashes of content and arrays. Nothing is
+changed unless --set-aside is given."""
 EPILOG = """\
 examples:
   leakybench verify --results results/reference
-  leakybench verify --set-aside         move damaged records to quarantine/, so that the next run computes them anew
+  leakybench verify --set-aside         move damaged records to quarantine/, so that the next run computes them again
 
-exit codes: 0 every record is sound; 1 some are damaged; 2 no such folder; 3 the folder holds no record
+exit codes: 0 every record is intact; 1 some are damaged; 2 no such folder; 3 the folder holds no record
 """
 
 
@@ -28,22 +30,25 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found; 0, or 1 where records are damaged, or 3 where there are none."""
+    """Print the result; return 0, or 1 if records are damaged, or 3 if there are none."""
     from leakybench.console.progress import counted
     from leakybench.packs.verify import verify
     from leakybench.store import Store
 
-    verdict = verify(Store(Path(args.results), set_aside=args.set_aside))
-    total = verdict.statuses.total()
+    verification = verify(Store(Path(args.results), set_aside=args.set_aside))
+    total = verification.statuses.total()
     if args.json:
-        found = {"sound": total, "statuses": dict(verdict.statuses), "remarks": verdict.remarks}
-        arguments.print_json({**found, "damaged": [dataclasses.asdict(problem) for problem in verdict.damaged]})
+        damaged = [dataclasses.asdict(file) for file in verification.damaged]
+        statuses = dict(verification.statuses)
+        arguments.print_json(
+            {"sound": total, "statuses": statuses, "remarks": verification.remarks, "damaged": damaged}
+        )
     else:
-        for problem in verdict.damaged:
-            print(f"damaged  {problem}")
-        for remark in verdict.remarks:
+        for file in verification.damaged:
+            print(f"damaged  {file}")
+        for remark in verification.remarks:
             print(f"note     {remark}")
-        print(f"{total} sound records ({counted(verdict.statuses)}), {len(verdict.damaged)} damaged")
-    if not verdict.sound:
+        print(f"{total} intact records ({counted(verification.statuses)}), {len(verification.damaged)} damaged")
+    if not verification.sound:
         return 1
     return 0 if total else 3

@@ -1,1 +1,1 @@
-"""What several commands share: arguments, the choice of stored runs, plans on the screen, progress."""
+"""Code shared by several commands: arguments, the selection of stored runs, the display of plans and of progress."""

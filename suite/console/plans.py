@@ -1,4 +1,4 @@
-"""What the commands that train share: showing a plan before it starts, and carrying it out until a signal ends it."""
+"""Print a plan before it starts, and execute it until it is complete or a signal stops it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from leakybench.sweeps.sweep import Progress
 
 REASONS = 3
-"""Reasons of failed runs that the end of a sweep names."""
+"""Maximum number of distinct failure reasons that are listed at the end of a sweep."""
 
 
 def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
-    """What is to do and how long it takes, for a reader or for a machine, on standard output."""
+    """Print the runs of a plan that remain to be computed, with a time estimate, as text or as JSON."""
     from leakybench.console.progress import counted, duration
 
     if as_json:
@@ -48,7 +48,8 @@ def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
     rows = [(*key, str(len(times)), duration(sum(times))) for key, times in groups.items()]
     if rows:
         arguments.print_columns(rows, ("task", "baseline", "preset", "runs", "estimate"))
-    print(f"{len(plan.todo)} of {plan.size} runs to do; {len(plan.kept)} have a record ({counted(plan.kept_counts())})")
+    stored = f"{len(plan.kept)} already stored ({counted(plan.kept_counts())})"
+    print(f"{len(plan.todo)} of {plan.size} runs to do; {stored}")
     source = f"{plan.measured} of {len(plan.todo)} estimates come from stored times, the others are guesses"
     print(f"about {duration(plan.makespan(workers))} with {workers} workers ({source})")
 
@@ -56,7 +57,11 @@ def print_plan(plan: Plan, workers: int, *, as_json: bool) -> None:
 def compute(
     plan: Plan, store: Store, engine: Any, argv: list[str], *, batching: Batching | None = None
 ) -> tuple[int, Progress | None]:
-    """Compute the plan; the exit code, and how far it came (None where it was cut short)."""
+    """Compute a plan.
+
+    Returns:
+        The exit code, and the final progress; None instead of the progress if the sweep was interrupted.
+    """
     from leakybench.console.progress import Display, counted
     from leakybench.sweeps.sweep import sweep
 
@@ -71,40 +76,43 @@ def compute(
     except (KeyboardInterrupt, OSError, LeakybenchError) as error:
         if isinstance(error, UsageError):
             raise
-        # counted in the folder: the signal may have come between a record and its count
+        # count in the folder, because the signal may have arrived between writing a record and counting it
         versions = ((store.version(planned.job.run.run_id), planned.replaces) for planned in plan.todo)
         done = sum(now is not None and now != before for now, before in versions)
         reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
         if isinstance(error, OSError):
             reason = f"{error.strerror or error} ({store.folder})"
-        arguments.note(f"{reason}: {done} of {len(plan.todo)} runs are done and safe, the others have no record")
-        arguments.note(f"go on with: {command}")
+        total = len(plan.todo)
+        arguments.print_note(f"{reason}: {done} of {total} runs are complete and stored, the rest left no record")
+        arguments.print_note(f"resume with: {command}")
         return 3, None
     statuses = progress.counts + progress.elsewhere + plan.kept_counts()
     failed = sum(statuses[status] for status in FAILED)
-    text = f"{plan.size} runs: {counted(statuses)}; {len(plan.kept)} were there before"
+    text = f"{plan.size} runs: {counted(statuses)}; {len(plan.kept)} already stored"
     if progress.elsewhere:
-        text += f", {progress.elsewhere.total()} came from another sweep"
-    arguments.note(text)
+        text += f", {progress.elsewhere.total()} computed by another sweep"
+    arguments.print_note(text)
     if failed:
-        for line in reasons(plan, store):
-            arguments.note(line)
+        for line in failure_reasons(plan, store):
+            arguments.print_note(line)
         runs = "1 run" if failed == 1 else f"{failed} runs"
-        arguments.note(f"{runs} failed: 'leakybench show RUN_ID' says more; run again what failed with: {command}")
+        arguments.print_note(
+            f"{runs} failed: 'leakybench show RUN_ID' shows details; retry failed runs with: {command}"
+        )
     return (3 if failed else 0), progress
 
 
-def reasons(plan: Plan, store: Store) -> list[str]:
-    """A line for each of the commonest reasons why runs of a plan failed, with the first run that has it."""
+def failure_reasons(plan: Plan, store: Store) -> list[str]:
+    """Return one line for each of the most common failure reasons of a plan, with the first run that shows it."""
     from leakybench.report.text import clean, shorten
 
-    found: dict[str, list[Record]] = {}
-    kept = [run_id for run_id, status in plan.kept.items() if status in FAILED]
-    for run_id in [*(planned.job.run.run_id for planned in plan.todo), *kept]:
+    by_reason: dict[str, list[Record]] = {}
+    failed_before = [run_id for run_id, status in plan.kept.items() if status in FAILED]
+    for run_id in [*(planned.job.run.run_id for planned in plan.todo), *failed_before]:
         record = store.try_read(run_id)
         if record is not None and record.status in FAILED:
-            found.setdefault(f"{record.status}: {record.message}", []).append(record)
-    common = sorted(found.items(), key=lambda item: -len(item[1]))
+            by_reason.setdefault(f"{record.status}: {record.message}", []).append(record)
+    common = sorted(by_reason.items(), key=lambda item: -len(item[1]))
     lines = []
     for reason, records in common[:REASONS]:
         first = records[0].run
@@ -117,7 +125,7 @@ def reasons(plan: Plan, store: Store) -> list[str]:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Turn the signals that ask a program to end into one KeyboardInterrupt; a second does not disturb the clean-up."""
+    """Turn termination signals into one KeyboardInterrupt; a second signal does not disturb the clean-up."""
     stopping = False
 
     def handle(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""Progress of a sweep on standard error: a bar on a terminal, now and then a line elsewhere."""
+"""Progress of a sweep on standard error: a bar on a terminal, otherwise a line at intervals."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Self
 from leakybench.sweeps.sweep import Progress
 
 LINE_SECONDS = 15.0
-"""Between two lines where standard error is not a terminal."""
+"""Minimum time between two lines when standard error is not a terminal."""
 
 
 class Display:
-    """Shows a :class:`leakybench.sweeps.sweep.Progress` with its rate and the time left. Use as a context.
+    """Context manager that shows a ``leakybench.sweeps.sweep.Progress`` with its rate and the time left.
 
-    The time left is the plan's estimate, scaled by how the runs so far compare with theirs.
+    The time left is the estimate of the plan, scaled by the ratio of measured to estimated time of the finished runs.
     """
 
     def __init__(self, *, total: int, seconds: float, workers: int) -> None:
@@ -43,7 +43,7 @@ class Display:
             self._bar.close()
 
     def __call__(self, progress: Progress) -> None:
-        """Show where the sweep stands, and what there is to note since the last time."""
+        """Show the current progress and the notes added since the previous call."""
         for note in progress.notes[self._noted :]:
             self._print(f"leakybench: {note}")
         self._noted = len(progress.notes)
@@ -66,7 +66,7 @@ class Display:
 
     def _rest(self, progress: Progress) -> str:
         if progress.waiting:
-            return f"waiting for {progress.waiting} of another sweep"
+            return f"waiting for {progress.waiting} runs of another sweep"
         passed = time.monotonic() - self._start
         finished = self._planned - progress.seconds_left
         scale = passed / finished if progress.done >= self._workers and finished > 0.0 else 1.0 / self._workers
@@ -75,7 +75,7 @@ class Display:
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.5 h``: enough digits to plan by."""
+    """Format a duration with enough digits for planning: ``45 s``, ``12 min``, ``3.5 h``."""
     if seconds < 1.0:
         return "under 1 s"
     if seconds < 100.0:
@@ -86,7 +86,7 @@ def duration(seconds: float) -> str:
 
 
 def counted(counts: Counter[str]) -> str:
-    """``12 ok, 1 timeout`` in the order of the statuses."""
+    """Format counts by status, as in ``12 ok, 1 timeout``, in the order of the statuses."""
     from leakybench.record import STATUSES
 
     return ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]) or "none"

@@ -1,4 +1,4 @@
-"""From ``--results``, ``--task``, ``--baseline`` and the like to the frame that tables and verdicts work on."""
+"""Select stored runs by ``--results``, ``--task``, ``--baseline`` and ``--preset``, and load them as a score frame."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ if TYPE_CHECKING:
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
-    """``--task``, ``--baseline``, ``--preset``: which of the stored runs."""
-    parser.add_argument("--task", metavar="GLOB", help="only tasks that match, by id or label")
-    parser.add_argument("--baseline", metavar="GLOB", help="only baselines that match, by id or label")
+    """Add ``--task``, ``--baseline`` and ``--preset``, which select stored runs."""
+    parser.add_argument("--task", metavar="GLOB", help="only tasks whose id or label matches")
+    parser.add_argument("--baseline", metavar="GLOB", help="only baselines whose id or label matches")
     parser.add_argument("--preset", metavar="NAME", help="only runs of this preset")
 
 
 def records_folder(path: str | Path) -> Path:
-    """The folder that holds the runs: ``path``, or its ``records/`` as in results/reference, where it has none itself.
+    """Return the folder that holds the records: ``path``, or its ``records/`` subfolder if ``path`` has no record.
+
+    ``results/reference`` has such a subfolder.
 
     Raises:
         UsageError: the folder does not exist.
@@ -31,28 +33,28 @@ def records_folder(path: str | Path) -> Path:
     folder = Path(path)
     if not folder.is_dir():
         raise UsageError(
-            f"there is no results folder {str(path)!r}: 'leakybench run' makes one, --results names another"
+            f"there is no results folder {str(path)!r}: create one with 'leakybench run', or choose one with --results"
         )
     inner = folder / "records"
     return inner if inner.is_dir() and not any(folder.glob("*.json")) else folder
 
 
 def read_records(path: str | Path) -> list[Record]:
-    """Every readable record of a results folder, without arrays; files that are damaged are named on standard error.
+    """Read every readable record of a results folder, without arrays; name damaged files on standard error.
 
     Raises:
         UsageError: the folder does not exist.
     """
     from leakybench.store import Store
 
-    store = Store(records_folder(path), set_aside=False)  # whoever only looks moves nothing
+    store = Store(records_folder(path), set_aside=False)  # a command that only reads moves no files
     records = list(store)
-    arguments.report_problems(store.problems)
+    arguments.print_damaged(store.problems)
     return records
 
 
-def load(args: argparse.Namespace, path: str | None = None) -> pd.DataFrame:
-    """The selected runs of ``--results`` (or of ``path``) as a score frame; empty where the folder holds none."""
+def load_scores(args: argparse.Namespace, path: str | None = None) -> pd.DataFrame:
+    """Load the selected runs of ``--results`` (or of ``path``) as a score frame, which may be empty."""
     from leakybench.analysis.scores import score_frame, select
 
     frame = score_frame(read_records(path or args.results))
@@ -60,7 +62,7 @@ def load(args: argparse.Namespace, path: str | None = None) -> pd.DataFrame:
     return select(frame, **wanted)
 
 
-def nothing(path: str) -> int:
-    """Say that a folder holds no run; exit code 3."""
-    arguments.note(f"{path} holds no run yet: nothing to show ('leakybench run' makes some)")
+def report_no_runs(path: str) -> int:
+    """Print that a folder holds no run, and return exit code 3."""
+    arguments.print_note(f"{path} holds no runs yet: compute some with 'leakybench run'")
     return 3

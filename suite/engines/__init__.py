@@ -1,4 +1,4 @@
-"""Where runs are computed: in this process, in a pool of processes, or on a Dask cluster. The records are the same."""
+"""Engines compute runs: in this process, in a pool of processes, or on a Dask cluster. The records are the same."""
 
 from __future__ import annotations
 

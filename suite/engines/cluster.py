@@ -1,8 +1,7 @@
-"""The engine for more machines: a Dask cluster that exists, or an own one on this machine.
+"""The engine for several machines: an existing Dask cluster, or a new one on this machine.
 
-Dask decides where a run goes; there it is computed by a supervised process, the same as in the local pool, so limits
-are as hard and records are the same. A Dask worker that dies gives its run back to the scheduler, which sends it
-elsewhere.
+Dask decides where a run is computed. There a supervised process computes it, as in the local pool, so limits are
+enforced as strictly and records are the same. If a Dask worker dies, the scheduler sends its run to another one.
 """
 
 from __future__ import annotations
@@ -32,11 +31,12 @@ class DaskEngine:
     """Computes jobs on a Dask cluster.
 
     Args:
-        workers: of the own cluster; an existing one has those it has.
-        threads: of each run.
-        limits: of each run.
-        scheduler: address of an existing scheduler, as ``tcp://10.0.0.1:8786``. Whoever can reach a scheduler can have
-            code run by its workers, so it belongs in a trusted network; the own cluster listens on loopback only.
+        workers: number of workers of a new cluster; an existing cluster determines its own.
+        threads: threads of each run.
+        limits: limits of each run.
+        scheduler: address of an existing scheduler, such as ``tcp://10.0.0.1:8786``; None starts a new cluster, which
+            listens on loopback only. Anyone who can reach a scheduler can execute code on its workers, so it belongs in
+            a trusted network.
 
     Raises:
         UsageError: Dask is not installed, or the address is malformed.
@@ -67,9 +67,9 @@ class DaskEngine:
                     host="127.0.0.1",
                     dashboard_address=None,
                     worker_dashboard_address=None,
-                    memory_limit=0,  # the limit is that of the run, kept by its supervisor
+                    memory_limit=0,  # the supervisor of each run enforces the memory limit
                     silence_logs=logging.CRITICAL,
-                    preload=[__name__],  # for dask_setup below
+                    preload=[__name__],  # runs dask_setup below
                 )
             self._client = Client(self._cluster or self._scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError) as error:
@@ -89,7 +89,7 @@ class DaskEngine:
         self._close()
 
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """See :class:`leakybench.engines.engine.Engine`."""
+        """See ``leakybench.engines.engine.Engine``."""
         from distributed import wait
 
         pending: dict[Any, Job] = {}
@@ -106,13 +106,13 @@ class DaskEngine:
                 return
             try:
                 done = wait(list(pending), return_when="FIRST_COMPLETED").done
-            except Exception as error:  # cancelled futures and lost connections have no common base class
+            except Exception as error:  # cancelled futures and lost connections share no base class
                 raise EngineError(f"the Dask scheduler was lost: {type(error).__name__}") from error
             for future in done:
                 yield from self._collect(future, pending.pop(future))
 
     def _slots(self) -> int:
-        """Runs to have in hand: one a Dask thread, so that a claim is made only for a run that starts."""
+        """Return the number of runs to submit at once: one per Dask thread, so that a claimed run starts at once."""
         try:
             self.workers = max(sum(self._client.nthreads().values()), 1)
         except OSError:
@@ -121,7 +121,7 @@ class DaskEngine:
 
     def _submit(self, job: Job) -> Any:
         limits = (self._threads, self._limits.timeout, self._limits.memory)
-        # a key of its own: Dask would give a result that it remembers from another sweep
+        # a unique key, because otherwise Dask may return the cached result of another sweep
         key = f"leakybench-{job.run.run_id}-{secrets.token_hex(4)}"
         return self._client.submit(run_supervised, job.to_json(), *limits, key=key, pure=False)
 
@@ -142,7 +142,10 @@ class DaskEngine:
 
 
 def dask_setup(worker: Any) -> None:
-    """On a worker of the own cluster, called by Dask: leave Ctrl-C, which a terminal sends to all, to the sweep."""
+    """Ignore Ctrl-C on a worker of the new cluster: a terminal sends it to all processes, but the sweep handles it.
+
+    Dask calls this function when it preloads this module.
+    """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -151,7 +154,7 @@ _local = threading.local()
 
 
 def run_supervised(text: str, threads: int, timeout: float | None, memory: int | None) -> tuple[dict[str, Any], bytes]:
-    """On a Dask worker: the job ``text`` in a supervised process that is kept for the next job of this thread."""
+    """Run the job ``text`` on a Dask worker, in a supervised process that is reused by the next job of this thread."""
     limits = Limits(timeout=timeout, memory=memory)
     if getattr(_local, "settings", None) != (threads, limits):
         if (old := getattr(_local, "supervisor", None)) is not None:

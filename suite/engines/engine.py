@@ -1,4 +1,4 @@
-"""The contract of an engine, which computes jobs."""
+"""The interface of an engine, which computes jobs."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ MAX_ATTEMPTS = 3
 
 
 class EngineError(LeakybenchError):
-    """Workers cannot be started or reached: no run can be computed."""
+    """Workers cannot be started or reached, so no run can be computed."""
 
 
 class Engine(Protocol):
-    """Computes jobs. A context: leaving it ends every process it started, also in the middle of a run."""
+    """Context manager that computes jobs. On exit it ends every process it started, even in the middle of a run.
+
+    Attributes:
+        workers: number of jobs that run at the same time.
+    """
 
     workers: int
 
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """Outcomes as they come, in any order. Jobs are drawn one by one, each when somebody is free to run it.
+        """Yield outcomes as they complete, in any order. A job is taken from ``jobs`` only when a worker is free.
 
-        A job with mates gives the outcomes of all its runs one after the other: all as they ended, or, where the batch
+        A job with mates yields the outcomes of all its runs consecutively: each with its own status, or, if the batch
         failed, all with the status of the failure.
         """
         ...

@@ -1,4 +1,4 @@
-"""One job, a run or a batch, computed in the process at hand: the same code whichever engine the process belongs to."""
+"""Compute one job, a run or a batch, in the present process: the same code for every engine."""
 
 from __future__ import annotations
 
@@ -25,11 +25,15 @@ MAX_MESSAGE = 500
 def execute(job: Job, *, threads: int) -> list[Outcome]:
     """Build task and baseline, evaluate, and turn an exception into a record with status ``error`` or ``oom``.
 
+    Args:
+        job: the job.
+        threads: the number of threads of this process, for the record.
+
     Returns:
-        One outcome a run of the job.
+        One outcome per run of the job.
 
     Raises:
-        KeyboardInterrupt: passed on; a run that is interrupted leaves no record.
+        KeyboardInterrupt: passed on, so that an interrupted run leaves no record.
     """
     start = time.perf_counter()
     try:
@@ -40,61 +44,64 @@ def execute(job: Job, *, threads: int) -> list[Outcome]:
         status = "oom" if is_out_of_memory(error) else "error"
         seconds, log = time.perf_counter() - start, traceback.format_exc()
         return failures(job, status, describe(error), seconds=seconds, threads=threads, log=log)
-    counted = (dataclasses.replace(record, wall_clock={**record.wall_clock, "threads": threads}) for record in records)
-    return [Outcome(record=record) for record in counted]
+    clocks = [{**record.wall_clock, "threads": threads} for record in records]
+    return [
+        Outcome(record=dataclasses.replace(record, wall_clock=clock))
+        for record, clock in zip(records, clocks, strict=True)
+    ]
 
 
 def _evaluate(job: Job) -> list[Record]:
     ensure_registered(tasks, job.task_spec)
     ensure_registered(baselines, job.baseline_spec)
     baseline = build(baselines.spec(job.run.baseline), job.run.baseline_overrides)
-    drawn = [build(tasks.spec(run.task), run.task_overrides, seed=run.seed) for run in job.runs]
+    built_tasks = [build(tasks.spec(run.task), run.task_overrides, seed=run.seed) for run in job.runs]
     preset = job.run.preset
     if job.mates:
-        records = evaluate_many(baseline, drawn, seeds=[run.seed for run in job.runs], preset=preset)
+        records = evaluate_many(baseline, built_tasks, seeds=[run.seed for run in job.runs], preset=preset)
     else:
-        records = [evaluate(baseline, drawn[0], seed=job.run.seed, preset=preset)]
+        records = [evaluate(baseline, built_tasks[0], seed=job.run.seed, preset=preset)]
     for run, record in zip(job.runs, records, strict=True):
         _check_identity(run, record.run)
     return records
 
 
 def ensure_registered(registry: Registry[Any], spec: Spec) -> None:
-    """Register what was registered by hand in the process that planned the run.
+    """Register an id that was registered by hand in the process that planned the run.
 
     Raises:
-        LeakybenchError: the id stands for something else here.
+        LeakybenchError: the id has a different meaning here.
     """
     if spec.id not in registry:
         fields = {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec)}
         registry.register(fields.pop("id"), fields.pop("entry_point"), fields.pop("kwargs"), **fields)
     elif registry.spec(spec.id).digest != spec.digest:
         raise LeakybenchError(
-            f"{spec.id} is registered otherwise on this worker: the same versions must be installed on all of them"
+            f"{spec.id} is registered differently on this worker: all workers need the same versions installed"
         )
 
 
-def _check_identity(run: RunSpec, found: RunSpec) -> None:
-    if found.run_id == run.run_id:
+def _check_identity(planned: RunSpec, computed: RunSpec) -> None:
+    if computed.run_id == planned.run_id:
         return
-    for name in run.__dataclass_fields__:
-        planned, here = getattr(run, name), getattr(found, name)
-        if planned != here:
+    for name in planned.__dataclass_fields__:
+        expected, actual = getattr(planned, name), getattr(computed, name)
+        if expected != actual:
             raise LeakybenchError(
-                f"the worker computed another run than planned: {name} is {here!r} there and {planned!r} in the plan; "
-                "the same versions must be installed on all workers"
+                f"the worker computed a different run than planned: {name} is {actual!r}, in the plan {expected!r}; "
+                "all workers need the same versions installed"
             )
 
 
 def describe(error: BaseException) -> str:
-    """``Type: text`` in one line."""
+    """Format an exception as one line, ``Type: text``."""
     text = " ".join(str(error).split())
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 3] + "..."
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, in Python, numpy or torch (whose CPU allocator raises a plain RuntimeError)."""
+    """Whether an allocation failed in Python, numpy or torch, whose CPU allocator raises a plain RuntimeError."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""Choose an engine by its name."""
+"""Make an engine by its name."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ ENGINES = ("local", "dask")
 def make_engine(
     name: str, *, workers: int, threads: int = 1, limits: Limits | None = None, scheduler: str | None = None
 ) -> Engine:
-    """The engine ``name``.
+    """Make the engine ``name``.
 
     Args:
-        name: ``local``, or ``dask``.
-        workers: processes; 0 computes in this process (``local`` only, without limits).
-        threads: of each worker.
-        limits: of each run; a batch of n runs may take n times as long.
-        scheduler: address of an existing Dask scheduler; without one, ``dask`` starts its own cluster on this machine.
+        name: ``local`` or ``dask``.
+        workers: number of processes; 0 computes in this process (``local`` only, without limits).
+        threads: threads of each worker.
+        limits: limits of each run; a batch of n runs may take n times as long.
+        scheduler: address of an existing Dask scheduler; None makes ``dask`` start a cluster on this machine.
 
     Raises:
-        UsageError: an unknown name, or a combination that cannot be.
+        UsageError: the name is unknown, or the arguments contradict each other.
     """
     limits = limits or Limits()
     if scheduler is not None and name != "dask":
-        raise UsageError(f"a scheduler address needs the engine dask, got the engine {name}")
+        raise UsageError(f"a scheduler address requires the engine dask, got the engine {name}")
     if name == "local" and workers == 0:
         if limits:
-            raise UsageError("a timeout or memory limit ends a run's process, so it needs at least 1 worker, got 0")
+            raise UsageError("a timeout or memory limit requires at least 1 worker process, got 0")
         return InlineEngine(threads=threads)
     if name == "local":
         return PoolEngine(workers=workers, threads=threads, limits=limits)

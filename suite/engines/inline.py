@@ -1,4 +1,4 @@
-"""The engine without processes: for debugging, and as the reference for all others."""
+"""The engine without worker processes, for debugging and as the reference for the other engines."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+from leakybench.engines.environment import THREAD_VARIABLES
 from leakybench.engines.execute import execute
 from leakybench.engines.job import Job, Outcome
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""What numerical libraries read when they are loaded."""
-
 
 class InlineEngine:
-    """Computes each job in this process, one after the other. The thread settings of the process are put back after."""
+    """Computes the jobs in this process, one after the other, and restores its thread settings on exit."""
 
     workers = 1
 
@@ -24,7 +22,7 @@ class InlineEngine:
         self._threads = threads
 
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """See :class:`leakybench.engines.engine.Engine`."""
+        """See ``leakybench.engines.engine.Engine``."""
         for job in jobs:
             yield from execute(job, threads=self._threads)
 
@@ -33,7 +31,7 @@ class InlineEngine:
 
         self._before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
         self._torch_before: int | None = None
-        # for libraries not loaded yet, for those that are, and for torch, whose pool is its own
+        # the variables act on libraries not loaded yet, threadpool_limits on loaded ones, and torch has its own pool
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
         self._pools = threadpool_limits(limits=self._threads)
         if "torch" in sys.modules:

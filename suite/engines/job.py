@@ -1,4 +1,4 @@
-"""What goes into an engine (jobs) and what comes out (outcomes)."""
+"""The input of an engine (jobs) and its output (outcomes)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from leakybench.specs import BaselineSpec, TaskSpec, canonical_json
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One run with the registered specs it needs, so that a worker can register what was registered by hand here.
+    """One run, or a batch of runs, with the specs that a worker needs for ids that were registered by hand here.
 
     Attributes:
-        mates: further runs to be trained with it in one batch; they differ from ``run`` in the seed alone.
+        run: the run.
+        task_spec: spec of its task.
+        baseline_spec: spec of its baseline.
+        mates: further runs to train in the same batch; they differ from ``run`` only in the seed.
     """
 
     run: RunSpec
@@ -26,17 +29,17 @@ class Job:
 
     @property
     def runs(self) -> tuple[RunSpec, ...]:
-        """The run and its mates."""
+        """The run and its mates, in this order."""
         return (self.run, *self.mates)
 
     def to_json(self) -> str:
-        """Plain JSON: what travels to a worker."""
+        """Encode the job as JSON, the form that is sent to a worker."""
         specs = {"task_spec": self.task_spec.to_json(), "baseline_spec": self.baseline_spec.to_json()}
         return canonical_json({"run": self.run.to_dict(), "mates": [run.to_dict() for run in self.mates], **specs})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Inverse of :meth:`to_json`."""
+        """Decode a job, the inverse of ``to_json``."""
         data = json.loads(text)
         return cls(
             run=RunSpec.from_dict(data["run"]),
@@ -48,14 +51,28 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The record of a run, and what a failed run printed (its traceback at the end)."""
+    """The outcome of a run.
+
+    Attributes:
+        record: its record.
+        log: output of a failed run, with its traceback at the end; empty otherwise.
+    """
 
     record: Record
     log: str = ""
 
 
 def failures(job: Job, status: str, message: str, *, seconds: float, threads: int, log: str = "") -> list[Outcome]:
-    """The outcomes of a job that did not end by itself: one a run."""
+    """Make the outcomes, one per run, of a job that failed as a whole.
+
+    Args:
+        job: the job.
+        status: ``timeout``, ``oom`` or ``error``.
+        message: one line for the record.
+        seconds: wall-clock time until the failure.
+        threads: threads of the worker.
+        log: output of the job.
+    """
     clock: dict[str, Any] = {"total": round(seconds, 3), "threads": threads}
     origin = provenance.provenance()
     fields: dict[str, Any] = {"status": status, "message": message, "wall_clock": clock, "provenance": origin}

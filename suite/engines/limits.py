@@ -1,4 +1,4 @@
-"""What a run may use: seconds, bytes, cores. Parsed from text, checked once, passed on as numbers."""
+"""Limits of a run (seconds, bytes) and numbers of workers, parsed from text and checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Limits:
     """Hard limits of one run, enforced by ending its process.
 
     Attributes:
-        timeout: wall-clock seconds from the moment the run is handed to a worker that stands ready; None for no limit.
+        timeout: wall-clock seconds, counted from when a ready worker receives the run; None for no limit.
         memory: resident bytes of the worker and its children; None for no limit.
     """
 
@@ -35,10 +35,10 @@ class Limits:
 
 
 def parse_seconds(text: object) -> float:
-    """Seconds of ``90``, ``"90"``, ``"1.5m"``, ``"2h"`` or ``"1d"``.
+    """Parse a time in seconds from ``90``, ``"90"``, ``"1.5m"``, ``"2h"`` or ``"1d"``.
 
     Raises:
-        UsageError: another form, zero, or more than a year.
+        UsageError: the form is wrong, or the time is zero or more than a year.
     """
     value, unit = _quantity(text, "timeout", "seconds, or a number with s, m, h or d, as in 90 or 1.5h")
     if unit not in _SECONDS:
@@ -50,10 +50,10 @@ def parse_seconds(text: object) -> float:
 
 
 def parse_bytes(text: object) -> int:
-    """Bytes of ``"4G"``, ``"512M"``, ``"1.5GiB"`` or a plain number of bytes; units are powers of 1024.
+    """Parse a size in bytes from ``"4G"``, ``"512M"``, ``"1.5GiB"`` or a plain number; units are powers of 1024.
 
     Raises:
-        UsageError: another form, or below 1 MiB.
+        UsageError: the form is wrong, or the size is below 1 MiB.
     """
     value, unit = _quantity(text, "memory", "bytes, or a number with K, M, G or T, as in 512M or 4G")
     unit = unit.removesuffix("ib").removesuffix("b")
@@ -76,7 +76,7 @@ def _quantity(text: object, name: str, allowed: str) -> tuple[float, str]:
 
 
 def cores() -> int:
-    """Cores that this process may use: its affinity, and the share a container gives it (at least 1)."""
+    """Return the number of cores that this process may use, by its affinity and its container's share (at least 1)."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -88,21 +88,26 @@ def cores() -> int:
 
 
 def check_workers(workers: int | None, threads: int, *, oversubscribe: bool = False) -> int:
-    """How many workers to start, each of ``threads`` threads; as many as the cores allow where ``workers`` is None.
+    """Return the number of workers to start, each with ``threads`` threads.
+
+    Args:
+        workers: the requested number; None for as many as fit on the cores.
+        threads: threads of each worker.
+        oversubscribe: allow workers x threads to exceed the cores.
 
     Raises:
-        UsageError: workers x threads above the cores, unless ``oversubscribe``; counts out of range.
+        UsageError: workers x threads exceed the cores without ``oversubscribe``, or a number is out of range.
     """
-    have = cores()
+    available = cores()
     if not 1 <= threads <= MAX_WORKERS:
         raise UsageError(f"threads must be from 1 to {MAX_WORKERS}, got {threads}")
     if workers is None:
-        workers = max(have // threads, 1)
+        workers = max(available // threads, 1)
     if not 0 <= workers <= MAX_WORKERS:
         raise UsageError(f"workers must be from 0 (in this process) to {MAX_WORKERS}, got {workers}")
-    if max(workers, 1) * threads > have and not oversubscribe:
+    if max(workers, 1) * threads > available and not oversubscribe:
         raise UsageError(
-            f"{max(workers, 1)} workers x {threads} threads exceed the {have} cores here, so times would measure the "
-            "queue; lower one of them, or insist with --oversubscribe"
+            f"{max(workers, 1)} workers x {threads} threads exceed the {available} cores here, so measured times would "
+            "include waiting; reduce one of them, or allow it with --oversubscribe"
         )
     return workers

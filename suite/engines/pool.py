@@ -14,7 +14,7 @@ from leakybench.engines.supervisor import StoppedError, Supervisor
 
 
 class PoolEngine:
-    """``workers`` processes, each under a thread that watches it. They are started when there is work for them."""
+    """Computes jobs in ``workers`` processes, each supervised by a thread and started when there is work for it."""
 
     def __init__(self, *, workers: int, threads: int = 1, limits: Limits | None = None) -> None:
         self.workers = workers
@@ -30,20 +30,20 @@ class PoolEngine:
         ]
 
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
-        """See :class:`leakybench.engines.engine.Engine`."""
-        in_hand, exhausted = 0, False
+        """See ``leakybench.engines.engine.Engine``."""
+        running, exhausted = 0, False
         while True:
-            while not exhausted and in_hand < self.workers:
+            while not exhausted and running < self.workers:
                 job = next(jobs, None)
                 if job is None:
                     exhausted = True
                 else:
                     self._jobs.put(job)
-                    in_hand += 1
-            if not in_hand:
+                    running += 1
+            if not running:
                 return
             outcomes = self._done.get()
-            in_hand -= 1
+            running -= 1
             if isinstance(outcomes, Exception):
                 raise outcomes
             yield from outcomes

@@ -1,6 +1,6 @@
-"""A worker process under supervision: its run's time and memory are watched from outside, and ended from outside.
+"""Supervise a worker process: limits on time and memory are enforced from outside the process.
 
-A limit that a run could ignore is none. The process group is killed with SIGKILL and another worker takes its place.
+A run that exceeds a limit cannot ignore it: its process group is killed with SIGKILL, and a new worker replaces it.
 """
 
 from __future__ import annotations
@@ -20,33 +20,34 @@ from typing import IO, Any
 import psutil
 
 from leakybench.engines.engine import MAX_ATTEMPTS, EngineError
-from leakybench.engines.inline import THREAD_VARIABLES
+from leakybench.engines.environment import child_environment
 from leakybench.engines.job import Job, Outcome, failures
 from leakybench.engines.limits import Limits
 from leakybench.engines.wire import Reader, WireError, decode_outcomes, encode_message
 
 START_SECONDS = 120.0
-"""How long a worker may take to start: Python, the suite and the plugins' registrations."""
+"""Maximum start-up time of a worker: Python, this package and the registrations of plugins."""
 POLL_SECONDS = 0.05
 FAMILY_SECONDS = 0.5
+"""Interval between two searches for the children of a worker."""
 LOG_BYTES = 64 * 1024
 
 
 class StoppedError(Exception):
-    """The engine is being left: the run in hand has no outcome."""
+    """The engine is exiting, so the running job has no outcome."""
 
 
 class WorkerDiedError(Exception):
-    """The process of a run ended under it; the message says how."""
+    """The worker process ended during a run; the message says how."""
 
 
 class Supervisor:
-    """Runs jobs one at a time in a worker process that is kept from run to run, and replaced when it had to be ended.
+    """Runs jobs one at a time in a worker process, which is reused and replaced only if it had to be ended.
 
     Args:
-        threads: of the worker.
-        limits: of each run.
-        stop: set by the engine when it is being left; a run in hand is then given up.
+        threads: threads of the worker.
+        limits: limits of each run.
+        stop: event that the engine sets on exit; the running job is then abandoned.
     """
 
     def __init__(self, *, threads: int, limits: Limits, stop: threading.Event) -> None:
@@ -56,24 +57,25 @@ class Supervisor:
         self._worker: Worker | None = None
 
     def run(self, job: Job) -> list[Outcome]:
-        """The outcomes of a job, whatever it does to its process.
+        """Return the outcomes of a job, whatever the job does to its process.
 
-        A batch whose worker dies is not tried again: its runs will be, each alone.
+        A batch whose worker dies is not retried here; the sweep retries its runs individually.
 
         Raises:
-            StoppedError: the engine is being left. EngineError: no worker can be started.
+            StoppedError: the engine is exiting.
+            EngineError: no worker can be started.
         """
         reason, log, start = "", "", time.monotonic()
         attempts = 1 if job.mates else MAX_ATTEMPTS
-        died = 0
-        while died < attempts:
+        deaths = 0
+        while deaths < attempts:
             worker = self._ready_worker()
             start = time.monotonic()
             used_before = worker.runs > 0
             try:
-                verdict, outcomes = self._watch(worker, job)
+                exceeded, outcomes = self._watch(worker, job)
             except WorkerDiedError as error:
-                died += 1
+                deaths += 1
                 reason, log = str(error), worker.output()
                 self.close()
                 continue
@@ -81,14 +83,14 @@ class Supervisor:
                 return outcomes
             log = worker.output()
             self.close()
-            if verdict == "oom" and used_before:
-                continue  # what earlier runs left in the process must not count against this one
+            if exceeded == "oom" and used_before:
+                continue  # memory left by earlier runs in the process must not count against this one
             message = (
                 f"ended at the limit of {self._seconds(job):g} s"
-                if verdict == "timeout"
+                if exceeded == "timeout"
                 else f"ended at the limit of {(self._limits.memory or 0) / 2**20:.0f} MiB of memory"
             )
-            return self._failures(job, verdict, message, start, log)
+            return self._failures(job, exceeded, message, start, log)
         message = f"the worker process {reason} in each of {attempts} attempts"
         if job.mates:
             message = f"the worker process {reason.rstrip(',')}"
@@ -105,7 +107,7 @@ class Supervisor:
         return failures(job, status, message, seconds=seconds, threads=self._threads, log=log)
 
     def _seconds(self, job: Job) -> float | None:
-        """How long a job may take: the limit of a run, times its runs."""
+        """Return the time limit of a job: the limit of a run times the number of its runs."""
         return None if self._limits.timeout is None else self._limits.timeout * len(job.runs)
 
     def _ready_worker(self) -> Worker:
@@ -123,7 +125,7 @@ class Supervisor:
         raise EngineError(f"a worker process cannot be started: {reason}")
 
     def _watch(self, worker: Worker, job: Job) -> tuple[str, list[Outcome]]:
-        """The outcomes, or ``timeout`` or ``oom`` and none."""
+        """Return an empty text and the outcomes, or ``timeout`` or ``oom`` and no outcome."""
         worker.send(job)
         allowed = self._seconds(job)
         deadline = None if allowed is None else time.monotonic() + allowed
@@ -141,12 +143,16 @@ class Supervisor:
 
 
 def _with_output(outcome: Outcome, worker: Worker) -> Outcome:
-    """A failed run's log with what it printed ahead of it."""
+    """Prepend the output of the worker to the log of a failed run."""
     return Outcome(record=outcome.record, log=f"{worker.output()}{outcome.log}") if outcome.log else outcome
 
 
 class Worker:
-    """The process itself and the line to it. It leads its own process group and prints into a file without a name."""
+    """A worker process and its connection. It leads its own process group and prints into an anonymous file.
+
+    Args:
+        threads: threads of its numerical libraries.
+    """
 
     def __init__(self, *, threads: int) -> None:
         self.runs = 0
@@ -165,12 +171,6 @@ class Worker:
             str(os.getpid()),
             str(threads),
         ]
-        environment = {
-            **os.environ,
-            **dict.fromkeys(THREAD_VARIABLES, str(threads)),
-            # the modules that this process can import are those that the worker can
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys(path or os.getcwd() for path in sys.path)),
-        }
         try:
             with far:
                 self._process = subprocess.Popen(
@@ -179,7 +179,7 @@ class Worker:
                     stdout=self._output,
                     stderr=self._output,
                     pass_fds=(far.fileno(),),
-                    env=environment,
+                    env=child_environment(threads),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -188,14 +188,15 @@ class Worker:
             raise EngineError(f"a worker process cannot be started: {error.strerror}") from None
 
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     def wait_ready(self, stop: threading.Event) -> None:
         """Wait until the process has started.
 
         Raises:
-            WorkerDiedError: it ended, or took longer than ``START_SECONDS``. StoppedError: ``stop`` was set.
+            WorkerDiedError: it ended, or took longer than ``START_SECONDS``.
+            StoppedError: ``stop`` was set.
         """
         deadline = time.monotonic() + START_SECONDS
         while not self._ready:
@@ -206,26 +207,30 @@ class Worker:
                 raise WorkerDiedError(f"did not start within {START_SECONDS:g} s")
 
     def send(self, job: Job) -> None:
-        """Hand a job over; what earlier runs printed is forgotten."""
+        """Send a job, discarding the output of earlier runs.
+
+        Raises:
+            WorkerDiedError: the process is gone.
+        """
         self.runs += 1
         self._output.truncate(0)
         try:
             self._line.sendall(encode_message({"job": job.to_json()}))
         except OSError:
-            raise WorkerDiedError(self._end()) from None
+            raise WorkerDiedError(self._exit_reason()) from None
 
     def poll(self, seconds: float) -> tuple[dict[str, Any], bytes] | None:
-        """The next message, or None when ``seconds`` pass without a whole one.
+        """Return the next message, or None if ``seconds`` pass without a complete one.
 
         Raises:
-            WorkerDiedError: the process is gone, or talks nonsense.
+            WorkerDiedError: the process is gone, or sent something that is not a message.
         """
         deadline = time.monotonic() + seconds
         while True:
             if not self._readable(max(deadline - time.monotonic(), 0.0)):
-                # a child that the run forked can hold the line open after the worker itself is gone
+                # a child forked by the run can keep the connection open after the worker itself is gone
                 if not self.alive() and not self._readable(0.0):
-                    raise WorkerDiedError(self._end())
+                    raise WorkerDiedError(self._exit_reason())
                 return None
             try:
                 data = self._line.recv(1 << 20)
@@ -233,7 +238,7 @@ class Worker:
             except (OSError, WireError):
                 data, messages = b"", []
             if not data:
-                raise WorkerDiedError(self._end())
+                raise WorkerDiedError(self._exit_reason())
             if messages:
                 return messages[0]
             if time.monotonic() >= deadline:
@@ -243,8 +248,8 @@ class Worker:
         return bool(select.select([self._line], [], [], seconds)[0])
 
     def memory(self) -> int:
-        """Resident bytes of the process and of what it started."""
-        # the search for children reads the whole process table, so it is not made at every poll
+        """Return the resident bytes of the process and its descendants."""
+        # the search for children reads the whole process table, so it does not happen at every poll
         if time.monotonic() >= self._family_until:
             self._family_until = time.monotonic() + FAMILY_SECONDS
             try:
@@ -261,17 +266,17 @@ class Worker:
         return total
 
     def output(self) -> str:
-        """The end of what the run printed."""
+        """Return the last ``LOG_BYTES`` of the output of the run."""
         size = os.fstat(self._output.fileno()).st_size
         data = os.pread(self._output.fileno(), LOG_BYTES, max(size - LOG_BYTES, 0))
         return data.decode("utf-8", "replace")
 
     def kill(self) -> None:
-        """End the process, its group and its descendants at once; wait for the process to be gone."""
+        """Kill the process, its group and its descendants, and wait until the process is gone."""
         descendants: list[psutil.Process] = []
-        with contextlib.suppress(psutil.Error):  # those in groups of their own have to be looked up before
+        with contextlib.suppress(psutil.Error):  # look up descendants in other process groups before the kill
             descendants = psutil.Process(self._process.pid).children(recursive=True)
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # gone already
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # already gone
             os.killpg(self._process.pid, signal.SIGKILL)
         for process in descendants:
             with contextlib.suppress(psutil.Error):
@@ -280,11 +285,11 @@ class Worker:
         self._line.close()
         self._output.close()
 
-    def _end(self) -> str:
+    def _exit_reason(self) -> str:
         try:
             code = self._process.wait(timeout=5.0)
         except subprocess.TimeoutExpired:
-            return "closed its line"
+            return "closed its connection"
         if code >= 0:
             return f"ended with exit code {code}"
         try:

@@ -1,4 +1,4 @@
-"""Messages between a supervisor and its worker: a JSON header and, behind it, raw bytes. Nothing is pickled."""
+"""Messages between a supervisor and its worker: a JSON header followed by raw bytes. Nothing is pickled."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ MAX_BODY = 2**36
 
 
 class WireError(Exception):
-    """Bytes that are not a message: the other side is broken."""
+    """The received bytes are not a message, so the other side is broken."""
 
 
 def encode_message(header: dict[str, Any], body: bytes = b"") -> bytes:
-    """One message."""
+    """Encode one message."""
     text = json.dumps(header).encode()
     return LENGTHS.pack(len(text), len(body)) + text + body
 
 
 class Reader:
-    """Puts messages together from the pieces that a socket delivers."""
+    """Assembles messages from the chunks that a socket delivers."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[tuple[dict[str, Any], bytes]]:
-        """Add ``data``; return the messages that are complete.
+        """Add ``data`` and return the messages that are complete.
 
         Raises:
-            WireError: lengths or a header that no :func:`encode_message` made.
+            WireError: the lengths or the header do not come from ``encode_message``.
         """
         self._buffer += data
         messages = []
@@ -60,14 +60,14 @@ class Reader:
 
 
 def encode_outcomes(outcomes: Sequence[Outcome]) -> tuple[dict[str, Any], bytes]:
-    """Outcomes as header and body: each record's JSON with the log, and its arrays as .npz, one after the other."""
+    """Encode outcomes as header (JSON and log of each record) and body (their arrays as .npz, concatenated)."""
     parts = [_encode(outcome) for outcome in outcomes]
     headers = [{**header, "bytes": len(body)} for header, body in parts]
     return {"outcomes": headers}, b"".join(body for _, body in parts)
 
 
 def decode_outcomes(header: dict[str, Any], body: bytes) -> list[Outcome]:
-    """Inverse of :func:`encode_outcomes`."""
+    """Decode outcomes, the inverse of ``encode_outcomes``."""
     outcomes, start = [], 0
     for part in header["outcomes"]:
         end = start + part["bytes"]

@@ -1,7 +1,7 @@
-"""A worker process: ``python -P -m leakybench.engines.worker SOCKET PARENT THREADS``; computes jobs until its socket closes.
+"""The worker process, ``python -P -m leakybench.engines.worker SOCKET PARENT THREADS``: compute jobs from a socket.
 
-It lives as long as whoever started it, and no longer: the kernel ends it with its parent where it can (Linux), and a
-thread that reads the socket ends it when the other side is gone.
+It does not outlive its parent: on Linux the kernel ends it together with the parent, and elsewhere a thread that reads
+the socket ends it when the other side is gone.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from leakybench.engines.wire import Reader, encode_message
 PR_SET_PDEATHSIG = 1
 
 
-def main(arguments: list[str]) -> NoReturn:
-    """Serve jobs."""
+def serve(arguments: list[str]) -> NoReturn:
+    """Compute jobs from the socket until it closes.
+
+    Args:
+        arguments: file descriptor of the socket, process id of the parent, and number of threads.
+    """
     descriptor, parent, threads = (int(word) for word in arguments)
     _die_with(parent)
     faulthandler.enable()
-    # what a run starts must not hold the line open after this process is gone
+    # processes started by a run must not keep the connection open after this process is gone
     os.set_inheritable(descriptor, False)
     connection = socket.socket(fileno=descriptor)
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -57,7 +61,7 @@ def _listen(connection: socket.socket, inbox: queue.SimpleQueue[dict[str, Any]])
 
 
 def _end_group() -> NoReturn:
-    # this process leads its own group, so what a run started ends with it
+    # this process leads its own group, so processes started by a run end with it
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
@@ -68,7 +72,7 @@ def _die_with(parent: int) -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it was gone before the request
+        if os.getppid() != parent:  # the parent ended before the request
             os._exit(1)
 
 
@@ -81,4 +85,4 @@ def _flush() -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    serve(sys.argv[1:])

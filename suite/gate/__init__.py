@@ -1,1 +1,1 @@
-"""The regression gate: a stored reference, the judgement of new runs against it, and its pytest fixture."""
+"""The regression gate: a stored reference, the comparison of new runs with it, and a pytest fixture."""

@@ -1,10 +1,10 @@
-"""Verdicts on runs against a reference: which metric got worse or changed, by how much, and how surely.
+"""Judge runs against a reference: which metric got worse or changed, by how much, and with which certainty.
 
-A metric fails where its effect is beyond a threshold **and** chance does not explain it: Student's test, paired by task
-and seed, at ``level`` after Holm's correction over all places looked at. Errors and ranks fail in both directions. A
-result that is suddenly better than the reference is either a leak of test data or an advance, and both want somebody
-to say which. Only a slower fit fails, never a faster one, and times count as ratios to a yardstick that was measured
-in the same session.
+A metric fails if its effect exceeds a threshold **and** chance does not explain it: Student's test, paired by task and
+seed, at ``level`` after Holm's correction over all places tested. Errors and ranks fail in both directions: a result
+that is suddenly better than the reference is either a leak of test data or an advance, and somebody has to decide
+which. A slower fit fails, but never a faster one. Times are ratios to a yardstick that was measured together with the
+runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from leakybench.stats import (
 )
 
 FINE, REGRESSED, MISSING = 0, 1, 3
-"""Exit codes: as good as the reference; worse or changed; nothing measured or runs failed."""
+"""Exit codes: as good as the reference; worse or changed; nothing measured, or runs failed."""
 PAIR = ["task", "method", "steps", "preset", "seed"]
 
 
@@ -36,11 +36,11 @@ class Metric:
     """A number of each run that must not change.
 
     Attributes:
-        column: of the score frame.
-        name: for people.
-        threshold: relative change that matters (0.05: by 5% either way).
+        column: column of the score frame.
+        name: name in the report.
+        threshold: smallest relevant relative change (0.05: 5% in either direction).
         floor: added to both sides, so that numbers far below it count as equal.
-        both: fail where the number falls, too.
+        both: whether a decrease fails too.
     """
 
     column: str
@@ -63,14 +63,14 @@ DEFAULT_METRICS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a gate looks at.
+    """Metrics, thresholds and level of a gate.
 
     Attributes:
-        metrics: numbers compared by their ratio to the reference.
-        rank: share of runs that may lose or gain the true rank.
-        time: factor by which a fit may get slower, as a ratio to the yardstick.
-        yardstick: id of the baseline whose fit is the unit of time; None: times are not judged.
-        level: of each test, after the correction.
+        metrics: numbers that are compared by their ratio to the reference.
+        rank: maximum share of runs that may lose or gain the true rank.
+        time: maximum factor by which a fit may get slower, in units of the yardstick.
+        yardstick: id of the baseline whose fit is the unit of time; None if times are not judged.
+        level: significance level of the tests, after the correction.
     """
 
     metrics: tuple[Metric, ...] = DEFAULT_METRICS
@@ -90,7 +90,18 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One judgement: metric, place, effect with interval, threshold; ``text`` says it in one line."""
+    """One judgement.
+
+    Attributes:
+        metric: name of the metric.
+        where: baseline, step rule and task.
+        kind: ``fine``, ``regressed``, ``changed`` or ``failed``.
+        text: the judgement in one line.
+        effect: relative change, change of share, or factor; None if there is none.
+        low: lower end of the interval of the effect.
+        high: upper end of the interval of the effect.
+        threshold: allowed effect.
+    """
 
     metric: str
     where: str
@@ -104,8 +115,13 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """All judgements. ``code`` is 1 where anything regressed or changed, else 3 where runs failed or none was
-    compared."""
+    """All judgements on a set of runs.
+
+    Attributes:
+        lines: the judgements.
+        pairs: number of pairs of runs that were compared.
+        notes: remarks that do not affect the verdict.
+    """
 
     lines: list[Line]
     pairs: int
@@ -113,7 +129,7 @@ class Verdict:
 
     @property
     def code(self) -> int:
-        """The exit code."""
+        """The exit code: 1 if anything regressed or changed, else 3 if runs failed or none was compared, else 0."""
         kinds = {line.kind for line in self.lines}
         if kinds & {"regressed", "changed"}:
             return REGRESSED
@@ -121,8 +137,10 @@ class Verdict:
 
     @property
     def slow(self) -> bool:
-        """Whether a time went half-way to its threshold: worth measuring again, since a busy machine only ever adds
-        time."""
+        """Whether a fit time exceeds half of its allowed increase.
+
+        It is then worth measuring again, since other load on the machine only ever adds time.
+        """
         return any(
             line.metric == "time" and line.effect > 1 + (line.threshold - 1) / 2
             for line in self.lines
@@ -134,7 +152,9 @@ def judge(reference: pd.DataFrame, current: pd.DataFrame, settings: Settings) ->
     """Compare two score frames of the same plan.
 
     Args:
-        reference, current: of :func:`leakybench.analysis.scores.score_frame`; runs of the yardstick among them.
+        reference: the reference runs, from ``leakybench.analysis.scores.score_frame``, including the yardstick's.
+        current: the new runs, likewise.
+        settings: metrics and thresholds.
     """
     reference, current = latest(reference)[0], latest(current)[0]
     yardstick = settings.yardstick
@@ -145,11 +165,11 @@ def judge(reference: pd.DataFrame, current: pd.DataFrame, settings: Settings) ->
     both = together["_merge"] == "both"
     if (absent := together["_merge"] == "left_only").any():
         first = together[absent].iloc[0]
-        text = f"{int(absent.sum())} runs of the reference were not made, as {_place(first)} seed {first['seed']}"
+        text = f"{int(absent.sum())} runs of the reference are missing, such as {_place(first)} seed {first['seed']}"
         lines.append(Line(metric="runs", where="all", kind="failed", text=text))
     if (added := together["_merge"] == "right_only").any():
         notes.append(f"{int(added.sum())} runs have no reference and are not judged")
-    for metric in settings.metrics:  # a column that no run has any more
+    for metric in settings.metrics:  # a column that no new run has
         if f"{metric.column}_a" not in together and metric.column in together and metric.column in sides[0]:
             together = together.rename(columns={metric.column: f"{metric.column}_a"})
             together[f"{metric.column}_b"] = np.nan
@@ -158,9 +178,9 @@ def judge(reference: pd.DataFrame, current: pd.DataFrame, settings: Settings) ->
     for metric in settings.metrics:
         lines += _ratios(pairs, metric, settings.level)
     lines += _ranks(pairs, settings)
-    timed, said = _times(reference, current, pairs, settings)
-    lines += timed
-    notes += said
+    time_lines, time_notes = _judge_times(reference, current, pairs, settings)
+    lines += time_lines
+    notes += time_notes
     return Verdict(lines=lines, pairs=len(pairs), notes=notes)
 
 
@@ -180,7 +200,7 @@ def _statuses(pairs: pd.DataFrame) -> Iterator[Line]:
 
 
 def _places(pairs: pd.DataFrame) -> Iterator[tuple[str, list[pd.DataFrame]]]:
-    """Each baseline over its tasks, and each baseline on each task: a name, and one frame a task."""
+    """Yield each baseline over all its tasks and on each single task: a name, and one frame per task."""
     for (method, steps), group in pairs.groupby(["method", "steps"]):
         tasks = [(str(task), part) for task, part in group.groupby("task")]
         name = str(method) if steps == "-" else f"{method} {steps}"
@@ -204,22 +224,22 @@ def _ratios(pairs: pd.DataFrame, metric: Metric, level: float) -> list[Line]:
         if any(len(value) for value in values):
             places.append(name)
             logs.append(values)
-    # no guard for skewed differences: those of unchanged code are nearly 0, and a threshold stands beside the test
-    found = [paired(values, guard=False) for values in logs]
-    corrected = holm([result.p_value for result in found])
-    for name, result, p_value in zip(places, found, corrected, strict=True):
+    # no guard against skewed differences: those of unchanged code are nearly 0, and a threshold complements the test
+    results = [paired(values, guard=False) for values in logs]
+    corrected = holm([result.p_value for result in results])
+    for name, result, p_value in zip(places, results, corrected, strict=True):
         effect, low, high = (float(np.expm1(x)) for x in (result.effect, result.low, result.high))
-        beyond = abs(result.effect) > np.log1p(metric.threshold)
-        sure = result.pairs >= 3 and p_value < level
+        relevant = abs(result.effect) > np.log1p(metric.threshold)
+        significant = result.pairs >= 3 and p_value < level
         kind = "fine"
-        if beyond and sure:
+        if relevant and significant:
             kind = "regressed" if effect > 0 else "changed" if metric.both else "fine"
         shown = f"{_percent(effect)} ({_percent(low)} to {_percent(high)})" if np.isfinite(low) else _percent(effect)
         text = (
             f"{metric.name} of {name}: {shown} against the reference, allowed {metric.threshold:.0%}, p = {p_value:.2g}"
         )
         if kind == "changed":
-            text += "; better than the reference: a leak, or an advance to confirm with --update"
+            text += "; better than the reference: either a leak, or an advance to accept with --update"
         lines.append(
             Line(
                 metric=metric.name, where=name, kind=kind, text=text,
@@ -230,7 +250,7 @@ def _ratios(pairs: pd.DataFrame, metric: Metric, level: float) -> list[Line]:
 
 
 def _lost(pairs: pd.DataFrame, metric: Metric) -> Iterator[Line]:
-    """A number that the reference has and the same runs no longer report."""
+    """Yield a judgement for each number that the reference has and the new runs do not."""
     gone = pairs[pairs[f"{metric.column}_a"].notna() & pairs[f"{metric.column}_b"].isna()]
     for (method, steps), group in gone.groupby(["method", "steps"]):
         name = str(method) if steps == "-" else f"{method} {steps}"
@@ -249,7 +269,7 @@ def _ranks(pairs: pd.DataFrame, settings: Settings) -> list[Line]:
     lines = []
     for (name, before, now, n, raw), p_value in zip(rows, corrected, strict=True):
         effect = (now - before) / n
-        # five seeds cannot reach 1% in an exact test, so a cell is left to the place that pools its tasks
+        # five seeds cannot reach 1% in an exact test, so a single task is decided by the place that pools the tasks
         decisive = p_value < settings.level or (raw <= 2 * 0.5**n and n >= 5 and abs(now - before) == n)
         kind = "fine"
         if abs(effect) > settings.rank and decisive:
@@ -268,14 +288,14 @@ def _ranks(pairs: pd.DataFrame, settings: Settings) -> list[Line]:
     return lines
 
 
-def _times(
+def _judge_times(
     reference: pd.DataFrame, current: pd.DataFrame, pairs: pd.DataFrame, settings: Settings
 ) -> tuple[list[Line], list[str]]:
     if settings.yardstick is None:
-        return [], ["no yardstick: times are not judged"]
+        return [], ["times are not judged, because there is no yardstick"]
     units = [_units(frame, settings.yardstick) for frame in (reference, current)]
     if not all(units):
-        return [], [f"no run of the yardstick {settings.yardstick} on both sides: times are not judged"]
+        return [], [f"times are not judged, because one side has no run of the yardstick {settings.yardstick}"]
     ended = pairs[(pairs["status_a"] == "ok") & (pairs["status_b"] == "ok")]
     limit = float(np.log(settings.time))
     rows = []
@@ -310,7 +330,7 @@ def _times(
 
 
 def _units(frame: pd.DataFrame, yardstick: str) -> Mapping[tuple[str, int], float]:
-    """Log seconds of the yardstick's fit by task and seed."""
+    """Return the logarithm of the yardstick's fit time in seconds, by task and seed."""
     runs = frame[(frame["baseline_id"] == yardstick) & (frame["status"] == "ok") & (frame["fit_seconds"] > 0)]
     return {
         (str(task), int(seed)): float(np.log(seconds))
@@ -319,18 +339,22 @@ def _units(frame: pd.DataFrame, yardstick: str) -> Mapping[tuple[str, int], floa
 
 
 def _in_units(part: pd.DataFrame, side: str, units: Mapping[tuple[str, int], float]) -> np.ndarray:
-    """Log of each fit in units of the yardstick on the same task and seed, or on the median of all where that is
-    missing."""
+    """Return the logarithm of each fit time in units of the yardstick on the same task and seed.
+
+    Where that run of the yardstick is missing, the unit is the median of its runs.
+    """
     usual = float(np.median(list(units.values())))
     seconds = part[f"fit_seconds_{side}"].to_numpy(dtype=float)
     unit = [units.get((str(t), int(s)), usual) for t, s in zip(part["task"], part["seed"], strict=True)]
-    with np.errstate(divide="ignore", invalid="ignore"):  # a run without a time becomes nan and is left out
+    with np.errstate(divide="ignore", invalid="ignore"):  # a run without a time becomes nan and is excluded
         return np.log(seconds) - np.asarray(unit)
 
 
 def fastest(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """The last of several measurements of the same runs, with the shortest fit of each: a busy machine only adds
-    time."""
+    """Return the last of several measurements of the same runs, with the shortest fit time of each run.
+
+    The shortest time is the best estimate, since other load on the machine only adds time.
+    """
     last = frames[-1].copy()
     shortest = pd.concat(frames).groupby("run_id")["fit_seconds"].min()
     last["fit_seconds"] = last["run_id"].map(shortest)

@@ -1,11 +1,11 @@
-"""A pytest fixture that holds your own training code to a reference::
+"""A pytest fixture that tests your own training code against a reference::
 
     def test_training(leakybench_gate):
         leakybench_gate(my_fit, task="LowRank-k3-v0", seeds=range(5))
 
 where ``my_fit(train, *, seed, preset)`` returns an object with ``predict(inputs)``. ``pytest --leakybench-update
-"why"`` writes the reference, a folder ``leakybench_reference`` beside the test file, to be committed. Without the
-option the test fails where error, rank or status got worse or changed beyond the thresholds.
+"why"`` writes the reference to the folder ``leakybench_reference`` beside the test file, which you commit. Without the
+option the test fails if error, rank or status got worse or changed beyond the thresholds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--leakybench-update",
         metavar="REASON",
         default=None,
-        help="write the references of leakybench_gate tests anew, for this reason",
+        help="replace the references of leakybench_gate tests, and store this reason",
     )
 
 
@@ -48,7 +48,13 @@ class _FromFunction:
 
 @dataclasses.dataclass(frozen=True)
 class GateFixture:
-    """What the fixture ``leakybench_gate`` is: call it with a training function or a baseline."""
+    """The value of the fixture ``leakybench_gate``: call it with a training function or a baseline.
+
+    Attributes:
+        folder: folder of the references of the test file.
+        name: name of the test's reference in it.
+        reason: why the reference is replaced; None compares with it.
+    """
 
     folder: Path
     name: str
@@ -64,16 +70,18 @@ class GateFixture:
         settings: Settings | None = None,
         **overrides: Any,
     ) -> Verdict | None:
-        """Run, and compare with the reference or write it.
+        """Train and compare with the reference, or write the reference.
 
         Args:
             fit: ``fit(train, *, seed, preset) -> model``, or an object with that method.
-            task: id of the task; further keywords are its overrides.
-            seeds: of tasks and training alike.
-            settings: thresholds; times are not judged.
+            task: id of the task.
+            seeds: seeds of both task and training.
+            preset: preset of the training.
+            settings: thresholds; None for the defaults, which do not judge times.
+            overrides: settings of the task.
 
         Returns:
-            The verdict, or None where the reference was written.
+            The verdict, or None if the reference was written.
         """
         from leakybench.analysis.scores import score_frame
         from leakybench.gate.judge import Settings, judge
@@ -86,12 +94,12 @@ class GateFixture:
             for run_id in store.ids():
                 store.path(run_id).unlink()
             for record in records:
-                note = {**record.provenance, "reason": self.reason}
-                store.write(dataclasses.replace(record, arrays={}, provenance=note))
+                origin = {**record.provenance, "reason": self.reason}
+                store.write(dataclasses.replace(record, arrays={}, provenance=origin))
             return None
         reference = list(store)
         if not reference:
-            pytest.fail(f"no reference for {self.name}: write it with pytest --leakybench-update 'why'", pytrace=False)
+            pytest.fail(f"no reference for {self.name}: create it with pytest --leakybench-update 'why'", pytrace=False)
         verdict = judge(score_frame(reference), score_frame(records), settings or Settings())
         if verdict.code:
             bad = [f"{line.kind}: {line.text}" for line in verdict.lines if line.kind != "fine"]
@@ -104,7 +112,7 @@ class GateFixture:
 
         baseline = fit if callable(getattr(fit, "fit", None)) else _FromFunction(fit)
         record = evaluate(baseline, make(task, seed=seed, **overrides), seed=seed, preset=preset)
-        # the same name whatever the function is called today, so that the runs of two versions pair up
+        # one name for every function, so that the runs of two versions form pairs
         run = dataclasses.replace(record.run, baseline="gate/Mine-v0", baseline_overrides={})
         assert isinstance(run, RunSpec)
         return dataclasses.replace(record, run=run)
@@ -112,7 +120,7 @@ class GateFixture:
 
 @pytest.fixture
 def leakybench_gate(request: pytest.FixtureRequest) -> GateFixture:
-    """Hold training code to a reference; see ``leakybench.gate.pytest_plugin``."""
+    """Test training code against a reference; see ``leakybench.gate.pytest_plugin``."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name)
     reason = request.config.getoption("--leakybench-update")
     return GateFixture(folder=request.path.parent / FOLDER, name=f"{request.path.stem}.{name}", reason=reason)

@@ -1,7 +1,7 @@
-"""The regression gate's folder: a plan, what to look at, why the reference is what it is, and its runs.
+"""The folder of the regression gate: plan, thresholds, history and reference runs.
 
-``DIR/gate/plan.toml`` is a plan file as ``leakybench run --plan`` takes it, ``gate.json`` holds the thresholds, the
-yardstick and the history of updates with their reasons, ``runs/`` the records.
+``DIR/gate/plan.toml`` is a plan file as for ``leakybench run --plan``, ``gate.json`` holds the thresholds, the
+yardstick and the history of updates with their reasons, and ``runs/`` holds the records.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ FOLDER = "gate"
 PLAN, CONFIG, RUNS = "plan.toml", "gate.json", "runs"
 GRID_DEFAULTS: dict[str, Any] = {"steps": None, "seeds": "0:5", "preset": "smoke"}
 ROUNDS = 5
-"""Measurements whose shortest fits count: for the reference always, for a check where the first looks slow."""
+"""Number of measurements of which the shortest fit times count: always for a reference, and for a slow check."""
 
 RunJobs = Callable[[Sequence[Job]], list[Record]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What a reference folder says.
+    """The content of a reference folder.
 
     Attributes:
         folder: ``DIR/gate``.
         settings: thresholds and yardstick.
-        history: updates, the last one last: reason, date, commit, source versions.
+        history: the updates in order of time, each with reason, date, commit and source versions.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class Gate:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def records(self) -> list[Record]:
-        """The reference runs."""
+        """Read the reference runs."""
         return list(Store(self.folder / RUNS, set_aside=False))
 
 
@@ -68,7 +68,7 @@ def load_gate(reference: Path) -> Gate:
     """Read ``reference/gate``.
 
     Raises:
-        UsageError: there is none, or its files say something else than expected.
+        UsageError: the folder does not exist, or its files cannot be read.
     """
     folder = reference / FOLDER
     path = folder / CONFIG
@@ -76,19 +76,19 @@ def load_gate(reference: Path) -> Gate:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(
-            f"{str(reference)!r} holds no reference for the gate: make one with "
+            f"{str(reference)!r} holds no reference for the gate: create one with "
             "'leakybench regress --update --plan FILE.toml --reason TEXT'"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{str(path)!r} is not JSON: {error}") from None
+        raise UsageError(f"{str(path)!r} is not valid JSON: {error}") from None
     return Gate(folder=folder, settings=load_settings(data, path), history=list(data.get("history", [])))
 
 
 def load_settings(data: Any, path: Path) -> Settings:
-    """Thresholds from the plain values of ``gate.json``.
+    """Parse the thresholds in the plain values of ``gate.json``.
 
     Raises:
-        UsageError: an unknown name or a wrong value.
+        UsageError: a name is unknown, or a value is wrong.
     """
     try:
         values = dict(data.get("settings", {}))
@@ -103,7 +103,7 @@ def load_settings(data: Any, path: Path) -> Settings:
 
 
 def gate_jobs(plan: Path, yardstick: str | None) -> list[Job]:
-    """The runs of a plan file, ordered by seed and task, with the yardstick's own run ahead of those it is to judge."""
+    """List the runs of a plan file by seed and task, each group preceded by the run of the yardstick."""
     from leakybench.registry import baselines
 
     _, grids = read_plan_file(plan)
@@ -119,53 +119,67 @@ def gate_jobs(plan: Path, yardstick: str | None) -> list[Job]:
 
 
 def run_jobs(jobs: Sequence[Job], *, timeout: float = 1800.0) -> list[Record]:
-    """Compute runs one after the other in a worker with one thread, in the order given, so that times are comparable.
+    """Compute runs in the given order in one worker with one thread, so that times are comparable.
 
-    One run of each baseline goes ahead and is thrown away: imports and first touches are no part of a fit.
+    One run of each baseline is computed first and discarded, since imports and first memory accesses are not part of a
+    fit.
+
+    Args:
+        jobs: the runs.
+        timeout: time limit of each run in seconds.
     """
     from leakybench.engines.limits import Limits
 
-    ahead = list({job.run.baseline: job for job in reversed(jobs)}.values())
+    warmup = list({job.run.baseline: job for job in reversed(jobs)}.values())
     with make_engine("local", workers=1, threads=1, limits=Limits(timeout=timeout)) as engine:
-        for _ in engine.map(iter(ahead)):
+        for _ in engine.map(iter(warmup)):
             pass
-        found = {outcome.record.run_id: outcome.record for outcome in engine.map(iter(jobs))}
-    return [found[job.run.run_id] for job in jobs if job.run.run_id in found]
+        records = {outcome.record.run_id: outcome.record for outcome in engine.map(iter(jobs))}
+    return [records[job.run.run_id] for job in jobs if job.run.run_id in records]
 
 
-def check(gate: Gate, run: RunJobs = run_jobs) -> tuple[Verdict, pd.DataFrame]:
-    """Run the plan and judge it; a time that looks slow is measured up to four times more and judged by the shortest
-    fits.
+def check(gate: Gate, runner: RunJobs = run_jobs) -> tuple[Verdict, pd.DataFrame]:
+    """Run the plan and judge the runs.
+
+    If a fit looks slow, the plan is measured up to four more times and judged by the shortest fit times.
+
+    Args:
+        gate: the reference.
+        runner: function that computes the runs.
 
     Returns:
-        The verdict, and the frame of the runs.
+        The verdict, and the score frame of the runs.
     """
     jobs = gate_jobs(gate.folder / PLAN, gate.settings.yardstick)
     reference = score_frame(gate.records())
-    frames = [score_frame(run(jobs))]
+    frames = [score_frame(runner(jobs))]
     verdict = judge(reference, frames[0], gate.settings)
     while verdict.slow and len(frames) < ROUNDS:
-        frames.append(score_frame(run(jobs)))
+        frames.append(score_frame(runner(jobs)))
         verdict = judge(reference, fastest(frames), gate.settings)
     return verdict, fastest(frames)
 
 
 def update(
-    reference: Path, reason: str, *, plan: Path | None = None, yardstick: str | None = None, run: RunJobs = run_jobs
+    reference: Path, reason: str, *, plan: Path | None = None, yardstick: str | None = None, runner: RunJobs = run_jobs
 ) -> list[Record]:
-    """Measure the plan and make it the reference; the former runs are replaced, their reasons stay in the history.
+    """Measure the plan and make the runs the reference. Earlier runs are replaced; the history is kept.
 
     Args:
-        reference: folder that holds ``gate/``, or will.
-        reason: why the reference changes; kept.
-        plan: a new plan file; None keeps the one that is there.
-        yardstick: id of the baseline that is the unit of time; None keeps the one that is there.
+        reference: folder that holds ``gate/``; it is created if necessary.
+        reason: why the reference changes, for the history.
+        plan: a new plan file; None keeps the present one.
+        yardstick: id of the baseline whose fit is the unit of time; None keeps the present one.
+        runner: function that computes the runs.
+
+    Returns:
+        The records of the new reference.
 
     Raises:
-        UsageError: no reason, no plan, or a run that failed: a reference needs all of them.
+        UsageError: there is no reason or no plan, or a run failed.
     """
     if not reason.strip():
-        raise UsageError("--update needs a --reason: one sentence that says why the reference changes")
+        raise UsageError("--update requires a --reason: one sentence that explains why the reference changes")
     folder = reference / FOLDER
     if (folder / CONFIG).exists():
         gate = load_gate(reference)
@@ -173,15 +187,15 @@ def update(
         gate = Gate(folder=folder, settings=Settings(metrics=DEFAULT_METRICS))
     source = plan or folder / PLAN
     if not source.is_file():
-        raise UsageError(f"there is no plan file {str(source)!r}: --plan FILE.toml says what the gate runs")
+        raise UsageError(f"there is no plan file {str(source)!r}: choose one with --plan FILE.toml")
     settings = dataclasses.replace(gate.settings, yardstick=yardstick or gate.settings.yardstick)
     jobs = gate_jobs(source, settings.yardstick)
-    rounds = [run(jobs) for _ in range(ROUNDS if settings.yardstick else 1)]
+    rounds = [runner(jobs) for _ in range(ROUNDS if settings.yardstick else 1)]
     if failed := [record for record in rounds[-1] if record.status in FAILED]:
         first = failed[0]
         raise UsageError(
-            f"{len(failed)} runs failed and cannot be a reference: {first.run.task_label} x {first.run.baseline_label} "
-            f"seed {first.run.seed}: {first.message}"
+            f"{len(failed)} runs failed, so they cannot be a reference: {first.run.task_label} x "
+            f"{first.run.baseline_label} seed {first.run.seed}: {first.message}"
         )
     records = _shortest(rounds)
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,7 +215,7 @@ def update(
 
 
 def _shortest(rounds: Sequence[Sequence[Record]]) -> list[Record]:
-    """The last round's records, each with the shortest fit time of all rounds."""
+    """Return the records of the last round, each with the shortest fit time of all rounds."""
     fits: dict[str, list[float]] = {}
     for record in (record for records in rounds for record in records):
         fits.setdefault(record.run_id, []).append(float(record.wall_clock.get("fit") or 0.0))
@@ -212,12 +226,12 @@ def _shortest(rounds: Sequence[Sequence[Record]]) -> list[Record]:
 
 
 def _replace_runs(folder: Path, records: Sequence[Record]) -> None:
-    """Write the new runs beside the old ones and swap: an interrupted update leaves a whole reference."""
+    """Write the new runs beside the old ones and swap them, so that an interruption leaves a complete reference."""
     fresh = folder / f".{RUNS}-{secrets.token_hex(4)}"
     store = Store(fresh)
     store.prepare()
     for record in records:
-        # arrays are no part of a verdict, and a reference is committed
+        # a reference is committed without arrays, which no verdict uses
         store.write(dataclasses.replace(record, arrays={}))
     old = folder / RUNS
     if old.exists():

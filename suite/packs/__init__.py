@@ -1,1 +1,1 @@
-"""Results that others check: packs, their validation, and the verification of a folder."""
+"""Packs of results, their validation, and the verification of a results folder."""

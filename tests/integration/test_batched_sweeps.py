@@ -179,7 +179,7 @@ def test_a_sweep_killed_in_a_batch_loses_and_repeats_no_finished_run(tmp_path: P
     assert verdict.sound, verdict.damaged
     last = cli.call(*MANY, *words, "--workers", workers, "--results", folder)
     assert last.returncode == 0, last.stderr
-    assert f"{len(done)} were there before" in last.stderr
+    assert f"{len(done)} already stored" in last.stderr
     assert not done & {seed for seeds in started(ledger)[before:] for seed in seeds}
     assert_whole(folder, 12)
 

@@ -87,7 +87,7 @@ def test_an_interrupt_from_the_terminal_ends_a_dask_sweep_in_two_lines(tmp_path:
     os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     _, err = process.communicate(timeout=30)
     assert process.returncode == 3
-    assert [line.split(":")[1] for line in err.splitlines()] == [" interrupted", " go on with"], err
+    assert [line.split(":")[1] for line in err.splitlines()] == [" interrupted", " resume with"], err
     deadline = time.monotonic() + 5.0
     while any(map(_runs, children)) and time.monotonic() < deadline:
         time.sleep(0.05)

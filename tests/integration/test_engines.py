@@ -213,7 +213,7 @@ def test_a_worker_with_another_meaning_of_an_id_says_so() -> None:
     other = dataclasses.replace(job, baseline_spec=dataclasses.replace(job.baseline_spec, kwargs={"width": 3}))
     (outcome,) = compute([other], workers=0).values()
     assert outcome.record.status == "error"
-    assert "registered otherwise" in outcome.record.message
+    assert "registered differently" in outcome.record.message
 
 
 def test_a_worker_with_other_code_says_so() -> None:

@@ -35,7 +35,7 @@ def _pack(folder, records):
 
 def test_honest_pack_is_rerun_and_valid(tmp_path, records, capsys):
     assert main(["validate", _pack(tmp_path, records), "--sample", "2", *REQUIRED]) == 0
-    assert "2 computed again and found the same" in capsys.readouterr().out
+    assert "2 rerun with the same result" in capsys.readouterr().out
 
 
 def test_flattered_pack_with_every_hash_rewritten_is_refused(tmp_path, records, capsys):

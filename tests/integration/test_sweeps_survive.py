@@ -99,7 +99,7 @@ def test_a_full_disk_stops_the_sweep_cleanly_and_the_sweep_goes_on_later(small_d
         full = cli.call(*grid, "--workers", workers)
         assert full.returncode == 3
         assert "No space left on device" in full.stderr
-        assert "go on with: leakybench run" in full.stderr
+        assert "resume with: leakybench run" in full.stderr
         assert "Traceback" not in full.stderr
         assert_sound(folder)
         assert {path.suffix for path in folder.iterdir()} <= {".json", ".npz"}
@@ -108,7 +108,7 @@ def test_a_full_disk_stops_the_sweep_cleanly_and_the_sweep_goes_on_later(small_d
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True, capture_output=True, timeout=10)
     rest = cli.call(*grid)
     assert rest.returncode == 0, rest.stderr
-    assert f"{done} were there before" in rest.stderr
+    assert f"{done} already stored" in rest.stderr
     assert len(Store(folder).ids()) == 60
     assert_sound(folder)
 
@@ -177,7 +177,7 @@ def test_an_interrupted_sweep_says_what_is_done_and_how_to_go_on(
     done = len(Store(tmp_path).ids())
     lines = err.splitlines()
     assert f"interrupted: {done} of 30 runs are done and safe" in lines[0]
-    assert lines[1].startswith("leakybench: go on with: leakybench run --task dummy/Tiny-v0")
+    assert lines[1].startswith("leakybench: resume with: leakybench run --task dummy/Tiny-v0")
     assert len(lines) == 2
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".npz"}
     assert not psutil.wait_procs(children, timeout=5.0)[1]

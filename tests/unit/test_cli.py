@@ -86,7 +86,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
 def test_run_help_shows_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for shown in ("(default: standard)", "(default: uniform)", "(default: failed)", "(default: results/runs)"):
+    for shown in ("(default: standard)", "(default: its first rule)", "(default: failed)", "(default: results/runs)"):
         assert shown in text
 
 
@@ -134,7 +134,7 @@ def test_run_computes_prints_a_table_and_skips_what_is_there(
     assert main(grid) == 0
     captured = capsys.readouterr()
     assert "dummy/Tiny-v0" in captured.out
-    assert captured.err == "leakybench: 3 runs: 3 ok; 0 were there before\n"
+    assert captured.err == "leakybench: 3 runs: 3 ok; 0 already stored\n"
     assert main([*grid, "--json"]) == 0
     captured = capsys.readouterr()
     found = json.loads(captured.out)

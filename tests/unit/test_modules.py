@@ -98,14 +98,14 @@ def test_a_trainer_of_ones_own_and_chosen_layers() -> None:
     model = baseline.fit(task.train, seed=0, preset="smoke")
     assert list(model.hidden(task.test.inputs)) == ["3"]
     wrong = leakybench.wrap_module(plain, trainer=one_step, layers=["17"]).fit(task.train, seed=0, preset="smoke")
-    with pytest.raises(leakybench.UsageError, match="the module has no part '17'; its parts: 0, 1"):
+    with pytest.raises(leakybench.UsageError, match="the module has no submodule '17'; it has: 0, 1"):
         wrong.hidden(task.test.inputs)
 
 
 @pytest.mark.parametrize(
     ("factory", "trainer", "message"),
     [
-        (3, None, "wrap_module needs a factory"),
+        (3, None, "wrap_module requires a callable factory"),
         (lambda d_in: nn.Linear(d_in, 1), None, r"a factory takes \(d_in, d_out\)"),
         (plain, lambda module: None, r"a trainer takes \(module, inputs, targets"),
     ],

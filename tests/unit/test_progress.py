@@ -53,7 +53,7 @@ def test_before_the_first_runs_are_done_the_estimate_is_shared_among_workers(
         show(Progress(total=10, seconds_left=90.0, counts=Counter(ok=1), waiting=3))
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith("45 s left")
-    assert second.endswith("waiting for 3 of another sweep")
+    assert second.endswith("waiting for 3 runs of another sweep")
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def test_failed_and_missing_runs_are_code_3():
 def test_without_yardstick_times_are_not_judged_and_that_is_said():
     verdict = judge(_reference(), _frame(1, slow=3.0), Settings())
     assert verdict.code == 0
-    assert "no yardstick: times are not judged" in verdict.notes
+    assert "times are not judged, because there is no yardstick" in verdict.notes
 
 
 def test_tiny_errors_are_equal():
@@ -193,28 +193,28 @@ def _measure(error=0.3):
 
 
 def test_folder_round_trip_keeps_reasons(tmp_path, plan):
-    gate.update(tmp_path, "first", plan=plan, yardstick="Mean-v0", run=_measure())
-    gate.update(tmp_path, "second", run=_measure(0.31))
+    gate.update(tmp_path, "first", plan=plan, yardstick="Mean-v0", runner=_measure())
+    gate.update(tmp_path, "second", runner=_measure(0.31))
     loaded = gate.load_gate(tmp_path)
     assert [entry["reason"] for entry in loaded.history] == ["first", "second"]
     assert loaded.settings == Settings(yardstick="Mean-v0")
     assert len(loaded.records()) == 10
-    assert gate.check(loaded, run=_measure(0.31))[0].code == 0
-    assert gate.check(loaded, run=_measure(0.5))[0].code == 1
+    assert gate.check(loaded, runner=_measure(0.31))[0].code == 0
+    assert gate.check(loaded, runner=_measure(0.5))[0].code == 1
     assert not [path for path in (tmp_path / "gate").iterdir() if path.name.startswith(".")]
 
 
 def test_update_needs_a_reason_and_whole_runs(tmp_path, plan):
     with pytest.raises(UsageError, match="--reason"):
-        gate.update(tmp_path, " ", plan=plan, run=_measure())
+        gate.update(tmp_path, " ", plan=plan, runner=_measure())
     with pytest.raises(UsageError, match="no plan file"):
-        gate.update(tmp_path, "why", run=_measure())
+        gate.update(tmp_path, "why", runner=_measure())
 
     def failing(jobs):
         return [dataclasses.replace(r, status="error", message="boom") for r in _measure()(jobs)]
 
     with pytest.raises(UsageError, match="boom"):
-        gate.update(tmp_path, "why", plan=plan, run=failing)
+        gate.update(tmp_path, "why", plan=plan, runner=failing)
     assert not (tmp_path / "gate").exists()
 
 
@@ -227,7 +227,7 @@ def test_yardstick_runs_ahead_of_what_it_judges(plan):
 def test_command_exit_codes(tmp_path, plan, monkeypatch, capsys):
     def patched(error):
         monkeypatch.setattr(gate.check, "__defaults__", (_measure(error),))
-        monkeypatch.setattr(gate.update, "__kwdefaults__", {**gate.update.__kwdefaults__, "run": _measure(error)})
+        monkeypatch.setattr(gate.update, "__kwdefaults__", {**gate.update.__kwdefaults__, "runner": _measure(error)})
 
     where = ["regress", "--reference", str(tmp_path)]
     assert main(where) == 2

@@ -132,8 +132,8 @@ def test_arrays_that_need_pickle_are_refused_on_the_way_out(store: Store, tmp_pa
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda text: text[: len(text) // 2], "not JSON"),
-        (lambda text: b"", "not JSON"),
+        (lambda text: text[: len(text) // 2], "not valid JSON"),
+        (lambda text: b"", "not valid JSON"),
         (lambda text: b"\xff\xfe\x00", "not"),
         (lambda text: b"[" * 100_000, "nested too deeply"),
         (lambda text: b"[]", "must be an object"),
@@ -195,8 +195,8 @@ def test_a_pipe_or_a_folder_in_place_of_a_record_is_set_aside(store: Store) -> N
     store.write(record(2))
     os.mkfifo(store.path(record(2).run_id, "npz"))
     assert [found.run_id for found in store] == [record(2).run_id]
-    assert {problem.reason for problem in store.problems} == {"not a plain file"}
-    with pytest.raises(DamagedError, match="not a plain file"):
+    assert {problem.reason for problem in store.problems} == {"not a regular file"}
+    with pytest.raises(DamagedError, match="not a regular file"):
         store.arrays(record(2).run_id)
 
 
@@ -214,7 +214,7 @@ def test_arrays_of_an_earlier_attempt_are_a_remark(store: Store) -> None:
 def test_a_record_under_another_name_is_damaged(store: Store) -> None:
     store.write(record(0))
     os.rename(store.path(record(0).run_id), store.path(record(1).run_id))
-    with pytest.raises(DamagedError, match="not the one of its name"):
+    with pytest.raises(DamagedError, match="does not match its name"):
         store.read(record(1).run_id)
 
 

@@ -71,7 +71,7 @@ def _rewrite(path: Path, files: dict[str, bytes], *, rehash: bool = False) -> Pa
 
 def _findings(path: Path, **options) -> set[str]:
     report = validate(read_pack(path), **{**REQUIRED, "sample": 0, **options})
-    return {finding.check for finding in report.findings}
+    return {objection.check for objection in report.objections}
 
 
 def _first(files: dict[str, bytes], kind: str) -> str:
@@ -117,7 +117,7 @@ def test_pack_does_not_choose_what_is_imported_and_called(tmp_path, overrides):
 
     records = board(TASKS, [("Sklearn-v0", overrides)], len(SEEDS), machine=HERE)
     report = validate(read_pack(_pack(tmp_path, records)), **REQUIRED, sample=2, rerun=rerun)
-    assert [str(finding) for finding in report.findings] == ["rerun: pack: no run can be computed again here"]
+    assert [str(objection) for objection in report.objections] == ["rerun: pack: no run can be computed again here"]
     assert any("settings name code to load: Sklearn-v0[" in note for note in report.notes)
 
 
@@ -151,8 +151,8 @@ def test_forger_who_rewrites_every_hash_meets_the_rerun(tmp_path):
     better = [dataclasses.replace(r, test_error=r.test_error / 2) for r in honest.values()]
     path = _pack(tmp_path, better)
     report = validate(read_pack(path), **REQUIRED, sample=1, rerun=lambda run: honest[run.run_id])
-    assert [finding.check for finding in report.findings] == ["rerun"]
-    assert "claims test error" in report.findings[0].reason
+    assert [objection.check for objection in report.objections] == ["rerun"]
+    assert "claims test error" in report.objections[0].reason
 
 
 def test_forged_arrays(pack):
@@ -223,8 +223,8 @@ def test_flipped_bytes_are_noticed(pack):
 def test_incomplete_pack_names_what_is_missing(tmp_path):
     path = _pack(tmp_path, _records()[1:])
     report = validate(read_pack(path), **REQUIRED, sample=0)
-    assert [finding.check for finding in report.findings] == ["incomplete"]
-    assert "LowRank-k3-v0 has no finished run of seed 0" in report.findings[0].reason
+    assert [objection.check for objection in report.objections] == ["incomplete"]
+    assert "LowRank-k3-v0 has no finished run of seed 0" in report.objections[0].reason
 
 
 def test_failed_run_does_not_complete_and_a_collapsed_one_does(tmp_path):
@@ -330,5 +330,5 @@ def test_no_pack_is_a_usage_error(tmp_path):
     with pytest.raises(UsageError, match="no pack"):
         read_pack(tmp_path / "none.zip")
     (tmp_path / "text.zip").write_text("hello")
-    with pytest.raises(PackError, match="not a readable zip"):
+    with pytest.raises(PackError, match="not a readable zip file"):
         read_pack(tmp_path / "text.zip")
