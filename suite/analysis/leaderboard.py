@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from leakybench.analysis.scores import CAP, POLICY, latest
+from leakybench.analysis.summary import RunStatistics, mean_score, run_statistics
 from leakybench.analysis.summary import notes as table_notes
-from leakybench.analysis.summary import summarise
 from leakybench.errors import UsageError
 from leakybench.specs import natural_key, parse_id
-from leakybench.stats import interval, rank_intervals
+from leakybench.stats import rank_intervals
 from leakybench.stats.ranking import Ranks
 
 METHOD = ["method", "steps"]
@@ -25,36 +27,85 @@ POLICY_TASKS = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class BoardRow:
+    """A method in a table of the leaderboard.
+
+    Attributes:
+        method: label of the baseline without its step rule.
+        steps: step rule, ``-`` for a baseline without layers.
+        preset: preset of all runs.
+        statistics: statistics of its runs on the tasks of the table.
+        tasks: number of the table's tasks on which it has a run that counts.
+        cost: geometric mean over tasks of the median fit time, in units of ``Board.cost_unit``; None where a task has
+            no timed run.
+        rank_low: lower end of the interval that holds all true ranks at once; None for a method that is not ranked.
+        rank_high: upper end of that interval.
+        tied: whether another method has the same ``rank_low``.
+        score: mean over tasks of min(test error, 1), or the plain mean test error in a table of one task; None where it
+            did not run all tasks.
+        score_low: lower end of the 95% interval of the score, at least 0.
+        score_high: upper end of that interval.
+        seeds: seeds of its runs, sorted.
+        commits: commits of the code that made its runs, sorted.
+        created: first and last day on which its runs were made; empty where unknown.
+        pareto: whether no other method is both better and cheaper.
+        task: the task of a table of one task, None in the tables over several.
+    """
+
+    method: str
+    steps: str
+    preset: str
+    statistics: RunStatistics
+    tasks: int
+    cost: float | None
+    rank_low: int | None = None
+    rank_high: int | None = None
+    tied: bool = False
+    score: float | None
+    score_low: float | None
+    score_high: float | None
+    seeds: list[int]
+    commits: list[str]
+    created: list[str]
+    pareto: bool = False
+    task: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as plain JSON values, statistics and row on one level; ``task`` only in a table of one task."""
+        content: dict[str, Any] = {}
+        for name, value in dataclasses.asdict(self).items():
+            content |= value if name == "statistics" else {name: value}
+        if self.task is None:
+            del content["task"]
+        return content
+
+
+@dataclass(frozen=True, kw_only=True)
 class Board:
     """A leaderboard of one preset.
 
     Attributes:
-        preset: of all its runs.
-        overall: a row a method, best first: the columns of :func:`leakybench.analysis.summary.summarise` by baseline, over
-            ``tasks`` only, and ``score``, ``score_low``, ``score_high`` (mean over the tasks of min(test error, 1);
-            None for a method that did not run them all), ``rank_low``, ``rank_high`` (interval that holds all true
-            ranks at once; None for a method that is not ranked), ``tied`` (shares ``rank_low`` with another),
-            ``tasks`` (how many of the ranked tasks it ran), ``cost`` (geometric mean over tasks of the median fit
-            time, in units of ``cost_unit``), ``pareto`` (no other method is both better and cheaper), ``seeds``,
-            ``commits``, ``created`` (first and last day).
-        per_task: the same for each task alone, with the column ``task``; the score is the plain test error.
-        common: the same as ``overall`` over ``common_tasks``; empty where all methods ran all ranked tasks, or none.
-        tasks: that the overall ranking is over: those that at least half of the methods ran.
-        common_tasks: those that every method ran.
-        confusion: runs by true rank (rows) and measured rank (columns, ``none`` last), ok runs only.
-        cost_unit: what ``cost`` counts: fits of the yardstick, or seconds on the one machine; empty where neither is
-            possible.
-        runs: the score frame behind all of it.
+        preset: preset of all runs.
+        overall: a row for each method over ``tasks``, best first.
+        per_task: a row for each task and method, task by task, best first within a task.
+        common: a row for each method over ``common_tasks``; empty where all methods ran all ranked tasks, or where no
+            task was run by all methods.
+        tasks: tasks of the overall ranking: those that at least half of the methods ran.
+        common_tasks: tasks that every method ran.
+        confusion: number of ok runs by true and measured rank, ``{true: {measured: runs}}``, see ``confusion``.
+        cost_unit: unit of ``cost``: fits of the yardstick, or seconds on the one machine; empty where costs cannot be
+            compared.
+        runs: score frame of all runs.
         notes: what a reader must know beside the numbers.
     """
 
     preset: str
-    overall: pd.DataFrame
-    per_task: pd.DataFrame
-    common: pd.DataFrame
+    overall: list[BoardRow]
+    per_task: list[BoardRow]
+    common: list[BoardRow]
     tasks: list[str]
     common_tasks: list[str]
-    confusion: pd.DataFrame
+    confusion: dict[int, dict[str, int]]
     cost_unit: str
     runs: pd.DataFrame
     notes: list[str] = field(default_factory=list)
@@ -64,61 +115,57 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
     """Rank the methods of a score frame.
 
     Args:
-        frame: of :func:`leakybench.analysis.scores.score_frame`, with the runs of one preset.
+        frame: runs of one preset, of ``leakybench.analysis.scores.score_frame``.
         yardstick: id of the baseline whose fit is the unit of cost; None takes one whose name begins with
             ``Yardstick``.
-        resamples: of the bootstrap behind the rank intervals.
+        resamples: number of bootstrap resamples behind the rank intervals.
 
     Raises:
         UsageError: no runs, or several presets.
     """
-    kept, _ = latest(frame)
-    if kept.empty:
+    runs, _ = latest(frame)
+    if runs.empty:
         raise UsageError("a leaderboard needs at least one run")
-    presets = sorted(map(str, kept["preset"].unique()))
+    presets = sorted(map(str, runs["preset"].unique()))
     if len(presets) > 1:
         raise UsageError(f"a leaderboard is of one preset, got {', '.join(presets)}: choose with --preset")
-    unit = yardstick or _find_yardstick(kept)
-    costs, cost_unit, said = _costs(kept, unit)
-    shown = kept[kept["baseline_id"] != unit] if unit else kept
+    unit = yardstick or _find_yardstick(runs)
+    costs, cost_unit, cost_note = _costs(runs, unit)
+    shown = runs[runs["baseline_id"] != unit] if unit else runs
     if shown.empty:
-        shown = kept
+        shown = runs
     tasks = _ranked_tasks(shown)
     overall, ranking_notes = _ranked(shown[shown["task"].isin(tasks)], tasks, costs, resamples)
-    missing = sorted({tuple(key) for key in shown[METHOD].to_numpy()} - {tuple(k) for k in overall[METHOD].to_numpy()})
     per_task = [
-        _ranked(part, [str(task)], costs, resamples)[0].assign(task=task)
+        dataclasses.replace(row, task=str(task))
         for task, part in sorted(shown.groupby("task"), key=lambda item: natural_key(str(item[0])))
+        for row in _ranked(part, [str(task)], costs, resamples)[0]
     ]
     common_tasks = _shared_tasks(shown[shown["task"].isin(tasks)])
-    common = overall.iloc[:0]
-    if (overall["tasks"] < len(tasks)).any() and common_tasks:
+    common: list[BoardRow] = []
+    if any(row.tasks < len(tasks) for row in overall) and common_tasks:
         common, _ = _ranked(shown[shown["task"].isin(common_tasks)], common_tasks, costs, resamples)
         ranking_notes.append(f"all methods are ranked over the {len(common_tasks)} tasks that all of them ran.")
-    if missing:
-        names = ", ".join(" ".join(key) for key in missing)
-        ranking_notes.append(f"without a run on any ranked task: {names}.")
-    if rare := sorted({str(task) for task in shown["task"]} - set(tasks), key=natural_key):
-        ranking_notes.append(f"not ranked over, since fewer than half of the methods ran them: {', '.join(rare)}.")
-    remarks = table_notes(kept)
+    ranking_notes += _notes_of_absence(shown, overall, tasks)
+    remarks = table_notes(runs)
     policies = [f"{POLICY_TASKS}."] * (len(tasks) > 1) + [f"{POLICY}."] * all(POLICY not in note for note in remarks)
     return Board(
         preset=presets[0],
         overall=overall,
-        per_task=pd.concat(per_task, ignore_index=True),
+        per_task=per_task,
         common=common,
         tasks=tasks,
         common_tasks=common_tasks,
         confusion=confusion(shown),
         cost_unit=cost_unit,
-        runs=kept,
-        notes=[*remarks, *policies, *said, *ranking_notes],
+        runs=runs,
+        notes=[*remarks, *policies, cost_note, *ranking_notes],
     )
 
 
 def _find_yardstick(frame: pd.DataFrame) -> str | None:
-    found = [id for id in sorted(map(str, frame["baseline_id"].unique())) if parse_id(id)[1].startswith("Yardstick")]
-    return found[0] if found else None
+    ids = sorted(map(str, frame["baseline_id"].unique()))
+    return next((id for id in ids if parse_id(id)[1].startswith("Yardstick")), None)
 
 
 def _ranked_tasks(frame: pd.DataFrame) -> list[str]:
@@ -135,8 +182,20 @@ def _shared_tasks(frame: pd.DataFrame) -> list[str]:
     return sorted(set.intersection(*ran), key=natural_key)
 
 
-def _costs(frame: pd.DataFrame, yardstick: str | None) -> tuple[pd.Series, str, list[str]]:
-    """Cost of each ok run by index (nan where it has none), its unit, and what to say of it."""
+def _notes_of_absence(shown: pd.DataFrame, overall: Sequence[BoardRow], tasks: Sequence[str]) -> list[str]:
+    """Sentences about the methods and the tasks that the overall ranking leaves out."""
+    sentences = []
+    missing = {tuple(key) for key in shown[METHOD].to_numpy()} - {(row.method, row.steps) for row in overall}
+    if missing:
+        names = ", ".join(" ".join(key) for key in sorted(missing))
+        sentences.append(f"without a run on any ranked task: {names}.")
+    if rare := sorted({str(task) for task in shown["task"]} - set(tasks), key=natural_key):
+        sentences.append(f"not ranked over, since fewer than half of the methods ran them: {', '.join(rare)}.")
+    return sentences
+
+
+def _costs(frame: pd.DataFrame, yardstick: str | None) -> tuple[pd.Series, str, str]:
+    """Cost of each ok run by index (nan where it has none), the unit of cost, and a sentence that defines it."""
     ok = frame[(frame["status"] == "ok") & (frame["fit_seconds"] > 0)]
     none = pd.Series(np.nan, index=frame.index)
     if yardstick is not None and not (mine := ok[ok["baseline_id"] == yardstick]).empty:
@@ -147,100 +206,109 @@ def _costs(frame: pd.DataFrame, yardstick: str | None) -> tuple[pd.Series, str, 
         return (
             none.fillna(merged["fit_seconds"] / merged["unit"]),
             f"fits of {yardstick}",
-            [f"cost is fit time over the median fit of {yardstick} on the same machine, threads and task."],
+            f"cost is fit time over the median fit of {yardstick} on the same machine, threads and task.",
         )
     places = ok[["machine", "threads"]].astype(str).drop_duplicates()
     if len(places) == 1:
         return (
             none.fillna(ok["fit_seconds"]),
             "seconds",
-            ["cost is the median fit time on the one machine, in seconds."],
+            "cost is the median fit time on the one machine, in seconds.",
         )
-    return none, "", ["runs come from several machines or thread counts without a yardstick: costs are not compared."]
+    return none, "", "runs come from several machines or thread counts without a yardstick: costs are not compared."
 
 
 def _ranked(
     frame: pd.DataFrame, tasks: Sequence[str], costs: pd.Series, resamples: int
-) -> tuple[pd.DataFrame, list[str]]:
-    """One row a method, best first, for the given tasks."""
-    rows: list[dict[Any, Any]] = summarise(frame, "baseline").to_dict("records")
-    said = []
+) -> tuple[list[BoardRow], list[str]]:
+    """One row for each method, best first, for the given tasks; and what a reader must know of the ranking."""
+    sentences = []
+    capped = frame
     if len(tasks) > 1:
+        capped = frame.assign(score=frame["score"].clip(upper=CAP))
         above = frame[frame["counted"] & (frame["score"] > 1.05 * CAP)]
         if len(above):
             counts = above["task"].value_counts().sort_index(key=lambda names: names.map(natural_key))
             listed = ", ".join(f"{task} {n}" for task, n in counts.items())
-            said.append(f"{len(above)} runs have a test error above 1.05 and count as 1 in a score ({listed}).")
-        frame = frame.assign(score=frame["score"].clip(upper=CAP))
-    by_method = {tuple(key): part for key, part in frame.groupby(METHOD)}
-    for row in rows:
-        part = by_method[row["method"], row["steps"]]
-        row["tasks"] = int(part[part["counted"]]["task"].nunique())
-        medians = costs.reindex(part.index).groupby(part["task"]).median()
-        complete = medians.notna().sum() == len(tasks)
-        row["cost"] = float(np.exp(np.log(medians).mean())) if complete else None
-        row |= {"rank_low": None, "rank_high": None, "tied": False, **_score(part, len(tasks)), **_origin(part)}
-    complete_rows = [row for row in rows if row["tasks"] == len(tasks)]
-    if len(complete_rows) < len(rows):
-        lacking = len(rows) - len(complete_rows)
-        said.append(
-            f"{lacking} of {len(rows)} methods did not run all {len(tasks)} ranked tasks: not ranked over them."
-        )
-    ranks, used = _intervals([by_method[row["method"], row["steps"]] for row in complete_rows], tasks, resamples)
-    if ranks is None and complete_rows:
-        said.append("ranks need at least two seeds that all ranked methods have, on every task: none are given.")
-    if ranks is not None:
-        alone = sum(by_method[row["method"], row["steps"]]["counted"].sum() for row in complete_rows) - used
-        if alone:
-            said.append(
-                f"ranks compare the seeds that all ranked methods have; {alone} runs of other seeds are left out."
-            )
-        for i, row in enumerate(complete_rows):
-            row |= {"rank_low": int(ranks.best[i]), "rank_high": int(ranks.worst[i])}
-            row["tied"] = int(np.sum(ranks.best == ranks.best[i])) > 1
-    _mark_pareto(rows)
-    rows.sort(key=_order)
-    columns = list(rows[0])
-    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in columns}), said
+            sentences.append(f"{len(above)} runs have a test error above 1.05 and count as 1 in a score ({listed}).")
+    parts = {(str(method), str(steps)): part for (method, steps), part in capped.groupby(METHOD)}
+    groups = sorted(frame.groupby(METHOD), key=lambda item: [natural_key(str(part)) for part in item[0]])
+    rows = [
+        _unranked_row(run_statistics(part), parts[str(method), str(steps)], len(tasks), costs)
+        for (method, steps), part in groups
+    ]
+    rows, ranking_notes = _with_ranks(rows, parts, tasks, resamples)
+    rows = [dataclasses.replace(row, pareto=_on_front(row, rows)) for row in rows]
+    return sorted(rows, key=_best_first), sentences + ranking_notes
 
 
-def _score(part: pd.DataFrame, tasks: int) -> dict[str, float | None]:
-    """The mean over tasks of the mean score of a method, with its interval; None where it did not run them all."""
+def _unranked_row(statistics: RunStatistics, part: pd.DataFrame, tasks: int, costs: pd.Series) -> BoardRow:
+    """The row of a method before methods are compared.
+
+    Args:
+        statistics: of its runs, by their plain test errors.
+        part: its runs, scores capped where several tasks share the table.
+        tasks: number of tasks of the table.
+        costs: cost of each run by index.
+    """
     counted = part[part["counted"]]
-    strata = [group["score"].to_numpy() for _, group in counted.groupby("task")]
-    if len(strata) < tasks or not strata:
-        return {"score": None, "score_low": None, "score_high": None}
-    found = interval(strata, "mean")
-    low, high = (max(found.low, 0.0), found.high) if found.known else (None, None)
-    return {"score": found.estimate, "score_low": low, "score_high": high}
-
-
-def _origin(part: pd.DataFrame) -> dict[str, Any]:
-    """Where the runs of a row come from."""
+    ran = int(counted["task"].nunique())
+    score, score_low, score_high = mean_score(counted) if ran == tasks else (None, None, None)
+    medians = costs.reindex(part.index).groupby(part["task"]).median()
+    complete = medians.notna().sum() == tasks
     days = sorted(str(created)[:10] for created in part["created"] if created)
-    return {
-        "seeds": sorted(int(seed) for seed in part["seed"].unique()),
-        "commits": sorted({str(commit) for commit in part["commit"] if commit}),
-        "created": [days[0], days[-1]] if days else [],
-    }
-
-
-def _order(row: dict[Any, Any]) -> tuple[Any, ...]:
-    """Ranked methods first, by rank and then by error; within a tie the order says nothing."""
-    error = row["score"]
-    return (
-        row["rank_low"] is None,
-        row["tasks"] * -1,
-        row["rank_low"] or 0,
-        float("inf") if error is None else error,
-        natural_key(str(row["method"])),
-        str(row["steps"]),
+    first = part.iloc[0]
+    return BoardRow(
+        method=str(first["method"]),
+        steps=str(first["steps"]),
+        preset=str(first["preset"]),
+        statistics=statistics,
+        tasks=ran,
+        cost=float(np.exp(np.log(medians).mean())) if complete else None,
+        score=score,
+        score_low=score_low,
+        score_high=score_high,
+        seeds=sorted(int(seed) for seed in part["seed"].unique()),
+        commits=sorted({str(commit) for commit in part["commit"] if commit}),
+        created=[days[0], days[-1]] if days else [],
     )
 
 
-def _intervals(methods: Sequence[pd.DataFrame], tasks: Sequence[str], resamples: int) -> tuple[Ranks | None, int]:
-    """Rank intervals from the seeds that all methods have, and how many runs those are; None where a task has fewer
-    than two."""
+def _with_ranks(
+    rows: list[BoardRow], parts: Mapping[tuple[str, str], pd.DataFrame], tasks: Sequence[str], resamples: int
+) -> tuple[list[BoardRow], list[str]]:
+    """The rows with rank intervals for the methods that ran all tasks, and what a reader must know of them."""
+    sentences = []
+    complete = [row for row in rows if row.tasks == len(tasks)]
+    others = [row for row in rows if row.tasks != len(tasks)]
+    if others:
+        sentences.append(
+            f"{len(others)} of {len(rows)} methods did not run all {len(tasks)} ranked tasks: not ranked over them."
+        )
+    compared = [parts[row.method, row.steps] for row in complete]
+    ranks, used = _shared_rank_intervals(compared, tasks, resamples)
+    if ranks is None:
+        if complete:
+            sentences.append(
+                "ranks need at least two seeds that all ranked methods have, on every task: none are given."
+            )
+        return rows, sentences
+    if alone := sum(part["counted"].sum() for part in compared) - used:
+        sentences.append(
+            f"ranks compare the seeds that all ranked methods have; {alone} runs of other seeds are left out."
+        )
+    placed = [
+        dataclasses.replace(row, rank_low=int(low), rank_high=int(high), tied=int(np.sum(ranks.best == low)) > 1)
+        for row, low, high in zip(complete, ranks.best, ranks.worst, strict=True)
+    ]
+    return placed + others, sentences
+
+
+def _shared_rank_intervals(
+    methods: Sequence[pd.DataFrame], tasks: Sequence[str], resamples: int
+) -> tuple[Ranks | None, int]:
+    """Rank intervals from the seeds that all methods have, and the number of those runs; None where a task has fewer
+    than two such seeds."""
     tables = []
     for task in tasks:
         columns = [part[(part["task"] == task) & part["counted"]].set_index("seed")["score"] for part in methods]
@@ -251,25 +319,44 @@ def _intervals(methods: Sequence[pd.DataFrame], tasks: Sequence[str], resamples:
     return rank_intervals(tables, resamples=resamples) if tables else None, sum(table.size for table in tables)
 
 
-def _mark_pareto(rows: list[dict[Any, Any]]) -> None:
-    placed = [row for row in rows if row["cost"] is not None and row["score"] is not None]
-    for row in rows:
-        row["pareto"] = any(row is other for other in placed) and not any(
-            other["cost"] <= row["cost"]
-            and other["score"] <= row["score"]
-            and (other["cost"], other["score"]) != (row["cost"], row["score"])
-            for other in placed
-        )
+def _best_first(row: BoardRow) -> tuple[Any, ...]:
+    """Sort key: ranked methods first, by rank and then by score; the order within a tie has no meaning."""
+    return (
+        row.rank_low is None,
+        -row.tasks,
+        row.rank_low or 0,
+        float("inf") if row.score is None else row.score,
+        natural_key(row.method),
+        row.steps,
+    )
 
 
-def confusion(frame: pd.DataFrame) -> pd.DataFrame:
-    """Counts of ok runs by true rank (rows) and measured rank (columns, ``none`` last); methods that never measure
-    are left out."""
+def _on_front(row: BoardRow, rows: Sequence[BoardRow]) -> bool:
+    """Whether no other row is at least as good and as cheap as this one, and better in one of the two."""
+    if row.cost is None or row.score is None:
+        return False
+    return not any(
+        other.cost <= row.cost and other.score <= row.score and (other.cost, other.score) != (row.cost, row.score)
+        for other in rows
+        if other.cost is not None and other.score is not None
+    )
+
+
+def confusion(frame: pd.DataFrame) -> dict[int, dict[str, int]]:
+    """Count ok runs by true and measured rank; methods that never measure a rank are left out.
+
+    Returns:
+        ``{true rank: {measured rank: runs}}``, both in increasing order, ``none`` last; all true ranks have the same
+        measured ranks.
+    """
     measured = frame.groupby(METHOD)["bottleneck_rank"].transform(lambda ranks: ranks.notna().any()).astype(bool)
     judged = frame[(frame["status"] == "ok") & frame["true_rank"].notna() & measured]
-    found = judged["bottleneck_rank"].astype(object).where(judged["bottleneck_rank"].notna(), "none")
-    table = pd.crosstab(judged["true_rank"].astype(int), found)
-    order = sorted((c for c in table.columns if c != "none"), key=int) + [c for c in table.columns if c == "none"]
-    table = table[order]
-    table.columns = pd.Index([str(c) for c in table.columns], name="measured")
-    return table.rename_axis(index="true")
+    pairs = Counter(
+        (int(true), None if pd.isna(rank) else int(rank))
+        for true, rank in zip(judged["true_rank"], judged["bottleneck_rank"], strict=True)
+    )
+    columns = sorted({rank for _, rank in pairs}, key=lambda rank: (rank is None, rank or 0))
+    return {
+        true: {"none" if rank is None else str(rank): pairs[true, rank] for rank in columns}
+        for true in sorted({true for true, _ in pairs})
+    }

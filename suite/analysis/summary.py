@@ -1,8 +1,10 @@
-"""One row of numbers for each task and baseline: what every table, page and leaderboard shows."""
+"""One row of statistics for each task and baseline: the numbers of every table, page and leaderboard."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,84 +23,177 @@ GROUPINGS: dict[str, tuple[str, ...]] = {
 """``--by``: a row for each task and baseline, for each baseline over its tasks, or for each task over its baselines."""
 
 
-def summarise(frame: pd.DataFrame, by: str = "cell") -> pd.DataFrame:
-    """A row a group and preset, in registry order of the ids.
+@dataclass(frozen=True, kw_only=True)
+class RunStatistics:
+    """The statistics of a group of runs; a number that the runs do not give is None.
+
+    Over several tasks, statistics are taken within tasks and averaged with equal weight.
+
+    Attributes:
+        test_error: mean test error over seeds, as a share of the targets' variance.
+        test_error_low: lower end of its 95% interval, at least 0.
+        test_error_high: upper end of its 95% interval.
+        rank: most frequent bottleneck rank of the runs that ended ok; of several, the smallest.
+        rank_min: smallest rank of these runs.
+        rank_max: largest rank of these runs.
+        rank_counts: number of these runs by rank.
+        true_rank: true rank; None where it is unknown or differs between the tasks.
+        recovered: number of runs that recovered the true rank; None for a method that measures no rank.
+        recovered_of: number of runs that could have recovered it.
+        recovered_low: lower end of the 95% interval of the share ``recovered / recovered_of``.
+        recovered_high: upper end of that interval.
+        criticality: median criticality residual (relative) of the runs that ended ok.
+        fit_seconds: median fit time of the runs that ended ok; None where their machines or threads differ.
+        threads: numbers of threads of these runs, sorted.
+        machine: machines of these runs, sorted.
+        runs: number of runs.
+        counted: number of runs that enter the statistics.
+        imputed: number of runs whose error was imputed as 1.
+        status: number of runs by status.
+        sources: source versions of the runs, sorted.
+    """
+
+    test_error: float | None
+    test_error_low: float | None
+    test_error_high: float | None
+    rank: int | None
+    rank_min: int | None
+    rank_max: int | None
+    rank_counts: dict[int, int]
+    true_rank: int | None
+    recovered: int | None
+    recovered_of: int | None
+    recovered_low: float | None
+    recovered_high: float | None
+    criticality: float | None
+    fit_seconds: float | None
+    threads: list[int]
+    machine: list[str]
+    runs: int
+    counted: int
+    imputed: int
+    status: dict[str, int]
+    sources: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryRow:
+    """A row of the summary table: a group of runs and its statistics.
+
+    Attributes:
+        task: label of the task; None in a row over several tasks.
+        method: label of the baseline without its step rule; None in a row over several baselines.
+        steps: step rule, ``-`` for a baseline without layers; None in a row over several baselines.
+        preset: preset of all runs.
+        statistics: statistics of the runs.
+    """
+
+    task: str | None = None
+    method: str | None = None
+    steps: str | None = None
+    preset: str
+    statistics: RunStatistics
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as plain JSON values: the columns of its grouping, the preset, then the statistics."""
+        group = {"task": self.task, "method": self.method, "steps": self.steps}
+        named = {name: value for name, value in group.items() if value is not None}
+        return named | {"preset": self.preset} | dataclasses.asdict(self.statistics)
+
+
+def summarise(frame: pd.DataFrame, by: str = "cell") -> list[SummaryRow]:
+    """Summarise runs: one row for each group and preset, in natural order of the labels.
 
     Args:
-        frame: of :func:`leakybench.analysis.scores.score_frame`. Superseded runs are dropped first (:func:`leakybench.analysis.scores.latest`).
-        by: one of ``GROUPINGS``. Over several tasks, statistics are taken within tasks and averaged with equal weight.
+        frame: runs, of ``leakybench.analysis.scores.score_frame``. Superseded runs are dropped first
+            (``leakybench.analysis.scores.latest``).
+        by: one of ``GROUPINGS``.
 
-    Returns:
-        Columns: those of the grouping and ``preset``; ``test_error``, ``test_error_low``, ``test_error_high`` (mean
-        over seeds and 95% interval, share of the targets' variance; low is cut at 0); ``rank``, ``rank_min``,
-        ``rank_max`` (commonest and range over ok runs), ``rank_counts`` ({rank: runs}), ``true_rank`` (None over
-        tasks of unlike rank); ``recovered``, ``recovered_of``, ``recovered_low``, ``recovered_high`` (runs, and 95%
-        interval of their share); ``criticality`` (median, relative); ``fit_seconds`` (median over ok runs; None when
-        they come from several machines), ``threads``, ``machine`` (each a sorted list); ``runs``, ``counted``,
-        ``imputed``, ``status`` ({status: runs}), ``sources``. Missing values are None.
+    Raises:
+        UsageError: an unknown grouping.
     """
     if by not in GROUPINGS:
         raise UsageError(f"--by must be one of {', '.join(GROUPINGS)}, got {by!r}")
-    keys = [*GROUPINGS[by], "preset"]
+    names = [*GROUPINGS[by], "preset"]
     frame, _ = latest(frame)
-    groups = list(frame.groupby(keys, sort=False))
+    groups = list(frame.groupby(names, sort=False))
     groups.sort(key=lambda item: [natural_key(str(part)) for part in item[0]])
-    rows = [dict(zip(keys, key, strict=True)) | _numbers(group) for key, group in groups]
-    columns = list(rows[0]) if rows else keys
-    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in columns})
+    return [
+        SummaryRow(**dict(zip(names, map(str, values), strict=True)), statistics=run_statistics(group))
+        for values, group in groups
+    ]
 
 
-def _numbers(group: pd.DataFrame) -> dict[str, Any]:
+def run_statistics(group: pd.DataFrame) -> RunStatistics:
+    """The statistics of runs of one preset, of one task and baseline or of several."""
     counted = group[group["counted"]]
     finished = group[group["status"] == "ok"]
-    return {
-        **_error(counted),
-        **_rank(group, counted, finished),
-        "criticality": _median(finished["criticality"]),
-        **_times(finished),
-        "runs": len(group),
-        "counted": len(counted),
-        "imputed": int(group["imputed"].sum()),
-        "status": status_counts(group["status"]),
-        "sources": sorted(group["source"].unique()),
-    }
-
-
-def _error(counted: pd.DataFrame) -> dict[str, float | None]:
-    if counted.empty:
-        return {"test_error": None, "test_error_low": None, "test_error_high": None}
-    strata = [part["score"].to_numpy() for _, part in counted.groupby("task")]
-    found = interval(strata, "mean")
-    # errors are not negative, so neither is the interval; a wide one at few seeds would otherwise reach below
-    low, high = (max(found.low, 0.0), found.high) if found.known else (None, None)
-    return {"test_error": found.estimate, "test_error_low": low, "test_error_high": high}
-
-
-def _rank(group: pd.DataFrame, counted: pd.DataFrame, finished: pd.DataFrame) -> dict[str, Any]:
     ranks = [int(rank) for rank in finished["bottleneck_rank"].dropna()]
-    counts = dict(sorted(Counter(ranks).items()))
-    truths = group["true_rank"].dropna().unique()
-    one_truth = len(truths) == 1 and group["true_rank"].notna().all()
-    found: dict[str, Any] = {
-        "rank": max(counts, key=lambda rank: (counts[rank], -rank)) if counts else None,
-        "rank_min": min(ranks, default=None),
-        "rank_max": max(ranks, default=None),
-        "rank_counts": counts,
-        "true_rank": int(truths[0]) if one_truth else None,
-        "recovered": None,
-        "recovered_of": None,
-        "recovered_low": None,
-        "recovered_high": None,
-    }
-    judged = counted[counted["true_rank"].notna()]
+    rank_counts = dict(sorted(Counter(ranks).items()))
+    error, error_low, error_high = _mean_error(counted)
     # a method that measures no rank (ridge) is not judged; one whose runs all collapsed recovered none
-    if judged.empty or (not ranks and not finished.empty):
-        return found
+    measures_rank = bool(ranks) or finished.empty
+    recovered, recovered_of, recovered_low, recovered_high = _recovery(counted) if measures_rank else (None,) * 4
+    machines = sorted(finished["machine"].unique())
+    threads = sorted({int(count) for count in finished["threads"].dropna()})
+    # a median over machines or thread counts would rank hardware, not methods
+    one_place = len(machines) == 1 and len(threads) <= 1
+    return RunStatistics(
+        test_error=error,
+        test_error_low=error_low,
+        test_error_high=error_high,
+        rank=max(rank_counts, key=lambda rank: (rank_counts[rank], -rank)) if rank_counts else None,
+        rank_min=min(ranks, default=None),
+        rank_max=max(ranks, default=None),
+        rank_counts=rank_counts,
+        true_rank=_common_true_rank(group),
+        recovered=recovered,
+        recovered_of=recovered_of,
+        recovered_low=recovered_low,
+        recovered_high=recovered_high,
+        criticality=_median(finished["criticality"]),
+        fit_seconds=_median(finished["fit_seconds"]) if one_place else None,
+        threads=threads,
+        machine=machines,
+        runs=len(group),
+        counted=len(counted),
+        imputed=int(group["imputed"].sum()),
+        status=status_counts(group["status"]),
+        sources=sorted(group["source"].unique()),
+    )
+
+
+def mean_score(counted: pd.DataFrame) -> tuple[float, float | None, float | None]:
+    """The mean score within tasks, averaged over tasks, and the ends of its 95% interval (None without one).
+
+    Errors are not negative, so neither is the lower end: a wide interval at few seeds would otherwise reach below 0.
+
+    Args:
+        counted: at least one run that counts.
+    """
+    strata = [part["score"].to_numpy() for _, part in counted.groupby("task")]
+    result = interval(strata, "mean")
+    return (result.estimate, max(result.low, 0.0), result.high) if result.known else (result.estimate, None, None)
+
+
+def _mean_error(counted: pd.DataFrame) -> tuple[float | None, float | None, float | None]:
+    return (None, None, None) if counted.empty else mean_score(counted)
+
+
+def _common_true_rank(group: pd.DataFrame) -> int | None:
+    """The true rank, where all runs have the same one."""
+    ranks = group["true_rank"].dropna().unique()
+    return int(ranks[0]) if len(ranks) == 1 and group["true_rank"].notna().all() else None
+
+
+def _recovery(counted: pd.DataFrame) -> tuple[int | None, int | None, float | None, float | None]:
+    """Runs that recovered the true rank, runs that could, and the ends of the share's 95% interval."""
+    judged = counted[counted["true_rank"].notna()]
+    if judged.empty:
+        return None, None, None, None
     recovered = int(judged["recovered"].fillna(False).sum())
     share = proportion_interval(recovered, len(judged))
-    return found | {
-        "recovered": recovered, "recovered_of": len(judged), "recovered_low": share.low, "recovered_high": share.high
-    }  # fmt: skip
+    return recovered, len(judged), share.low, share.high
 
 
 def _median(values: pd.Series) -> float | None:
@@ -106,61 +201,38 @@ def _median(values: pd.Series) -> float | None:
     return float(np.median(known)) if known.size else None
 
 
-def _times(finished: pd.DataFrame) -> dict[str, Any]:
-    machines = sorted(finished["machine"].unique())
-    threads = sorted({int(count) for count in finished["threads"].dropna()})
-    # a median over machines or thread counts would rank hardware, not methods
-    same = len(machines) == 1 and len(threads) <= 1
-    return {
-        "fit_seconds": _median(finished["fit_seconds"]) if same else None,
-        "threads": threads,
-        "machine": machines,
-    }
-
-
 def notes(frame: pd.DataFrame) -> list[str]:
-    """What a reader must know beside the numbers: one sentence each, in order of weight; empty for a plain frame."""
-    said: list[str] = []
-    kept, superseded = latest(frame)
-    if kept.empty:
-        return said
-    failed = {status: n for status, n in status_counts(kept["status"]).items() if status != "ok"}
+    """What a reader must know beside the numbers: one sentence each, most important first; empty where nothing."""
+    sentences: list[str] = []
+    runs, superseded = latest(frame)
+    if runs.empty:
+        return sentences
+    failed = {status: n for status, n in status_counts(runs["status"]).items() if status != "ok"}
     if failed:
         counts = ", ".join(f"{n} {status}" for status, n in failed.items())
-        said.append(f"{sum(failed.values())} of {len(kept)} runs did not end ok ({counts}): {POLICY}.")
-    if imputed := int(kept["imputed"].sum()):
-        said.append(f"{imputed} run{'s' * (imputed > 1)} without a measured error: imputed as 1 (marked *).")
-    machines = sorted(kept["machine"].unique())
+        sentences.append(f"{sum(failed.values())} of {len(runs)} runs did not end ok ({counts}): {POLICY}.")
+    if imputed := int(runs["imputed"].sum()):
+        sentences.append(f"{imputed} run{'s' * (imputed > 1)} without a measured error: imputed as 1 (marked *).")
+    machines = sorted(runs["machine"].unique())
     if len(machines) > 1:
-        legend = "; ".join(f"{letter(i)} = {name}" for i, name in enumerate(machines))
-        said.append(f"times come from {len(machines)} machines and must not be compared across them: {legend}.")
-    if len({tuple(part) for part in kept[["machine", "threads"]].astype(str).to_numpy()}) > len(machines):
-        said.append("runs used different numbers of threads: compare times within one number only.")
-    mixed = kept.groupby(["task", "method", "steps", "preset"])["source"].nunique()
-    if (mixed > 1).any():
-        said.append(
-            f"{int((mixed > 1).sum())} rows mix runs of different source versions: rerun them before comparing."
-        )
+        legend = "; ".join(f"{letter} = {name}" for name, letter in machine_letters(runs).items())
+        sentences.append(f"times come from {len(machines)} machines and must not be compared across them: {legend}.")
+    if len({tuple(part) for part in runs[["machine", "threads"]].astype(str).to_numpy()}) > len(machines):
+        sentences.append("runs used different numbers of threads: compare times within one number only.")
+    versions = runs.groupby(["task", "method", "steps", "preset"])["source"].nunique()
+    if (versions > 1).any():
+        mixed = int((versions > 1).sum())
+        sentences.append(f"{mixed} rows mix runs of different source versions: rerun them before comparing.")
     if superseded:
-        said.append(f"{superseded} older runs of the same task, baseline and seed were left out.")
-    return said
+        sentences.append(f"{superseded} older runs of the same task, baseline and seed were left out.")
+    return sentences
 
 
-def letter(index: int) -> str:
-    """A, B, .., Z, AA, ..: short names for machines."""
-    return (letter(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)
+def machine_letters(frame: pd.DataFrame) -> dict[str, str]:
+    """Short names for the machines of a score frame, in sorted order: ``{machine: "A"}``."""
+    return {machine: _letter(index) for index, machine in enumerate(sorted(frame["machine"].unique()))}
 
 
-def plain(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of :func:`summarise` as plain JSON values."""
-    return [{str(key): _plain(value) for key, value in row.items()} for row in rows.to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or value is pd.NA or (isinstance(value, float) and not np.isfinite(value)):
-        return None
-    return value.item() if isinstance(value, np.generic) else value
+def _letter(index: int) -> str:
+    """A, B, .., Z, AA, .."""
+    return (_letter(index // 26 - 1) if index >= 26 else "") + chr(ord("A") + index % 26)

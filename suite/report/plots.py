@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -12,12 +12,25 @@ from leakybench.report.text import clean, shorten
 WIDTH, HEIGHT = 640, 380
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 46
 MAX_BANDS = 6
-"""Profiles whose bands are drawn: of more, one sees mud."""
+"""Largest number of profiles with bands: bands of more cannot be told apart."""
+
+
+COLOURS = 10
+"""Number of colours that the page's style has for baselines and lines, as classes k0 to k9."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Profile:
-    """A method's performance profile: the share of runs at or below each threshold, with its interval, and its look."""
+class ProfileLine:
+    """A performance profile as it is drawn.
+
+    Attributes:
+        name: name of the method.
+        share: share of runs at or below each threshold.
+        low: lower end of its interval at each threshold.
+        high: upper end of its interval at each threshold.
+        colour: index of the colour, counted modulo ``COLOURS``.
+        dash: dash pattern of the line (``stroke-dasharray``), empty for a solid one.
+    """
 
     name: str
     share: Sequence[float]
@@ -29,7 +42,18 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A method in the plot of error against cost: place, error bar, name, whether it is on the Pareto front, look."""
+    """A method in the plot of error against cost.
+
+    Attributes:
+        x: cost.
+        y: error.
+        low: lower end of the error bar; None without one.
+        high: upper end of the error bar; None without one.
+        name: name of the method.
+        front: whether the method is on the Pareto front.
+        colour: index of the colour, counted modulo ``COLOURS``.
+        shape: shape of the marker, ``circle`` or a key of ``CORNERS``.
+    """
 
     x: float
     y: float
@@ -41,21 +65,64 @@ class Point:
     shape: str = "circle"
 
 
-COLOURS = 10
-"""How many colours the page's style has for baselines and lines, as classes k0 to k9."""
-SHAPES = {"-": "circle", "uniform": "square", "irregular": "diamond", "adaptive": "triangle"}
-DASHES = {"-": "", "uniform": "", "irregular": "2 3", "adaptive": "7 3"}
-"""Marker and line of each step rule; the colour is that of the baseline."""
+@dataclass(frozen=True, kw_only=True)
+class StepLook:
+    """How a step rule is drawn; the colour is that of the baseline.
+
+    Attributes:
+        shape: shape of its marker.
+        dash: dash pattern of its line, empty for a solid one.
+    """
+
+    shape: str
+    dash: str
+
+
+BUILT_IN_LOOKS = {
+    "-": StepLook(shape="circle", dash=""),
+    "uniform": StepLook(shape="square", dash=""),
+    "irregular": StepLook(shape="diamond", dash="2 3"),
+    "adaptive": StepLook(shape="triangle", dash="7 3"),
+}
+"""Looks of baselines without layers and of the built-in step rules."""
+FURTHER_LOOKS = (
+    StepLook(shape="pennant", dash="12 3"),
+    StepLook(shape="hexagon", dash="7 3 2 3"),
+    StepLook(shape="plus", dash="12 3 2 3"),
+    StepLook(shape="bar", dash="2 6"),
+)
+"""Looks of other step rules in order of appearance, repeated where there are more rules."""
 
 CORNERS = {
     "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
     "diamond": ((0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)),
     "triangle": ((0, -1.3), (1.2, 0.8), (-1.2, 0.8)),
-}
+    "pennant": ((0, 1.3), (1.2, -0.8), (-1.2, -0.8)),
+    "hexagon": ((-1.1, 0), (-0.55, -0.95), (0.55, -0.95), (1.1, 0), (0.55, 0.95), (-0.55, 0.95)),
+    "plus": (
+        (-0.4, -1.2), (0.4, -1.2), (0.4, -0.4), (1.2, -0.4), (1.2, 0.4), (0.4, 0.4),
+        (0.4, 1.2), (-0.4, 1.2), (-0.4, 0.4), (-1.2, 0.4), (-1.2, -0.4), (-0.4, -0.4),
+    ),
+    "bar": ((-1.4, -0.55), (1.4, -0.55), (1.4, 0.55), (-1.4, 0.55)),
+}  # fmt: skip
+"""Corners of each shape around (0, 0), in units of the marker's size."""
+
+
+def step_looks(rules: Iterable[str]) -> dict[str, StepLook]:
+    """The look of each step rule: the built-in rules keep theirs, other rules get the next in order of appearance.
+
+    Returns:
+        The built-in rules first, in the order of ``BUILT_IN_LOOKS``, then the others; rules that do not appear are
+        left out.
+    """
+    appeared = list(dict.fromkeys(rules))
+    looks = {rule: look for rule, look in BUILT_IN_LOOKS.items() if rule in appeared}
+    others = [rule for rule in appeared if rule not in BUILT_IN_LOOKS]
+    return looks | {rule: FURTHER_LOOKS[index % len(FURTHER_LOOKS)] for index, rule in enumerate(others)}
 
 
 def marker(shape: str, x: float, y: float, size: float = 5.0) -> str:
-    """A marker as an SVG element, about as large in every shape."""
+    """A marker as an SVG element; all shapes have about the same area."""
     if shape in CORNERS:
         path = "L".join(f"{x + size * dx:.1f} {y + size * dy:.1f}" for dx, dy in CORNERS[shape])
         return f'<path d="M{path}Z"/>'
@@ -104,24 +171,24 @@ def pareto_svg(points: Sequence[Point], x_label: str, y_label: str) -> str:
     # bars reach into the plot, but one that nearly touches 0 must not stretch a logarithmic axis without end
     bars = [max(end, point.y / 3) for point in drawn for end in (point.low, point.high) if end is not None]
     y_axis = _LogAxis([*(point.y for point in drawn), *bars], HEIGHT - BOTTOM, TOP)
-    parts = [_open(f"{y_label} against {x_label}"), _frame(x_axis, x_label, y_label)]
-    parts += [_row(y_axis(tick), f"{tick:g}") for tick in log_ticks(y_axis.low, y_axis.high)]
+    parts = [_svg_start(f"{y_label} against {x_label}"), _frame(x_axis, x_label, y_label)]
+    parts += [_grid_line(y_axis(tick), f"{tick:g}") for tick in log_ticks(y_axis.low, y_axis.high)]
     front = sorted((point for point in drawn if point.front), key=lambda point: point.x)
     if front:
         steps = [f"M{x_axis(front[0].x):.1f} {y_axis(front[0].y):.1f}"]
         steps += [f"H{x_axis(point.x):.1f}V{y_axis(point.y):.1f}" for point in front[1:]]
         parts.append(f'<path class="front" d="{"".join(steps)}H{WIDTH - RIGHT}"/>')
     # the front on top, where markers lie on each other
-    parts += [_mark(point, x_axis, y_axis) for point in sorted(drawn, key=lambda point: point.front)]
+    parts += [_marker_with_bar(point, x_axis, y_axis) for point in sorted(drawn, key=lambda point: point.front)]
     # names keep clear of the markers and of each other; where there is no room the legend must do
     taken = [(x_axis(p.x) - 8, x_axis(p.x) + 8, y_axis(p.y) - 8, y_axis(p.y) + 8) for p in drawn]
     for point in front:
-        parts.append(_name(shorten(clean(point.name), 34), x_axis(point.x), y_axis(point.y), taken))
+        parts.append(_name_beside(shorten(clean(point.name), 34), x_axis(point.x), y_axis(point.y), taken))
     parts.append("</svg>")
     return "".join(parts)
 
 
-def _mark(point: Point, x_axis: _LogAxis, y_axis: _LogAxis) -> str:
+def _marker_with_bar(point: Point, x_axis: _LogAxis, y_axis: _LogAxis) -> str:
     x, y = x_axis(point.x), y_axis(point.y)
     look = f"k{point.colour % COLOURS} {'best' if point.front else 'other'}"
     parts = [f'<g class="{look}"><title>{escape(clean(point.name))}: {point.y:.3g} at {point.x:.3g}</title>']
@@ -133,7 +200,7 @@ def _mark(point: Point, x_axis: _LogAxis, y_axis: _LogAxis) -> str:
     return "".join(parts)
 
 
-def _name(label: str, x: float, y: float, taken: list[tuple[float, float, float, float]]) -> str:
+def _name_beside(label: str, x: float, y: float, taken: list[tuple[float, float, float, float]]) -> str:
     """The name beside a point, where there is room; ``taken`` holds boxes (left, right, top, bottom) and gets its
     own."""
     long = 6.5 * len(label)  # a fair width of 12 px letters
@@ -151,7 +218,7 @@ def _name(label: str, x: float, y: float, taken: list[tuple[float, float, float,
     return ""
 
 
-def profile_svg(profiles: Sequence[Profile], thresholds: Sequence[float], x_label: str, y_label: str) -> str:
+def profile_svg(profiles: Sequence[ProfileLine], thresholds: Sequence[float], x_label: str, y_label: str) -> str:
     """Performance profiles on a logarithmic axis of thresholds, with their bands where those are few enough to be told
     apart; empty without any."""
     if not profiles or len(thresholds) < 2:
@@ -162,8 +229,8 @@ def profile_svg(profiles: Sequence[Profile], thresholds: Sequence[float], x_labe
     def height(share: float) -> float:
         return bottom - share * (bottom - TOP - 6)
 
-    parts = [_open(f"{y_label} against {x_label}"), _frame(x_axis, x_label, y_label)]
-    parts += [_row(height(share), f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    parts = [_svg_start(f"{y_label} against {x_label}"), _frame(x_axis, x_label, y_label)]
+    parts += [_grid_line(height(share), f"{share:g}") for share in (0, 0.25, 0.5, 0.75, 1)]
     places = [f"{x_axis(threshold):.1f}" for threshold in thresholds]
     for profile in profiles:
         colour = profile.colour % COLOURS
@@ -179,7 +246,7 @@ def profile_svg(profiles: Sequence[Profile], thresholds: Sequence[float], x_labe
     return "".join(parts)
 
 
-def _open(label: str) -> str:
+def _svg_start(label: str) -> str:
     return f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
 
 
@@ -198,7 +265,7 @@ def _frame(x_axis: _LogAxis, x_label: str, y_label: str) -> str:
     return "".join(parts)
 
 
-def _row(y: float, label: str) -> str:
+def _grid_line(y: float, label: str) -> str:
     """A horizontal grid line with its value."""
     line = f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
     return f'{line}<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'

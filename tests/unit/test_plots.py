@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 
 from leakybench.report.plots import (
+    BUILT_IN_LOOKS,
     CORNERS,
-    DASHES,
+    FURTHER_LOOKS,
     MAX_BANDS,
-    SHAPES,
     WIDTH,
     Point,
-    Profile,
+    ProfileLine,
     log_ticks,
     marker,
     pareto_svg,
     profile_svg,
+    step_looks,
 )
 
 
@@ -87,13 +88,24 @@ def test_markers_are_about_as_large_in_every_shape(shape):
 
 
 def test_every_step_rule_has_a_look_of_its_own():
-    rules = ("uniform", "irregular", "adaptive")
-    assert len({SHAPES[rule] for rule in rules}) == len({DASHES[rule] for rule in rules}) == 3
+    rules = ["uniform", "irregular", "adaptive", "mine", "yours", "third", "fourth"]
+    looks = step_looks(rules)
+    assert list(looks) == rules
+    assert len({look.shape for look in looks.values()}) == len({look.dash for look in looks.values()}) == len(rules)
+    assert {look.shape for look in looks.values()} <= set(CORNERS)  # never the circle of methods without layers
+
+
+def test_built_in_step_rules_keep_their_looks_whatever_else_appears():
+    looks = step_looks(["mine", "adaptive", "-", "mine", "uniform"])
+    assert list(looks) == ["-", "uniform", "adaptive", "mine"]
+    assert all(looks[rule] == BUILT_IN_LOOKS[rule] for rule in ("-", "uniform", "adaptive"))
+    assert looks["mine"] == FURTHER_LOOKS[0]
+    assert len(step_looks([f"rule-{i}" for i in range(20)])) == 20
 
 
 def test_bands_are_drawn_while_they_can_be_told_apart():
     def bands(n):
-        profiles = [Profile(name="m", share=[0, 1], low=[0, 0.8], high=[0.2, 1], dash="2 3")] * n
+        profiles = [ProfileLine(name="m", share=[0, 1], low=[0, 0.8], high=[0.2, 1], dash="2 3")] * n
         return profile_svg(profiles, [0.1, 0.4], "x", "y").count('class="band')
 
     assert (bands(MAX_BANDS), bands(MAX_BANDS + 1)) == (MAX_BANDS, 0)
@@ -105,7 +117,7 @@ def test_points_that_a_logarithm_cannot_show_are_left_out():
 
 
 def test_profile_svg_has_a_line_and_a_band_each():
-    profiles = [Profile(name=f"m{i}", share=[0, 0.5, 1], low=[0, 0.3, 0.8], high=[0.2, 0.7, 1]) for i in range(2)]
+    profiles = [ProfileLine(name=f"m{i}", share=[0, 0.5, 1], low=[0, 0.3, 0.8], high=[0.2, 0.7, 1]) for i in range(2)]
     root = ElementTree.fromstring(profile_svg(profiles, [0.1, 0.2, 0.4], "x", "y"))
     assert sum(element.tag == "path" for element in root.iter()) == 4
     assert profile_svg([], [0.1, 0.2], "x", "y") == ""

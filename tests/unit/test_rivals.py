@@ -100,9 +100,9 @@ def test_boosted_trees_have_no_rank_and_a_dash_in_the_tables():
     assert record.rank_recovered is None
     for name in ("function_jacobian", "test_function_jacobian"):
         assert record.rank_evidence["estimators"][name] == {"rank": None, "reason": "the model has no derivative"}
-    row = summarise(score_frame([record]), "cell").to_dict("records")[0]
-    assert row["rank"] is None
-    assert row["recovered"] is None
+    statistics = summarise(score_frame([record]), "cell")[0].statistics
+    assert statistics.rank is None
+    assert statistics.recovered is None
     cells = [cell.strip() for cell in render(score_frame([record]), "github").splitlines()[2].split("|")]
     assert cells[5:8] == ["-", "3", "-"]  # rank, true rank, recovered
 

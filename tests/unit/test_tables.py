@@ -96,31 +96,31 @@ def test_select_takes_labels_with_brackets_and_globs():
 
 def test_summary_of_one_cell_by_hand():
     records = [record(seed=seed, error=error) for seed, error in enumerate([0.1, 0.2, 0.3])]
-    row = summarise(score_frame(records)).iloc[0]
+    row = summarise(score_frame(records))[0].statistics
     half = 4.302652729911275 * 0.1 / np.sqrt(3)  # t quantile of 2 degrees
-    assert row["test_error"] == pytest.approx(0.2)
-    assert (row["test_error_low"], row["test_error_high"]) == pytest.approx((max(0.2 - half, 0), 0.2 + half))
-    assert (row["recovered"], row["recovered_of"], row["fit_seconds"]) == (3, 3, 10.0)
+    assert row.test_error == pytest.approx(0.2)
+    assert (row.test_error_low, row.test_error_high) == pytest.approx((max(0.2 - half, 0), 0.2 + half))
+    assert (row.recovered, row.recovered_of, row.fit_seconds) == (3, 3, 10.0)
 
 
 def test_rank_is_the_commonest_and_its_range():
     records = [record(seed=seed, rank=rank) for seed, rank in enumerate([3, 3, 4, 2, 3])]
-    row = summarise(score_frame(records)).iloc[0]
-    assert text.rank_text(row["rank"], row["rank_min"], row["rank_max"]) == "3 (2-4)"
-    assert (row["recovered"], row["rank_counts"]) == (3, {2: 1, 3: 3, 4: 1})
+    row = summarise(score_frame(records))[0].statistics
+    assert text.rank_text(row.rank, row.rank_min, row.rank_max) == "3 (2-4)"
+    assert (row.recovered, row.rank_counts) == (3, {2: 1, 3: 3, 4: 1})
 
 
 def test_method_that_measures_no_rank_is_not_judged_and_a_collapsed_one_is():
-    no_rank = summarise(score_frame([record(baseline="Mean-v0", rank=None)])).iloc[0]
-    assert no_rank["recovered"] is None
-    collapsed = summarise(score_frame([record(status="collapsed", error=1.0)])).iloc[0]
-    assert (collapsed["recovered"], collapsed["recovered_of"]) == (0, 1)
+    no_rank = summarise(score_frame([record(baseline="Mean-v0", rank=None)]))[0].statistics
+    assert no_rank.recovered is None
+    collapsed = summarise(score_frame([record(status="collapsed", error=1.0)]))[0].statistics
+    assert (collapsed.recovered, collapsed.recovered_of) == (0, 1)
 
 
 def test_overall_row_weighs_tasks_equally():
     records = [record("Linear-k3-v0", seed=s, error=0.1) for s in range(8)]
     records += [record("LowRank-k3-v0", seed=s, error=0.3) for s in range(2)]
-    assert summarise(score_frame(records), "baseline").iloc[0]["test_error"] == pytest.approx(0.2)
+    assert summarise(score_frame(records), "baseline")[0].statistics.test_error == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -140,7 +140,7 @@ def test_machines_are_lettered_and_never_pooled():
     records = [record(seed=0), record(seed=1, machine=MACHINE | {"cores": 8})]
     shown = render(score_frame(records))
     assert "must not be compared across them: A = Test CPU, 2 cores, Linux; B = Test CPU, 8 cores, Linux" in shown
-    assert summarise(score_frame(records)).iloc[0]["fit_seconds"] is None
+    assert summarise(score_frame(records))[0].statistics.fit_seconds is None
 
 
 def test_notes_of_mixed_sources_and_threads():
@@ -196,38 +196,38 @@ def _steps(frame):
 
 def test_better_worse_same_and_few():
     effects = {"uniform": 0.0, "adaptive": -0.3}
-    better = compare(*_steps(score_frame(board(effects=effects))), pairing="steps", by="overall").rows.iloc[-1]
-    assert better["verdict"] == "better"
-    assert better["ratio"] == pytest.approx(np.exp(-0.3), rel=0.05)
-    assert better["high"] < 0
+    better = compare(*_steps(score_frame(board(effects=effects))), pairing="steps", by="overall").overall
+    assert better.verdict == "better"
+    assert better.ratio == pytest.approx(np.exp(-0.3), rel=0.05)
+    assert better.high < 0
     first, second = _steps(score_frame(board(effects=effects)))
-    assert compare(second, first, pairing="steps").rows.iloc[-1]["verdict"] == "worse"
+    assert compare(second, first, pairing="steps").overall.verdict == "worse"
     same = compare(*_steps(score_frame(board(effects={"uniform": 0.0, "adaptive": 0.0}))), pairing="steps").rows
-    assert set(same["verdict"]) == {"no difference shown"}
+    assert {row.verdict for row in same} == {"no difference shown"}
     few = compare(*_steps(score_frame(board(seeds=2, effects=effects))), pairing="steps").rows
-    assert list(few["verdict"])[:3] == ["too few runs"] * 3
+    assert [row.verdict for row in few][:3] == ["too few runs"] * 3
 
 
 def test_only_pairs_of_the_same_task_and_seed_count():
     frame = score_frame(board(methods=METHODS[:2]))
     first, second = _steps(frame)
-    pairs, said = pairs_of(first[first["seed"] < 3], second[second["seed"] > 0], "steps")
+    pairs, sentences = pairs_of(first[first["seed"] < 3], second[second["seed"] > 0], "steps")
     assert len(pairs) == 6
     rest = "are left out: no partner of the same task, baseline, preset, seed."
-    assert said == [f"3 of 9 runs of A {rest}", f"6 of 12 runs of B {rest}"]
+    assert sentences == [f"3 of 9 runs of A {rest}", f"6 of 12 runs of B {rest}"]
 
 
 def test_baselines_on_the_same_data_count_once():
     # three baselines that share all their luck: as much evidence as one of them
     frame = score_frame(board(("Linear-k3-v0",), METHODS[:2], seeds=6, effects={"uniform": 0.0, "adaptive": 0.02}))
-    one = compare(*_steps(frame), pairing="steps", by="overall").rows.iloc[-1]
+    one = compare(*_steps(frame), pairing="steps", by="overall").overall
     names = ("ResNet-v0", "LeakyResNet-v0", "FullyConnected-v0")
     copies = [frame.assign(method=name, baseline=name, run_id=frame["run_id"] + name) for name in names]
     found = compare(*_steps(pd.concat(copies, ignore_index=True)), pairing="steps", by="overall")
-    three = found.rows.iloc[-1]
-    assert (three["pairs"], three["units"]) == (18, 6)
+    three = found.overall
+    assert (three.pairs, three.units) == (18, 6)
     for name in ("difference", "low", "high", "p_value", "ratio_low", "improvement_low", "error_a"):
-        assert three[name] == pytest.approx(one[name], rel=1e-12), name
+        assert getattr(three, name) == pytest.approx(getattr(one, name), rel=1e-12), name
     assert any("18 pairs lie on 6 data sets" in line for line in found.notes)
 
 
@@ -241,10 +241,10 @@ def test_one_hopeless_task_does_not_decide_the_sum():
             bad = 3.0 + rng.standard_normal()  # far above the mean predictor, either way
             records.append(record("Real-linnerud-v0", seed=seed, steps=steps, error=bad, true_rank=None))
     found = compare(*_steps(score_frame(records)), pairing="steps")
-    rows = {row["group"]: row for row in found.rows.to_dict("records")}
-    assert rows["Real-linnerud-v0"]["error_a"] > 2
-    assert rows["all"]["verdict"] == "worse"
-    assert rows["all"]["difference"] == pytest.approx(rows["LowRank-k3-v0"]["difference"] / 2)
+    rows = {row.group: row for row in found.rows}
+    assert rows["Real-linnerud-v0"].error_a > 2
+    assert rows["all"].verdict == "worse"
+    assert rows["all"].difference == pytest.approx(rows["LowRank-k3-v0"].difference / 2)
     assert any("so it is in 6 pairs" in line for line in found.notes)
 
 
@@ -253,19 +253,19 @@ def test_failed_pairs_follow_the_policy():
     records += [record(seed=s, steps="adaptive", error=0.2) for s in range(5)]
     records += [record(seed=5, steps="adaptive", status="diverged", error=None)]
     found = compare(*_steps(score_frame(records)), pairing="steps")
-    row = found.rows.iloc[-1]
-    assert row["difference"] == pytest.approx(0.8 / 6)
-    assert (row["recovered_a"], row["recovered_b"], row["recovered_of"]) == (5, 6, 6)
+    row = found.overall
+    assert row.difference == pytest.approx(0.8 / 6)
+    assert (row.recovered_a, row.recovered_b, row.recovered_of) == (5, 6, 6)
     assert any("did not end ok" in line for line in found.notes)
 
 
 def test_times_are_compared_within_a_machine_only():
     records = [record(seed=s, steps="uniform", fit=10.0) for s in range(5)]
     records += [record(seed=s, steps="adaptive", fit=15.0) for s in range(5)]
-    assert compare(*_steps(score_frame(records)), pairing="steps").rows.iloc[-1]["time_ratio"] == pytest.approx(1.5)
+    assert compare(*_steps(score_frame(records)), pairing="steps").overall.time_ratio == pytest.approx(1.5)
     records[-5:] = [record(seed=s, steps="adaptive", fit=15.0, machine=MACHINE | {"cores": 8}) for s in range(5)]
     found = compare(*_steps(score_frame(records)), pairing="steps")
-    assert found.rows.iloc[-1]["time_ratio"] is None
+    assert found.overall.time_ratio is None
     assert any("times are not compared" in line for line in found.notes)
 
 
@@ -278,7 +278,7 @@ def test_several_baselines_on_one_side_are_refused():
 def test_no_pairs_give_no_verdict_and_no_nan():
     frame = score_frame(board())
     found = compare(frame[:0], frame[:0], pairing="steps")
-    assert found.rows.iloc[-1]["verdict"] == "too few runs"
+    assert found.overall.verdict == "too few runs"
     for format in ("terminal", "github", "json"):
         assert "nan" not in render_verdicts(found, format).lower()
     assert "too few runs" in sentence(found)
