@@ -28,7 +28,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
     ).stdout.strip()
-    (Path(where) / "base.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{ROOT}\n")
+    (Path(where) / "base.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n{ROOT / 'src'}\n")
     return interpreter
 
 

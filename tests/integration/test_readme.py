@@ -51,7 +51,7 @@ def test_a_block_may_choose_rows_and_columns():
     assert chosen.splitlines() == ["| baseline | score (mean) |", "| --- | ---: |", "| A-v0 \\| a | 0.1 |"]
     assert choose(PRINTED, ["where steps=-"]).splitlines()[2:] == ["| 3 | C-v0 | - | 0.3 |"]
     for wrong in (["columns nothing"], ["where nothing=1"], ["last 1"]):
-        with pytest.raises(ValueError, match="nothing|where, first and columns"):
+        with pytest.raises(ValueError, match=r"nothing|where, first and columns"):
             choose(PRINTED, wrong)
 
 
