@@ -11,7 +11,7 @@ from leakybench.baselines.networks.network_baseline import NetworkBaseline, chec
 class LeakyResNet(NetworkBaseline):
     """A_l = (1 - rho_l Lt) A_{l-1} + rho_l S_{l-1} W_l^T, with S = [relu(A), 1] and rows as samples.
 
-    Settings, beside those of :class:`~leakybench.baselines.networks.network_baseline.NetworkBaseline`:
+    Settings, beside those of ``NetworkBaseline``:
         effective_depth: Lt, the leak integrated over the depth. 0 is a ResNet.
     """
 
@@ -19,7 +19,7 @@ class LeakyResNet(NetworkBaseline):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_leak(self.effective_depth, self.depth, self.steps)
+        check_leak(self.effective_depth, self.steps, self.initial_steps)
 
     def _effective_depth(self) -> float:
         return float(self.effective_depth)

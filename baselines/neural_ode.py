@@ -12,7 +12,7 @@ import numpy as np
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
 from leakybench.errors import DivergedError, UsageError
-from leakybench.specs import BaselineSpec
+from leakybench.specs import BaselineSpec, is_number
 from leakybench.task import Split
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ class NeuralODE:
                 raise UsageError(f"{name} must be an integer, at least {low}, got {value!r}")
         for name in ("effective_depth", "penalty"):
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not (number and value > 0) and not (name == "penalty" and value is None):
+            if not (is_number(value) and value > 0) and not (name == "penalty" and value is None):
                 raise UsageError(f"{name} must be a finite number above 0, got {value!r}")
 
     def fit(self, train: Split, *, seed: int, preset: str) -> SolvedFlow:
@@ -85,7 +84,7 @@ class NeuralODE:
 
         from leakybench.baselines.networks import initial
         from leakybench.baselines.networks.recursion import Coefficients
-        from leakybench.baselines.networks.training import penalty_rule
+        from leakybench.baselines.networks.settings import penalty_rule
 
         d_in, d_out = train.inputs.shape[1], train.targets.shape[1]
         if self.width < max(d_in, d_out):

@@ -1,4 +1,4 @@
-"""A Leaky ResNet as a scikit-learn regressor::
+"""A Leaky ResNet as a scikit-learn regressor.
 
 from leakybench.baselines.sklearn_estimator import LeakyResNetRegressor
 
@@ -19,11 +19,12 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from leakybench import seeding
 from leakybench.baseline import FitReport
 from leakybench.baselines.leaky_resnet import LeakyResNet
-from leakybench.baselines.networks import steps, training
 from leakybench.baselines.networks.matmul import matmul_scope
 from leakybench.baselines.networks.objective import Objective
-from leakybench.baselines.networks.quasi_newton import PolishSettings
+from leakybench.baselines.networks.quasi_newton import QuasiNewtonSettings
+from leakybench.baselines.networks.recipes import RECIPES
 from leakybench.baselines.networks.trained import TrainedNetwork
+from leakybench.baselines.networks.training import adaptive_steps, build_problem, train_in_stages
 from leakybench.baselines.networks.weighted import WeightedObjective
 from leakybench.errors import DivergedError, UsageError
 from leakybench.task import Split
@@ -35,24 +36,31 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
     """Leaky residual network [JK24] for one target or several.
 
     Inputs and targets are standardised by column inside, with the sample weights. Samples are put in a fixed order, and
-    equal ones are merged to one of their summed weight, so that the fit depends neither on the order of the samples nor
-    on whether a weight or a repetition says that one counts twice. Training is in float32, prediction in float64.
+    equal samples are merged into one of their summed weight. So the fit does not depend on the order of the samples,
+    and a sample of weight 2 counts as the sample twice. Training is in float32, prediction in float64.
 
     Parameters:
         effective_depth: Lt, below ``depth``; 0 is a ResNet.
-        depth: L, the number of layers. width: w, of every layer.
+        depth: L, the number of layers.
+        width: w, of every layer.
         steps: the layer step-sizes: ``uniform``, ``irregular`` or ``adaptive``.
         ends: embedding and read-out: ``fixed`` (orthonormal), ``learned``, or ``auto``: fixed where the width allows.
         penalty: lambda; None for the rule of the suite.
         max_iter: quasi-Newton iterations at the full penalty, after 100 at a smaller one.
-        early_stopping: hold out ``validation_fraction`` of the samples, and stop once their error has not fallen by
-            ``tol`` of itself in ``n_iter_no_change`` looks, one every 10 iterations; the best weights are kept.
+        early_stopping: whether to hold out samples, and to stop once their error no longer falls; the best weights are
+            kept.
+        validation_fraction: share of the samples that are held out for early stopping.
+        n_iter_no_change: checks in a row without progress after which training stops, one every 10 iterations.
+        tol: smallest decrease of the error on the held-out samples that counts as progress, relative to the error.
         random_state: None, a seed, or a ``RandomState``.
 
     Attributes:
-        network_: the trained network in standardised units. n_iter_: iterations at the full penalty.
-        objective_: penalised loss. validation_errors_: at each look; empty without early stopping.
-        n_features_in_, n_outputs_: dimensions of inputs and targets.
+        network_: the trained network, in standardised units.
+        n_iter_: iterations at the full penalty.
+        objective_: penalised loss.
+        validation_errors_: error on the held-out samples at each check; empty without early stopping.
+        n_features_in_: d_in.
+        n_outputs_: d_out.
     """
 
     def __init__(
@@ -93,8 +101,8 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         """Train on X (n, d_in) and y (n,) or (n, d_out), with weights (n,) at least 0.
 
         Raises:
-            ValueError: data that scikit-learn refuses, or a parameter out of range. DivergedError: training left the
-                finite numbers.
+            ValueError: data that scikit-learn refuses, or a parameter out of range.
+            DivergedError: training left the finite numbers.
         """
         self._check_parameters()
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)
@@ -124,8 +132,8 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
 
         check_is_fitted(self, "network_")
         X = self.scale_x_(validate_data(self, X, reset=False, dtype=np.float64))
-        found = jacobian_rank(function_spectra(lambda rows: self.network_.predict(rows.astype(np.float64)), X))["rank"]
-        return None if found is None else int(found)
+        rank = jacobian_rank(function_spectra(lambda rows: self.network_.predict(rows.astype(np.float64)), X))["rank"]
+        return None if rank is None else int(rank)
 
     def _check_parameters(self) -> None:
         if self.ends not in ("auto", "fixed", "learned"):
@@ -138,10 +146,10 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
             raise UsageError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction!r}")
         if not self.tol >= 0.0:
             raise UsageError(f"tol must be at least 0, got {self.tol!r}")
-        self._family("fixed")
+        self._baseline("fixed")
 
-    def _family(self, ends: str) -> LeakyResNet:
-        """The baseline of these settings, which checks them."""
+    def _baseline(self, ends: str) -> LeakyResNet:
+        """The baseline with these settings, which checks them."""
         return LeakyResNet(
             depth=self.depth,
             width=self.width,
@@ -152,7 +160,7 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         )
 
     def _held_out(self, n: int, seed: int) -> np.ndarray:
-        """Which samples validate; none without early stopping, and at least one trains."""
+        """The samples that validate, as truth values (n,); none without early stopping, and never all."""
         chosen = np.zeros(n, dtype=bool)
         if self.early_stopping:
             count = min(max(round(self.validation_fraction * n), 1), n - 1)
@@ -164,12 +172,12 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         ends = self.ends
         if ends == "auto":
             ends = "fixed" if self.width >= max(d_in, d_out) else "learned"
-        family = self._family(ends)
-        family.check_dimensions(d_in, d_out)
-        settings = family.network
-        main = PolishSettings(iterations=int(self.max_iter), refresh=40, tolerance=0.02)
-        recipe = dataclasses.replace(training.RECIPES["standard"], polish=main)
-        problem, start = training.build(settings, recipe, [train], [seed], NAME)
+        baseline = self._baseline(ends)
+        baseline.check_dimensions(d_in, d_out)
+        settings = baseline.network
+        main = QuasiNewtonSettings(iterations=int(self.max_iter), refresh=40, tolerance=0.02)
+        recipe = dataclasses.replace(RECIPES["standard"], main_phase=main)
+        problem, start = build_problem(settings, recipe, [train], [seed], NAME)
         weight = weight / weight.mean()
         objective: Objective
         if np.all(weight == 1.0):
@@ -177,32 +185,29 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         else:
             objective = WeightedObjective(problem, settings.coefficients, torch.from_numpy(weight))
         parameters = objective.initial(start)
-        adaptive = None
-        if settings.rule == "adaptive":
-            adaptive = steps.AdaptiveSteps(np.asarray(settings.coefficients.step_sizes))
-        watch = _Watch(self, settings.penalty, objective, parameters, validation)
+        adaptive = adaptive_steps(settings)
+        monitor = _Monitor(self, settings.penalty, objective, parameters, validation)
         probes = [seeding.torch_generator(NAME, seed, "curvature probe")]
         with matmul_scope():
             try:
-                training.polish(recipe, objective, parameters, probes, adaptive=adaptive, progress=watch)
-            except _EnoughError:
-                watch.restore()
-            objective.predict(parameters)
-            objective_value = float(objective.cost() + objective.penalty(parameters))
+                train_in_stages(recipe, objective, parameters, probes, adaptive=adaptive, progress=monitor)
+            except _StopTraining:
+                monitor.restore()
+            objective_value = float(objective.predict(parameters).value)
         if not np.isfinite(objective_value):
             raise DivergedError("training left the finite numbers")
-        self.n_iter_ = max(watch.iteration, 1)
+        self.n_iter_ = max(monitor.iteration, 1)
         self.objective_ = objective_value
-        self.validation_errors_ = watch.errors
-        self.network_ = watch.network()
+        self.validation_errors_ = monitor.errors
+        self.network_ = monitor.network()
 
 
-class _EnoughError(Exception):
+class _StopTraining(Exception):  # noqa: N818  not an error, as StopIteration
     """Ends a training whose validation error no longer falls."""
 
 
-class _Watch:
-    """Called every 10 iterations: counts, and looks at the held-out samples."""
+class _Monitor:
+    """Called every 10 iterations: counts them, and evaluates the network on the held-out samples."""
 
     def __init__(
         self,
@@ -224,13 +229,13 @@ class _Watch:
         if self._validation is None:
             return
         inputs, targets, weight = self._validation
-        missed = np.square(self.network().predict(inputs) - targets).mean(axis=1)
-        error = float(np.average(missed, weights=weight))
+        errors = np.square(self.network().predict(inputs) - targets).mean(axis=1)
+        error = float(np.average(errors, weights=weight))
         self.errors.append(error)
         if self._best is None or error < self._best[0] * (1.0 - self._owner.tol):
             self._best = error, len(self.errors), self._parameters.clone(), self._objective.coefficients
         elif len(self.errors) - self._best[1] >= self._owner.n_iter_no_change:
-            raise _EnoughError
+            raise _StopTraining
 
     def restore(self) -> None:
         """Put the best weights back, with the step-sizes that they had."""
@@ -240,10 +245,8 @@ class _Watch:
 
     def network(self) -> TrainedNetwork:
         """The network of the present parameters, in float64."""
-        problem = self._objective.problem
-        views = self._objective.views(self._parameters)
-        ends = views[1:] if problem.learn_ends else [problem.embedding, problem.readout]
-        weights, embedding, readout = (part[0].double().clone() for part in (views[0], *ends))
+        parts = (self._objective.views(self._parameters)[0], *self._objective.ends(self._parameters))
+        weights, embedding, readout = (part[0].double().clone() for part in parts)
         return TrainedNetwork(
             weights=weights,
             embedding=embedding,
@@ -265,7 +268,7 @@ class _Scale:
     def fit(cls, rows: np.ndarray, weight: np.ndarray) -> _Scale:
         mean = np.average(rows, axis=0, weights=weight)
         size = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weight))
-        # what round-off leaves of a constant column is no spread
+        # the spread of a constant column is round-off
         constant = size <= 1e-12 * np.maximum(np.abs(mean), 1e-300)
         return cls(mean, np.where(constant, 1.0, size))
 
@@ -278,11 +281,11 @@ class _Scale:
 
 def _canonical(X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct samples of positive weight in lexical order, with their summed weights, of mean 1."""
-    kept = weight > 0.0
-    if not kept.any():
+    positive = weight > 0.0
+    if not positive.any():
         raise UsageError("all sample weights are 0: there is nothing to fit")
-    rows, where = np.unique(np.hstack([X, y])[kept], axis=0, return_inverse=True)
-    total = np.bincount(where.ravel(), weights=weight[kept], minlength=len(rows))
-    # equal weights are no weights, to the last digit
+    rows, where = np.unique(np.hstack([X, y])[positive], axis=0, return_inverse=True)
+    total = np.bincount(where.ravel(), weights=weight[positive], minlength=len(rows))
+    # equal weights give the unweighted fit, to the last digit
     total = np.ones_like(total) if total.min() == total.max() else total / total.mean()
     return rows[:, : X.shape[1]], rows[:, X.shape[1] :], total

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from leakybench.baselines.networks.objective import Objective
+from leakybench.baselines.networks.objective import Evaluation, Objective
 from leakybench.baselines.networks.recursion import Movement
 from leakybench.baselines.networks.steps import AdaptiveSteps
 
 Progress = Callable[[int, Tensor, Tensor], None]
+"""Called with (step, objective (R,), criticality residual (R,))."""
+
+Curve = list[tuple[int, list[float], list[float]]]
+"""(evaluations, objective (R,), criticality residual (R,)) along a training, at the full penalty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +25,7 @@ class AdamSettings:
     """Adam with cosine decay.
 
     Attributes:
-        steps: gradients.
+        steps: number of gradients.
         rate: peak learning rate on V = W / max(Lt, 1).
         final: last rate over the peak.
         warmup: steps of linear warm-up of the rate.
@@ -41,34 +45,29 @@ class AdamSettings:
         return self.rate * rise * (self.final + (1.0 - self.final) * cosine)
 
 
-@dataclass(kw_only=True)
-class DescentResult:
-    """The curve: (evaluations, objective (R,), criticality residual (R,)) every 50 steps."""
-
-    curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
-
-
-def adam(
+def run_adam(
     objective: Objective,
     parameters: Tensor,
     settings: AdamSettings,
     *,
     adaptive: AdaptiveSteps | None = None,
     progress: Progress | None = None,
-) -> DescentResult:
-    """Run Adam from ``parameters`` (R, P), updated in place; ``adaptive`` updates the objective's step-sizes on the
-    way.
+) -> Curve:
+    """Run Adam from ``parameters`` (R, P), in place; ``adaptive`` updates the objective's step-sizes on the way.
+
+    Returns:
+        A point of the curve every 50 steps.
     """
     gradient = torch.empty_like(parameters)
     first, second = torch.zeros_like(parameters), torch.zeros_like(parameters)
     count = torch.zeros((), dtype=torch.float32, device=parameters.device)
-    result = DescentResult()
+    curve: Curve = []
     for step in range(settings.steps):
         due = adaptive is not None and step % settings.adapt_every == 0 and step >= settings.warmup
         movement = objective.movement() if due else None
-        objective.gradient(parameters, gradient, movement=movement)
+        evaluation = objective.gradient(parameters, gradient, movement=movement)
         if (step + 1) % 50 == 0:
-            note(objective, parameters, gradient, result.curve, progress, step + 1)
+            record_point(evaluation, curve, progress, step + 1)
         count += 1
         torch._fused_adam_(
             [parameters], [gradient], [first], [second], [], [count],
@@ -76,11 +75,11 @@ def adam(
             amsgrad=False, maximize=False,
         )  # fmt: skip
         if adaptive is not None and movement is not None:
-            adapt(objective, parameters, adaptive, movement)
-    return result
+            adapt_steps(objective, parameters, adaptive, movement)
+    return curve
 
 
-def sgd(
+def run_sgd(
     objective: Objective,
     parameters: Tensor,
     *,
@@ -89,29 +88,34 @@ def sgd(
     adaptive: AdaptiveSteps | None = None,
     adapt_every: int = 20,
     progress: Progress | None = None,
-) -> DescentResult:
-    """Plain gradient descent at a constant rate, in place."""
+) -> Curve:
+    """Run plain gradient descent at a constant rate, in place; returns a point of the curve every 50 steps."""
     gradient = torch.empty_like(parameters)
-    result = DescentResult()
+    curve: Curve = []
     for step in range(steps):
         movement = objective.movement() if adaptive is not None and step % adapt_every == 0 else None
-        objective.gradient(parameters, gradient, movement=movement)
+        evaluation = objective.gradient(parameters, gradient, movement=movement)
         if (step + 1) % 50 == 0:
-            note(objective, parameters, gradient, result.curve, progress, step + 1)
+            record_point(evaluation, curve, progress, step + 1)
         parameters.sub_(gradient, alpha=rate)
         if adaptive is not None and movement is not None:
-            adapt(objective, parameters, adaptive, movement)
-    return result
+            adapt_steps(objective, parameters, adaptive, movement)
+    return curve
 
 
-def adapt(objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps, movement: Movement | None = None) -> bool:
-    """One update of the step-sizes of a single run; returns whether they changed.
+def adapt_steps(
+    objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps, movement: Movement | None = None
+) -> bool:
+    """Update the step-sizes of a single run once; returns whether they changed.
 
     With a skip connection V stays, being the velocity field that the steps integrate. Without one the steps only
     weigh the layers, whose product is the function: b_l V_l stays.
 
     Args:
-        movement: noted in the gradient before, which spares a forward pass; without it, one is made.
+        objective: whose step-sizes change.
+        parameters: (1, P); V is rescaled in place where there is no skip connection.
+        adaptive: the rule.
+        movement: recorded by the last gradient, which saves a forward pass; without it, one is made.
     """
     if adaptive.frozen_at is not None:
         return False
@@ -129,17 +133,9 @@ def adapt(objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps, mov
     return changed
 
 
-def note(
-    objective: Objective,
-    parameters: Tensor,
-    gradient: Tensor,
-    curve: list[tuple[int, list[float], list[float]]],
-    progress: Progress | None,
-    step: int,
-) -> None:
-    """Add a point to a training curve and report it."""
-    value = objective.cost() + objective.penalty(parameters)
-    residual = objective.criticality_residual(parameters, gradient)
-    curve.append((objective.evaluations, value.tolist(), residual.tolist()))
+def record_point(evaluation: Evaluation, curve: Curve, progress: Progress | None, step: int) -> None:
+    """Add the newest evaluation to a training curve and report it."""
+    value, residual = evaluation.value, evaluation.criticality_residual
+    curve.append((evaluation.objective.evaluations, value.tolist(), residual.tolist()))
     if progress is not None:
         progress(step, value, residual)

@@ -1,20 +1,24 @@
-"""What the three families of networks share: settings, their validation, and ``fit``. Imports torch only to train."""
+"""What the three families of networks share: settings, their validation, and ``fit``.
+
+Importing this module does not import torch, which only training needs.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from leakybench.baselines.networks.steps import check_rule, initial
+import numpy as np
+
+from leakybench.baselines.networks.steps import ADAPTIVE, RULES, StepRule, check_rule, initial
 from leakybench.errors import UsageError
-from leakybench.specs import BaselineSpec
+from leakybench.specs import BaselineSpec, is_number
 from leakybench.task import Split
 
 if TYPE_CHECKING:
+    from leakybench.baselines.networks.settings import NetworkSettings
     from leakybench.baselines.networks.trained import TrainedNetwork
-    from leakybench.baselines.networks.training import NetworkSettings
 
 ENDS = ("fixed", "learned")
 PRECISIONS = ("float32", "bfloat16")
@@ -24,15 +28,25 @@ PRECISIONS = ("float32", "bfloat16")
 class NetworkBaseline:
     """Base of the three families.
 
+    A subclass adds a step-size rule of its own by extending ``step_rules``:
+
+        class Mine(LeakyResNet):
+            step_rules = {**LeakyResNet.step_rules, "halved": halved}   # halved(depth) -> rho, (depth,)
+
     Settings:
         depth: L, the number of layers.
         width: w, of every layer.
-        steps: the layer step-sizes, ``uniform``, ``irregular`` or ``adaptive``.
+        steps: name of the rule of the layer step-sizes: ``uniform``, ``irregular``, ``adaptive``, or one that a
+            subclass adds.
         ends: embedding and read-out, ``fixed`` (orthonormal) or ``learned``.
         penalty: lambda; None for the rule lambda = 0.05 s/(s^2 + 25), s = max(Lt, 1).
-        precision: of the matrix products while training; weights and results are float32 with either. ``bfloat16`` is
-            faster where the processor has such products, and ends a little above the float32 objective.
+        precision: of the matrix products while training, ``float32`` or ``bfloat16``; weights and results are float32
+            with either. ``bfloat16`` is faster where the processor has such products, and ends a little above the
+            float32 objective.
     """
+
+    step_rules: ClassVar[Mapping[str, StepRule]] = RULES
+    """From the name of a rule to its function: the depth L to the step-sizes at the start of training, (L,)."""
 
     depth: int = 20
     width: int = 100
@@ -47,19 +61,29 @@ class NetworkBaseline:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UsageError(f"{name} must be an integer, at least 1, got {value!r}")
-        check_rule(self.steps)
+        check_rule(self.steps, self.step_rules)
         for name, known in (("ends", ENDS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        if self.penalty is not None and not (_is_number(self.penalty) and self.penalty > 0):
+        if self.penalty is not None and not (is_number(self.penalty) and self.penalty > 0):
             raise UsageError(f"penalty must be a finite number above 0, got {self.penalty!r}")
 
     def _effective_depth(self) -> float | None:
         """Lt, or None where there is no skip connection."""
         raise UsageError(f"{type(self).__name__} does not say its effective depth")
 
+    @property
+    def batchable(self) -> bool:
+        """Whether ``fit_many`` trains seeds in batched products; not with step-sizes that differ from run to run."""
+        return self.steps != ADAPTIVE
+
+    @property
+    def initial_steps(self) -> np.ndarray:
+        """The step-sizes rho at the start of training; float64 (L,)."""
+        return initial(self.steps, self.depth, self.step_rules)
+
     def check_dimensions(self, d_in: int, d_out: int) -> None:
-        """Raise :class:`UsageError` where data of this shape do not fit: fixed ends need a width of at least both."""
+        """Raise ``UsageError`` if data of this shape do not fit: fixed ends need a width of at least both."""
         if self.ends == "fixed" and self.width < max(d_in, d_out):
             raise UsageError(
                 f"width must be at least {max(d_in, d_out)} for {d_in} inputs and {d_out} outputs with fixed ends, "
@@ -67,21 +91,21 @@ class NetworkBaseline:
             )
 
     def prepare(self) -> None:
-        """Import what training needs, so that it does not count as training."""
+        """Import what training needs, so that the import does not count as training time."""
         import leakybench.baselines.networks.training  # noqa: F401
 
     @property
     def network(self) -> NetworkSettings:
         """The settings as the training code takes them."""
-        from leakybench.baselines.networks.training import NetworkSettings, penalty_rule
+        from leakybench.baselines.networks.settings import NetworkSettings, penalty_rule
 
         effective = self._effective_depth()
         penalty = penalty_rule(float(self.depth) if effective is None else effective)
         return NetworkSettings(
             width=self.width,
-            depth=self.depth,
             effective_depth=effective,
-            rule=self.steps,
+            step_sizes=tuple(self.initial_steps.tolist()),
+            adaptive=self.steps == ADAPTIVE,
             penalty=penalty if self.penalty is None else float(self.penalty),
             learn_ends=self.ends == "learned",
             precision=self.precision,
@@ -92,25 +116,20 @@ class NetworkBaseline:
         return self.fit_many([train], seeds=[seed], preset=preset)[0]
 
     def fit_many(self, trains: Sequence[Split], *, seeds: Sequence[int], preset: str) -> list[TrainedNetwork]:
-        """Train one network a seed together; equal to :meth:`fit` for each, up to the round-off of batched products."""
-        from leakybench.baselines.networks.training import fit_many
+        """Train one network a seed, together; each equals that of ``fit`` up to the round-off of batched products."""
+        from leakybench.baselines.networks.training import train_networks
 
         for train in trains:
             self.check_dimensions(train.inputs.shape[1], train.targets.shape[1])
-        return fit_many(self.network, trains, seeds=seeds, preset=preset, name=type(self).__name__)
+        return train_networks(self.network, trains, seeds=seeds, preset=preset, name=type(self).__name__)
 
 
-def check_leak(effective_depth: object, depth: int, steps: str) -> None:
-    """Raise :class:`UsageError` unless 0 <= Lt and the starting step-sizes keep every skip 1 - rho_l Lt above 0."""
-    if not _is_number(effective_depth) or not float(effective_depth) >= 0.0:  # type: ignore[arg-type]
+def check_leak(effective_depth: object, steps: str, step_sizes: np.ndarray) -> None:
+    """Raise ``UsageError`` unless 0 <= Lt and the initial ``step_sizes`` (L,) keep every skip 1 - rho_l Lt above 0."""
+    if not is_number(effective_depth) or not float(effective_depth) >= 0.0:  # type: ignore[arg-type]
         raise UsageError(f"effective_depth must be a finite number, at least 0, got {effective_depth!r}")
-    largest = float(initial(steps, depth).max())
-    if largest * float(effective_depth) >= 1.0:  # type: ignore[arg-type]
+    if float(step_sizes.max()) * float(effective_depth) >= 1.0:  # type: ignore[arg-type]
         raise UsageError(
             f"depth must be greater than the effective depth with {steps} steps (every rho_l Lt below 1), "
-            f"got depth {depth} and effective_depth {effective_depth}"
+            f"got depth {len(step_sizes)} and effective_depth {effective_depth}"
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,50 +1,43 @@
 """The penalised objective of a leaky network and its gradient, for R runs at once on preallocated memory [JK24
 section 1.1].
 
-    F = mean (f(X) - Y)^2 + (c0 / 2) sum_l rho_l |V_l|_F^2
+    F = C + (c0 / 2) sum_l rho_l |V_l|_F^2,    C = mean (f(X) - Y)^2
 
-The mean is over samples and outputs. The penalty is the paper's lambda/(2 max(Lt, 1)) sum rho_l |W_l|^2 under the rule
-
-    lambda = c0 / max(Lt, 1),
-
-which makes the price of a bottleneck of rank k, lambda Lt k / 2 = c0 k / 2, the same at every effective depth.
+The mean is over samples and outputs. With c0 = lambda max(Lt, 1) and W = max(Lt, 1) V, the penalty is the paper's
+lambda/(2 max(Lt, 1)) sum_l rho_l |W_l|^2, in which a bottleneck of rank k costs lambda Lt k / 2 = c0 k / 2 (Lt >= 1).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
-from leakybench.baselines.networks import recursion_bf16 as rounded
-from leakybench.baselines.networks.recursion import (
-    Coefficients,
-    Movement,
-    Workspace,
-    backward_pass,
-    forward_pass,
-    layers,
-)
-from leakybench.baselines.networks.recursion_bf16 import RoundedBuffers
+from leakybench.baselines.networks.kernels import make_kernel
+from leakybench.baselines.networks.recursion import Coefficients, Movement
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
-    """R data sets and the fixed numbers of the networks that fit them; columns are samples.
+class FitProblem:
+    """R data sets, and the fixed numbers of the networks that fit them; columns are samples.
 
     Attributes:
-        inputs: (R, d_in, n); targets: (R, d_out, n).
-        embedding: E, (R, w, d_in); readout: D, (R, d_out, w): fixed, or where training starts.
+        inputs: X, (R, d_in, n).
+        targets: Y, (R, d_out, n).
+        embedding: E, (R, w, d_in), fixed, or where training starts.
+        readout: D, (R, d_out, w), fixed, or where training starts.
         penalty: c0.
         learn_ends: whether E and D are trained too; each then counts as a layer of step-size 1/L in the penalty.
     """
 
-    inputs: Tensor
-    targets: Tensor
-    embedding: Tensor
-    readout: Tensor
+    inputs: Float[Tensor, "R d_in n"]
+    targets: Float[Tensor, "R d_out n"]
+    embedding: Float[Tensor, "R w d_in"]
+    readout: Float[Tensor, "R d_out w"]
     penalty: float
     learn_ends: bool = False
 
@@ -58,30 +51,104 @@ class Problem:
         """w."""
         return self.embedding.shape[1]
 
-    def to(self, dtype: torch.dtype) -> Problem:
+    def to(self, dtype: torch.dtype) -> FitProblem:
         """The same problem in another precision."""
-        return Problem(
+        return replace(
+            self,
             inputs=self.inputs.to(dtype),
             targets=self.targets.to(dtype),
             embedding=self.embedding.to(dtype),
             readout=self.readout.to(dtype),
-            penalty=self.penalty,
-            learn_ends=self.learn_ends,
         )
 
 
-class Objective:
-    """F and its gradient at given step-sizes, reusing one workspace.
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """F at one point. Its parts are computed when first asked for, from the objective's memory.
 
-    Parameters are one array (R, P), a row a run, so that an optimiser has one fused step to do; :meth:`views` shows the
-    V, E and D that lie in it. After :meth:`gradient`, ``workspace.states`` holds the S_l of the parameters it was
-    called with.
+    That memory holds the newest evaluation only. An older one refuses what it would have to read there, and keeps what
+    it has computed before. ``parameters`` and ``gradient`` are the caller's arrays, not copies: ask before they change.
+
+    Attributes:
+        objective: which was evaluated.
+        parameters: the point, (R, P).
+        gradient: dF/dparameters, (R, P); None after ``Objective.predict``.
+        version: the objective's version at this evaluation.
     """
 
-    def __init__(self, problem: Problem, coefficients: Coefficients, *, products: torch.dtype | None = None) -> None:
+    objective: Objective
+    parameters: Float[Tensor, "R P"]
+    gradient: Float[Tensor, "R P"] | None
+    version: int
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether the objective's memory still holds this evaluation."""
+        return self.version == self.objective.version
+
+    def check_newest(self) -> None:
+        """Raise ``RuntimeError`` if the objective has been evaluated, or changed, since."""
+        if not self.is_newest:
+            raise RuntimeError(
+                "this evaluation is no longer the objective's newest, so that its states are overwritten: "
+                "read from it before the next one, or evaluate the objective at these parameters again"
+            )
+
+    @cached_property
+    def cost(self) -> Float64[Tensor, " R"]:
+        """C, float64 (R,)."""
+        self.check_newest()
+        return self.objective.cost_of(self.objective.residual)
+
+    @cached_property
+    def penalty(self) -> Float64[Tensor, " R"]:
+        """The penalty at the objective's present strength, float64 (R,)."""
+        self.check_newest()
+        return self.objective.penalty(self.parameters)
+
+    @cached_property
+    def value(self) -> Float64[Tensor, " R"]:
+        """F = C + penalty, float64 (R,)."""
+        return self.cost + self.penalty
+
+    @cached_property
+    def criticality_residual(self) -> Float64[Tensor, " R"]:
+        """See ``Objective.criticality_residual``; float64 (R,).
+
+        Raises:
+            RuntimeError: the evaluation has no gradient, or is no longer the newest.
+        """
+        self.check_newest()
+        if self.gradient is None:
+            raise RuntimeError("the criticality residual needs the gradient: evaluate with Objective.gradient")
+        return self.objective.criticality_residual(self.parameters, self.gradient)
+
+
+class Objective:
+    """F and its gradient at given step-sizes, on one workspace that every evaluation reuses.
+
+    Parameters are one array (R, P), a row a run, so that an optimiser has one fused step to do; ``views`` shows the
+    V, E and D that lie in it.
+
+    Args:
+        problem: data, ends and penalty.
+        coefficients: of the recursion.
+        products: precision of the matrix products, torch.bfloat16, or None for that of the data.
+
+    Attributes:
+        kernel: memory and passes of the recursion; it holds the states of the newest evaluation.
+        evaluations: gradients computed so far.
+        version: changes with every evaluation, and with the step-sizes and the precision of the products.
+        penalty_scale: factor of the problem's c0, which raises the penalty in stages.
+        layer_steps: step-size of each parameter's layer, which weighs its penalty: rho_l for V_l, 1/L for a learned
+            end; a list of float64 arrays (L,), (1,), (1,).
+    """
+
+    def __init__(self, problem: FitProblem, coefficients: Coefficients, *, products: torch.dtype | None = None) -> None:
         self.problem = problem
         self.penalty_scale = 1.0
         self.evaluations = 0
+        self.version = 0
         self._single = problem.runs == 1
         self._inputs, self._targets = self._squeeze(problem.inputs), self._squeeze(problem.targets)
         self._embedding, self._readout = self._squeeze(problem.embedding), self._squeeze(problem.readout)
@@ -90,24 +157,24 @@ class Objective:
         depth, width = coefficients.depth, problem.width
         ends = [problem.embedding.shape[1:], problem.readout.shape[1:]] if problem.learn_ends else []
         self._shapes: list[tuple[int, ...]] = [(depth, width, width + 1), *(tuple(end) for end in ends)]
-        self.set_coefficients(coefficients)
+        self.coefficients = coefficients
         self.set_products(products)
+        self.set_coefficients(coefficients)
 
     def set_products(self, products: torch.dtype | None) -> None:
-        """The precision of the matrix products, torch.bfloat16, or None for that of the data; takes new memory."""
-        problem, like = self.problem, self.problem.inputs
-        shape = (self.coefficients.depth, problem.runs, problem.width, like.shape[2])
-        self.workspace = Workspace(*shape, dtype=like.dtype, device=like.device, products=products)
-        self._rounded = None if products is None else RoundedBuffers(*shape, device=like.device)
+        """Set the precision of the matrix products, torch.bfloat16, or None for that of the data; takes new memory."""
+        like = self.problem.inputs
+        shape = (self.problem.runs, self.problem.width, like.shape[2])
+        self.kernel = make_kernel(products, self.coefficients, *shape, dtype=like.dtype, device=like.device)
+        self.version += 1
 
     def set_coefficients(self, coefficients: Coefficients) -> None:
         """Change the step-sizes; the depth stays."""
         self.coefficients = coefficients
-        like = self.problem.inputs
-        # the step-size of each parameter's layer, which weighs its penalty: rho_l for V_l, 1/L for a learned end
-        rho = torch.tensor(coefficients.step_sizes, dtype=torch.float64, device=like.device)
+        self.kernel.set_coefficients(coefficients)
+        rho = torch.tensor(coefficients.step_sizes, dtype=torch.float64, device=self.problem.inputs.device)
         self.layer_steps = [rho, *(rho.new_full((1,), 1.0 / len(rho)) for _ in self._shapes[1:])]
-        self._branch = torch.tensor(coefficients.branch, dtype=like.dtype, device=like.device)[:, None, None]
+        self.version += 1
 
     def _squeeze(self, stacked: Tensor) -> Tensor:
         return stacked[0] if self._single else stacked
@@ -117,133 +184,120 @@ class Objective:
         """P, the number of parameters of one run."""
         return sum(math.prod(shape) for shape in self._shapes)
 
-    def views(self, flat: Tensor) -> list[Tensor]:
+    @property
+    def strength(self) -> float:
+        """The c0 that counts now: the problem's, times ``penalty_scale``."""
+        return self.problem.penalty * self.penalty_scale
+
+    @property
+    def residual(self) -> Float[Tensor, "R d_out n"]:
+        """f(X) - Y at the newest evaluation, (R, d_out, n), in a buffer that the next one overwrites."""
+        return self._residual.unsqueeze(0) if self._single else self._residual
+
+    @property
+    def outputs(self) -> Float[Tensor, "R d_out n"]:
+        """f(X) at the newest evaluation, (R, d_out, n)."""
+        return self.residual + self.problem.targets
+
+    def views(self, flat: Float[Tensor, "R P"]) -> list[Tensor]:
         """V (R, L, w, w + 1) and, where they are learned, E (R, w, d_in) and D (R, d_out, w), in a (R, P) array."""
         parts = torch.split(flat, [math.prod(shape) for shape in self._shapes], dim=1)
         return [part.view(-1, *shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
-    def initial(self, weights: Tensor) -> Tensor:
+    def ends(self, parameters: Float[Tensor, "R P"]) -> tuple[Float[Tensor, "R w d_in"], Float[Tensor, "R d_out w"]]:
+        """E (R, w, d_in) and D (R, d_out, w), fixed or as they are in the parameters."""
+        if not self.problem.learn_ends:
+            return self.problem.embedding, self.problem.readout
+        embedding, readout = self.views(parameters)[1:]
+        return embedding, readout
+
+    def initial(self, weights: Float[Tensor, "R L w w+1"]) -> Float[Tensor, "R P"]:
         """Parameters (R, P) that start from V (R, L, w, w + 1) and the problem's embedding and read-out."""
         ends = [self.problem.embedding, self.problem.readout] if self.problem.learn_ends else []
         return torch.cat([part.flatten(1).to(self.problem.inputs) for part in (weights, *ends)], dim=1)
 
-    def predict(self, parameters: Tensor, *, movement: Movement | None = None) -> Tensor:
-        """The forward pass; returns f(X) - Y, ([R,] d_out, n), in a buffer that the next call overwrites."""
-        return self._forward(parameters, movement)[-1]
+    def predict(self, parameters: Float[Tensor, "R P"], *, movement: Movement | None = None) -> Evaluation:
+        """Evaluate F at parameters (R, P) by a forward pass alone; ``movement`` records how far the layers move."""
+        self._forward(parameters, movement)
+        return Evaluation(self, parameters, None, self.version)
 
-    def _forward(self, parameters: Tensor, movement: Movement | None) -> tuple[list[Tensor], Coefficients, Tensor]:
-        """Run the network; returns what the products ran on, V_l or U_l = b_l V_l, with its coefficients, and f(X) - Y.
-
-        V itself serves where the step-sizes are uniform; otherwise see :func:`leakybench.baselines.networks.recursion.forward_pass`.
-        """
-        space, views, coefficients = self.workspace, self.views(parameters), self.coefficients
-        if self.problem.learn_ends:
-            torch.matmul(self._squeeze(views[1]), self._inputs, out=space.running)
-        else:
-            space.running.copy_(self._embedded)
-        if self._rounded is not None:
-            weights = layers(torch.mul(views[0], self._branch, out=self._rounded.weights))
-            update = self._rounded.update
-            rounded.forward_pass(weights, space.state_layers, space.running, update, coefficients, movement)
-        else:
-            if coefficients.even:
-                weights = layers(views[0])
-            else:
-                weights, coefficients = layers(views[0] * self._branch), coefficients.absorbed()
-            forward_pass(weights, space.state_layers, space.running, coefficients, movement)
-        residual = torch.matmul(self._ends(parameters)[1], space.running, out=self._residual).sub_(self._targets)
-        return weights, coefficients, residual
-
-    def _ends(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """E and D, ([R,] ...), fixed or as they are now."""
-        if not self.problem.learn_ends:
-            return self._embedding, self._readout
-        embedding, readout = self.views(parameters)[1:]
-        return self._squeeze(embedding), self._squeeze(readout)
-
-    @property
-    def strength(self) -> float:
-        """The c0 that counts now: the problem's, times ``penalty_scale``, which raises the penalty in stages."""
-        return self.problem.penalty * self.penalty_scale
-
-    def gradient(self, parameters: Tensor, out: Tensor, *, movement: Movement | None = None) -> None:
-        """Write dF/dparameters (R, P) into ``out``; ``movement`` takes notes on the way."""
+    def gradient(
+        self, parameters: Float[Tensor, "R P"], out: Float[Tensor, "R P"], *, movement: Movement | None = None
+    ) -> Evaluation:
+        """Evaluate F at parameters (R, P), and write dF/dparameters (R, P) into ``out``."""
         self.evaluations += 1
-        space, learn = self.workspace, self.problem.learn_ends
-        weights, coefficients, residual = self._forward(parameters, movement)
-        slope = self._cost_gradient(residual)
-        inside, *given_ends = self.views(parameters)
-        found, *ends = self.views(out)
-        end_decay = self.strength / coefficients.depth
-        if learn:
-            torch.matmul(slope, space.running.mT, out=self._squeeze(ends[1]))
-            ends[1].add_(given_ends[1], alpha=end_decay)
-        torch.matmul(self._ends(parameters)[1].mT, slope, out=space.gradient)
-        decay = [self.strength * rho for rho in coefficients.step_sizes]
-        if self._rounded is not None:
-            buffers = self._rounded
-            rounded.backward_pass(
-                weights,
-                space.state_layers,
-                space.gradient,
-                buffers.gradient,
-                buffers.update,
-                layers(buffers.weight_gradients),
-                coefficients,
-                to_input=learn,
-            )
-            torch.mul(buffers.weight_gradients, self._branch, out=found)
+        kernel, learn_ends = self.kernel, self.problem.learn_ends
+        self._forward(parameters, movement)
+        slope = self.cost_slope(self._residual, self._slope)
+        weights, *given_ends = self.views(parameters)
+        weight_gradients, *end_gradients = self.views(out)
+        end_decay = self.strength / self.coefficients.depth
+        if learn_ends:
+            torch.matmul(slope, kernel.running.mT, out=self._squeeze(end_gradients[1]))
+            end_gradients[1].add_(given_ends[1], alpha=end_decay)
+        readout = self._squeeze(given_ends[1]) if learn_ends else self._readout
+        torch.matmul(readout.mT, slope, out=kernel.gradient)
+        decay = [self.strength * rho for rho in self.coefficients.step_sizes]
+        kernel.backward(weights, weight_gradients, decay=decay, to_input=learn_ends)
+        if learn_ends:
+            torch.matmul(kernel.gradient, self._inputs.mT, out=self._squeeze(end_gradients[0]))
+            end_gradients[0].add_(given_ends[0], alpha=end_decay)
+        return Evaluation(self, parameters, out, self.version)
+
+    def _forward(self, parameters: Tensor, movement: Movement | None) -> None:
+        """Run the network; the states are then in the kernel, and f(X) - Y in the buffer of residuals."""
+        self.version += 1
+        kernel, readout = self.kernel, self._readout
+        weights, *learned_ends = self.views(parameters)
+        if learned_ends:
+            torch.matmul(self._squeeze(learned_ends[0]), self._inputs, out=kernel.running)
+            readout = self._squeeze(learned_ends[1])
         else:
-            even = coefficients.even
-            backward_pass(
-                weights,
-                space.state_layers,
-                space.gradient,
-                space.scratch,
-                layers(found),
-                coefficients,
-                decay=decay if even else [0.0] * coefficients.depth,
-                to_input=learn,
-            )
-            if not even:
-                found.mul_(self._branch)
-        if self._rounded is not None or not coefficients.even:
-            found.addcmul_(inside, self._branch.new_tensor(decay)[:, None, None])
-        if learn:
-            torch.matmul(space.gradient, self._inputs.mT, out=self._squeeze(ends[0]))
-            ends[0].add_(given_ends[0], alpha=end_decay)
+            kernel.running.copy_(self._embedded)
+        kernel.forward(weights, movement)
+        torch.matmul(readout, kernel.running, out=self._residual).sub_(self._targets)
 
-    def _cost_gradient(self, residual: Tensor) -> Tensor:
-        """dC/df from f(X) - Y, ([R,] d_out, n)."""
-        return torch.mul(residual, 2.0 / (residual.shape[-1] * residual.shape[-2]), out=self._slope)
+    def cost_slope(self, residual: Float[Tensor, "*R d_out n"], out: Float[Tensor, "*R d_out n"]) -> Tensor:
+        """Write dC/df of f(X) - Y, ([R,] d_out, n), into ``out``, and return it."""
+        return torch.mul(residual, 2.0 / (residual.shape[-1] * residual.shape[-2]), out=out)
 
-    def cost(self) -> Tensor:
-        """The mean squared error at the last evaluation; float64 (R,)."""
-        residual = self._residual.unsqueeze(0) if self._single else self._residual
+    def cost_of(self, residual: Float[Tensor, "R d_out n"]) -> Float64[Tensor, " R"]:
+        """C of f(X) - Y, (R, d_out, n); float64 (R,)."""
         # row sums in the working precision, the rest in float64: exact enough to compare objectives to 1e-7
         return residual.square().sum(dim=2).double().sum(dim=1) / (residual.shape[1] * residual.shape[2])
 
-    def penalty(self, parameters: Tensor) -> Tensor:
+    def penalty(self, parameters: Float[Tensor, "R P"]) -> Float64[Tensor, " R"]:
         """(c0/2) sum_l rho_l |V_l|^2, with |E|^2/L and |D|^2/L where they are learned; float64 (R,)."""
         parts = zip(self.layer_steps, self.views(parameters), strict=True)
         norms = torch.stack([(squared_norms(part) * rho).sum(1) for rho, part in parts]).sum(0)
         return 0.5 * self.strength * norms
 
-    def criticality_residual(self, parameters: Tensor, gradients: Tensor) -> Tensor:
-        """sqrt(sum_l |dF/dV_l|^2) / sqrt(sum_l |c0 rho_l V_l|^2): how far the weights are from critical; float64 (R,).
+    def criticality_residual(
+        self, parameters: Float[Tensor, "R P"], gradients: Float[Tensor, "R P"]
+    ) -> Float64[Tensor, " R"]:
+        """How far the weights are from a critical point, relative to their size; float64 (R,).
 
-        For one layer |dF/dV_l| / |c0 rho_l V_l| is |W_l - Lt B_l^T S_{l-1}| / |W_l| [JK24 section 1.3].
-        ``gradients`` must be those of the present penalty.
+            sqrt(sum_l rho_l |W_l - Lt B_l^T S_{l-1}|^2 / sum_l rho_l |W_l|^2)
+              = sqrt(sum_l |dF/dV_l|^2 / rho_l) / sqrt(sum_l c0^2 rho_l |V_l|^2),
+
+        since dF/dV_l = (c0 rho_l / Lt) (W_l - Lt B_l^T S_{l-1}) [JK24 section 1.3] (max(Lt, 1) for Lt throughout). It
+        equals ``MomentumProfile.residual`` of ``leakybench.measures``. Learned ends do not count.
+
+        Args:
+            parameters: (R, P).
+            gradients: dF/dparameters at the present penalty and step-sizes, (R, P).
         """
-        decay = (self.strength * self.layer_steps[0]) ** 2 * squared_norms(self.views(parameters)[0])
-        return (squared_norms(self.views(gradients)[0]).sum(1) / decay.sum(1)).sqrt()
+        rho = self.layer_steps[0]
+        violation = (squared_norms(self.views(gradients)[0]) / rho).sum(1)
+        size = self.strength**2 * (squared_norms(self.views(parameters)[0]) * rho).sum(1)
+        return (violation / size).sqrt()
 
     def movement(self) -> Movement:
-        """A note-taker for the next pass."""
-        return Movement(self.workspace.scratch)
+        """A recorder of the layers' movement for the next pass."""
+        return Movement(self.kernel.scratch)
 
 
-def squared_norms(stacked: Tensor) -> Tensor:
+def squared_norms(stacked: Tensor) -> Float64[Tensor, "R layers"]:
     """Squared Frobenius norms of (R, L, out, in) or (R, out, in), summed over rows in float64; (R, L) or (R, 1)."""
     rows = stacked.square().sum(dim=-1).double().sum(dim=-1)
     return rows if rows.ndim == 2 else rows.unsqueeze(1)

@@ -1,11 +1,12 @@
 """L-BFGS with a Kronecker-factored starting metric, for R runs in step.
 
-The inverse Hessian's model is the usual two-loop recursion (Nocedal 1980) over the last m pairs, on top of a
+The inverse Hessian is modelled by the two-loop recursion over the last m pairs (Nocedal 1980), on top of a
 preconditioner that is refreshed every few iterations instead of a multiple of the identity. Steps are accepted by
-Armijo's rule, with quadratic interpolation on the way back.
+the Armijo condition, with quadratic interpolation when backtracking. [NW06] is Nocedal and Wright 2006, *Numerical
+Optimization*, 2nd edition.
 
-Every run has its own step length, history and end: a run that is done, or that waits while another searches, stays
-where it is. So a run in a batch takes the steps that it takes alone, up to round-off in the products.
+Every run has its own step length, history and end: a run that has ended, or that waits while another one searches,
+stays where it is. So a run in a batch takes the steps that it takes alone, up to round-off in the products.
 """
 
 from __future__ import annotations
@@ -17,27 +18,34 @@ import torch
 from torch import Tensor
 
 from leakybench.baselines.networks.curvature import KroneckerPreconditioner
-from leakybench.baselines.networks.objective import Objective
+from leakybench.baselines.networks.history import History, Metric, column, dot
+from leakybench.baselines.networks.objective import Evaluation, Objective
 
 SUFFICIENT_DECREASE = 1e-4
+"""c_1 of the Armijo condition."""
+
 MAX_BACKTRACKS = 8
 MAX_FAILURES = 3
 AVERAGE_COST = 1e-3
+STALL_WINDOW = 50
+
+Progress = Callable[[int, Tensor, Tensor], None]
+"""Called with (iteration, objective (R,), criticality residual (R,))."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolishSettings:
-    """How long and how carefully to polish.
+class QuasiNewtonSettings:
+    """How long and how carefully to minimise.
 
     Attributes:
-        iterations: at most; one gradient each, and a few more for rejected steps.
-        memory: pairs kept.
+        iterations: maximum number; each takes one gradient, and a few more for rejected steps.
+        memory: m, the number of pairs.
         refresh: iterations between two preconditioners; 0 for none (plain L-BFGS).
         damping: of the preconditioner, in units of the penalty's curvature.
-        average: iterates whose mean is the result, where that costs the objective less than ``AVERAGE_COST``. A
-            piecewise linear network has its critical points on kinks, between whose sides the iterates jump; their
-            mean lies on them.
-        tolerance: a run ends when the criticality residual of that mean, looked at before each refresh, is at most
+        average: number of last iterates whose mean is the result, where that raises the objective by less than the
+            share ``AVERAGE_COST``. A piecewise linear network has its critical points on kinks, between whose sides
+            the iterates jump; their mean lies on them.
+        tolerance: a run ends when the criticality residual of that mean, computed before each refresh, is at most
             this.
         stall: a run ends when its objective has fallen by less than this share over 50 iterations.
     """
@@ -52,8 +60,16 @@ class PolishSettings:
 
 
 @dataclass(kw_only=True)
-class PolishResult:
-    """Where polishing ended: per run the objective (R,), the residual (R,), iterations (R,) and why it stopped."""
+class QuasiNewtonResult:
+    """Where each run ended.
+
+    Attributes:
+        objective: (R,).
+        residual: criticality residual, (R,).
+        iterations: (R,).
+        reason: why each run ended; R texts.
+        curve: (evaluations, objective (R,), criticality residual (R,)) every 10 iterations.
+    """
 
     objective: Tensor
     residual: Tensor
@@ -62,181 +78,217 @@ class PolishResult:
     curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
 
 
-Progress = Callable[[int, Tensor, Tensor], None]
+@dataclass(kw_only=True)
+class _State:
+    """Where the runs stand.
 
-
-class _History:
-    """The last m pairs (s, y) of every run, and 1 / <s, y>, which is 0 where a run has no such pair.
-
-    Runs do not notice each other: a pair that is none for a run neither displaces an older one of that run nor counts
-    as its newest.
+    Attributes:
+        parameters: x_k, (R, P).
+        gradient: at x_k, (R, P).
+        trial_gradient: memory of the line search, (R, P).
+        value: F(x_k), float64 (R,).
+        evaluation: at x_k; None where the runs stand at points of different evaluations.
+        active: runs that have not ended, (R,).
+        failures: searches in a row without a step, (R,).
+        iterations: (R,).
+        reason: why each run ended.
+        values: F after each iteration, since the step-sizes last changed.
     """
 
-    def __init__(self, memory: int) -> None:
-        self.memory = memory
-        self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
+    parameters: Tensor
+    gradient: Tensor
+    trial_gradient: Tensor
+    value: Tensor
+    evaluation: Evaluation | None
+    active: Tensor
+    failures: Tensor
+    iterations: Tensor
+    reason: list[str]
+    values: list[Tensor] = field(default_factory=list)
 
-    def add(self, step: Tensor, change: Tensor, valid: Tensor) -> None:
-        curvature = dot(step, change)
-        good = valid & (curvature > 1e-12 * dot(change, change).clamp_min(1e-300) ** 0.5 * dot(step, step) ** 0.5)
-        if good.any():
-            inverse = torch.where(good, 1.0 / torch.where(good, curvature, torch.ones_like(curvature)), 0.0)
-            self.pairs.append((step, change, inverse))
-            self._expire()
-
-    def _expire(self) -> None:
-        """Leave each run its newest m pairs, and drop the oldest where no run has a use for them."""
-        newer = torch.zeros_like(self.pairs[-1][2])
-        kept = []
-        for step, change, inverse in reversed(self.pairs):
-            inverse = torch.where(newer >= self.memory, 0.0, inverse)
-            newer = newer + (inverse > 0)
-            kept.append((step, change, inverse))
-        while len(kept) > self.memory and not (kept[-1][2] > 0).any():
-            kept.pop()
-        self.pairs = kept[::-1]
-
-    def forget(self, runs: Tensor) -> None:
-        self.pairs = [(s, y, torch.where(runs, 0.0, inverse)) for s, y, inverse in self.pairs]
-
-    def direction(self, gradient: Tensor, metric: Callable[[Tensor], Tensor]) -> Tensor:
-        """-H g by the two-loop recursion."""
-        q = gradient.clone()
-        coefficients = []
-        for step, change, inverse in reversed(self.pairs):
-            alpha = inverse * dot(step, q)
-            coefficients.append(alpha)
-            q.addcmul_(_column(alpha, q), change, value=-1.0)
-        q = metric(q)
-        for (step, change, inverse), alpha in zip(self.pairs, reversed(coefficients), strict=True):
-            beta = inverse * dot(change, q)
-            q.addcmul_(_column(alpha - beta, q), step)
-        return q.neg_()
-
-    def scale(self, metric: Callable[[Tensor], Tensor], otherwise: float) -> Tensor:
-        """<s, y> / <y, M y> of the newest pair of each run, the usual size of the starting metric; (R,)."""
-        found = torch.full_like(self.pairs[-1][2], otherwise)
-        missing = torch.ones_like(found, dtype=torch.bool)
-        for step, change, inverse in reversed(self.pairs):
-            newest = missing & (inverse > 0)
-            if newest.any():
-                ratio = dot(step, change) / dot(change, metric(change)).clamp_min(1e-300)
-                found = torch.where(newest, ratio, found)
-                missing &= ~newest
-            if not missing.any():
-                break
-        return found
+    def end(self, condition: Tensor, reason: str) -> None:
+        """End the active runs for which ``condition`` (R,) holds."""
+        for run in torch.nonzero(self.active & condition).flatten().tolist():
+            self.reason[run] = reason
+        self.active = self.active & ~condition
 
 
-def polish(
+def minimise(
     objective: Objective,
     parameters: Tensor,
-    settings: PolishSettings,
+    settings: QuasiNewtonSettings,
     *,
     probes: Sequence[torch.Generator],
     progress: Progress | None = None,
     adapt: Callable[[], bool] | None = None,
-) -> PolishResult:
+) -> QuasiNewtonResult:
     """Minimise the objective from ``parameters`` (R, P), which is updated in place.
 
     Args:
-        objective: at fixed step-sizes.
+        objective: at fixed step-sizes, unless ``adapt`` changes them.
         parameters: where to start; where it ended afterwards.
         settings: length, memory, tolerance.
         probes: a generator of the preconditioner's probes for each run.
+        progress: called every 10 iterations.
         adapt: called before each refresh but the first; returns whether it changed the objective's step-sizes.
-        progress: called every 10 iterations with (iteration, objective (R,), residual (R,)).
     """
-    runs = parameters.shape[0]
-    gradient, candidate_gradient = torch.empty_like(parameters), torch.empty_like(parameters)
-    objective.gradient(parameters, gradient)
-    value = objective.cost() + objective.penalty(parameters)
-    residual = objective.criticality_residual(parameters, gradient)
-    active = torch.isfinite(value)
-    ended = torch.zeros(runs, dtype=torch.long)
-    failures = torch.zeros(runs, dtype=torch.long)
-    reason = ["ran its length" if fine else "not finite" for fine in active.tolist()]
+    state = _start(objective, parameters)
+    history, means = History(settings.memory), _Means(objective, settings.average)
+    metric: KroneckerPreconditioner | None = None
     curve: list[tuple[int, list[float], list[float]]] = []
-    history = _History(settings.memory)
-    metric: Callable[[Tensor], Tensor] | None = None
-    marks: list[Tensor] = []
-    # a first step of 1/L of the preconditioned gradient: all layers move at once, and their effects add up
-    first = 1.0 / objective.coefficients.depth
-    stale = False
-    # near a minimum the true decrease drowns in the round-off of the objective: a step may appear to gain nothing
-    slack = torch.finfo(parameters.dtype).eps
-
-    means = _Means(objective, settings.average)
     for iteration in range(settings.iterations):
         if settings.tolerance and iteration > 0 and iteration % (settings.refresh or 50) == 0:
-            _, residual = means.judge(parameters, value)
-            stale = True
-            active = _end(active, residual <= settings.tolerance, "critical", reason)
-            if not active.any():
+            state.end(means.judge(parameters, state.value)[1] <= settings.tolerance, "critical")
+            if not state.active.any():
                 break
         if settings.refresh and iteration % settings.refresh == 0:
             if adapt is not None and iteration > 0 and adapt():
-                history.pairs.clear()  # of another objective
-                objective.gradient(parameters, gradient)
-                value = torch.where(active, objective.cost() + objective.penalty(parameters), value)
-                stale = False
-                marks.clear()
-            if stale:
-                objective.predict(parameters)  # the workspace must hold the states of the accepted point
-            metric = KroneckerPreconditioner(objective, parameters, probes=probes, damping=settings.damping)
-        direction = _direction(history, gradient, metric, first, parameters)
-        slope = dot(gradient, direction)
-        if (uphill := active & ~(slope < 0)).any():
-            history.forget(uphill)
-            steepest = -(metric(gradient) * first if metric is not None else gradient)
-            direction = torch.where(_column(uphill, direction), steepest, direction)
-            slope = dot(gradient, direction)
-
-        length = torch.ones_like(value)
-        waiting = active & (slope < 0)
-        accepted = torch.zeros_like(active)
-        new_value = value.clone()
-        for _ in range(MAX_BACKTRACKS):
-            candidate = torch.addcmul(parameters, _column(torch.where(active, length, 0.0), direction), direction)
-            objective.gradient(candidate, candidate_gradient)
-            trial = objective.cost() + objective.penalty(candidate)
-            good = waiting & (trial <= value + SUFFICIENT_DECREASE * length * slope + slack * value)
-            accepted |= good
-            new_value = torch.where(good, trial, new_value)
-            waiting &= ~good
-            if not waiting.any():
-                break
-            shrunk = -slope * length**2 / (2.0 * (trial - value - slope * length))
-            shrunk = torch.where(torch.isfinite(shrunk), shrunk, 0.1 * length)
-            length = torch.where(waiting, shrunk.clamp(0.1 * length, 0.5 * length), length)
-
-        stale = not bool(accepted.all())
-        moved = _column(accepted, parameters)
-        new_parameters = torch.where(moved, candidate, parameters)
-        new_gradient = torch.where(moved, candidate_gradient, gradient)
-        history.add(new_parameters - parameters, new_gradient - gradient, accepted)
-        parameters.copy_(new_parameters)
-        gradient.copy_(new_gradient)
-        value = new_value
-        failures = torch.where(accepted, 0, failures + 1)
-        if (stuck := active & ~accepted).any():
-            history.forget(stuck)
-        ended = torch.where(active, iteration + 1, ended)
-
-        means.add(parameters, active)
+                _restart(objective, state, history)
+            metric = _refresh(objective, state, probes, settings.damping)
+        direction, slope = _direction(objective, state, history, metric)
+        _step(state, history, _line_search(objective, state, direction, slope))
+        state.iterations = torch.where(state.active, iteration + 1, state.iterations)
+        means.add(parameters, state.active)
         if iteration % 10 == 9 or iteration + 1 == settings.iterations:
-            residual = objective.criticality_residual(parameters, gradient)
-            curve.append((objective.evaluations, value.tolist(), residual.tolist()))
+            residual = objective.criticality_residual(parameters, state.gradient)
+            curve.append((objective.evaluations, state.value.tolist(), residual.tolist()))
             if progress is not None:
-                progress(iteration + 1, value, residual)
-        marks.append(value)
-        if settings.stall and len(marks) > 50:
-            active = _end(active, marks[-51] - value < settings.stall * value, "stalled", reason)
-        active = _end(active, failures > MAX_FAILURES, "no step improves it", reason)
-        if not active.any():
+                progress(iteration + 1, state.value, residual)
+        if _should_stop(state, settings):
             break
-    value, residual = means.settle(parameters, gradient, value)
-    return PolishResult(objective=value, residual=residual, iterations=ended, reason=reason, curve=curve)
+    value, residual = means.settle(parameters, state.gradient, state.value)
+    return QuasiNewtonResult(
+        objective=value, residual=residual, iterations=state.iterations, reason=state.reason, curve=curve
+    )
+
+
+def _start(objective: Objective, parameters: Tensor) -> _State:
+    gradient = torch.empty_like(parameters)
+    evaluation = objective.gradient(parameters, gradient)
+    active = torch.isfinite(evaluation.value)
+    none = torch.zeros(parameters.shape[0], dtype=torch.long)
+    return _State(
+        parameters=parameters,
+        gradient=gradient,
+        trial_gradient=torch.empty_like(parameters),
+        value=evaluation.value,
+        evaluation=evaluation,
+        active=active,
+        failures=none,
+        iterations=none,
+        reason=["ran its length" if finite else "not finite" for finite in active.tolist()],
+    )
+
+
+def _restart(objective: Objective, state: _State, history: History) -> None:
+    """Go on with another objective, whose step-sizes have changed; the runs that have ended keep their value."""
+    history.clear()
+    state.evaluation = objective.gradient(state.parameters, state.gradient)
+    state.value = torch.where(state.active, state.evaluation.value, state.value)
+    state.values.clear()
+
+
+def _refresh(
+    objective: Objective, state: _State, probes: Sequence[torch.Generator], damping: float
+) -> KroneckerPreconditioner:
+    """The preconditioner at the present point."""
+    if state.evaluation is None or not state.evaluation.is_newest:
+        state.evaluation = objective.predict(state.parameters)
+    return KroneckerPreconditioner(state.evaluation, probes=probes, damping=damping)
+
+
+def _direction(objective: Objective, state: _State, history: History, metric: Metric | None) -> tuple[Tensor, Tensor]:
+    """The search direction p (R, P) and the slope <grad F, p> (R,); a run with an uphill one restarts from -M g."""
+    gradient = state.gradient
+    # a first step of 1/L of the preconditioned gradient: all layers move at once, and their effects add up
+    first = 1.0 / objective.coefficients.depth
+
+    def base(vector: Tensor) -> Tensor:
+        return vector if metric is None else metric(vector)
+
+    if history.pairs:
+        gamma = history.scale(base, first)
+    elif metric is not None:
+        gamma = torch.full_like(dot(gradient, gradient), first)
+    else:
+        # without a preconditioner, the first step is a hundredth of the weights' own length
+        norms = dot(state.parameters, state.parameters), dot(gradient, gradient)
+        gamma = 0.01 * (norms[0] / norms[1].clamp_min(1e-300)).sqrt()
+    direction = history.direction(gradient, lambda vector: base(vector) * column(gamma, vector))
+    slope = dot(gradient, direction)
+    if (uphill := state.active & ~(slope < 0)).any():
+        history.forget(uphill)
+        steepest = -(metric(gradient) * first if metric is not None else gradient)
+        direction = torch.where(column(uphill, direction), steepest, direction)
+        slope = dot(gradient, direction)
+    return direction, slope
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Search:
+    """What a line search ended at: the last evaluation, the values F (R,), and the runs that accept their step (R,)."""
+
+    evaluation: Evaluation
+    value: Tensor
+    accepted: Tensor
+
+
+def _line_search(objective: Objective, state: _State, direction: Tensor, slope: Tensor) -> _Search:
+    """Backtracking from the unit step to the Armijo condition [NW06, algorithm 3.1].
+
+        F(x + alpha p) <= F(x) + c_1 alpha <grad F, p>     [NW06, eq. 3.4]
+        alpha <- -alpha^2 <grad F, p> / (2 (F(x + alpha p) - F(x) - alpha <grad F, p>))     [NW06, eq. 3.58]
+
+    Runs that have a step stay at it while the others search.
+    """
+    value, parameters = state.value, state.parameters
+    # near a minimum the true decrease drowns in the round-off of the objective: a step may appear to gain nothing
+    slack = torch.finfo(parameters.dtype).eps
+    alpha = torch.ones_like(value)
+    waiting = state.active & (slope < 0)
+    accepted = torch.zeros_like(state.active)
+    new_value = value.clone()
+    for _ in range(MAX_BACKTRACKS):
+        step = column(torch.where(state.active, alpha, 0.0), direction)
+        evaluation = objective.gradient(torch.addcmul(parameters, step, direction), state.trial_gradient)
+        trial = evaluation.value
+        good = waiting & (trial <= value + SUFFICIENT_DECREASE * alpha * slope + slack * value)
+        accepted |= good
+        new_value = torch.where(good, trial, new_value)
+        waiting &= ~good
+        if not waiting.any():
+            break
+        shrunk = -slope * alpha**2 / (2.0 * (trial - value - slope * alpha))
+        shrunk = torch.where(torch.isfinite(shrunk), shrunk, 0.1 * alpha)
+        alpha = torch.where(waiting, shrunk.clamp(0.1 * alpha, 0.5 * alpha), alpha)
+    return _Search(evaluation=evaluation, value=new_value, accepted=accepted)
+
+
+def _step(state: _State, history: History, search: _Search) -> None:
+    """Move the runs that accept their step, and record the pairs (s, y)."""
+    evaluation, accepted = search.evaluation, search.accepted
+    assert evaluation.gradient is not None
+    moved = column(accepted, state.parameters)
+    parameters = torch.where(moved, evaluation.parameters, state.parameters)
+    gradient = torch.where(moved, evaluation.gradient, state.gradient)
+    history.add(parameters - state.parameters, gradient - state.gradient, accepted)
+    state.parameters.copy_(parameters)
+    state.gradient.copy_(gradient)
+    state.value = search.value
+    state.evaluation = evaluation if bool(accepted.all()) else None
+    state.values.append(state.value)
+    state.failures = torch.where(accepted, 0, state.failures + 1)
+    if (stuck := state.active & ~accepted).any():
+        history.forget(stuck)
+
+
+def _should_stop(state: _State, settings: QuasiNewtonSettings) -> bool:
+    """End the runs that have stalled or find no step; returns whether all runs have ended."""
+    if settings.stall and len(state.values) > STALL_WINDOW:
+        gain = state.values[-1 - STALL_WINDOW] - state.value
+        state.end(gain < settings.stall * state.value, "stalled")
+    state.end(state.failures > MAX_FAILURES, "no step improves it")
+    return not bool(state.active.any())
 
 
 class _Means:
@@ -248,60 +300,25 @@ class _Means:
         self._recent: list[Tensor] = []
 
     def add(self, parameters: Tensor, active: Tensor) -> None:
+        """Add an iterate (R, P) of the active runs (R,)."""
         if self._count:
-            kept = self._recent[-1] if self._recent else parameters
-            self._recent.append(torch.where(_column(active, parameters), parameters, kept))
+            previous = self._recent[-1] if self._recent else parameters
+            self._recent.append(torch.where(column(active, parameters), parameters, previous))
             del self._recent[: -self._count]
 
     def judge(self, parameters: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Objective and criticality residual of the means; where a mean costs too much, infinity."""
+        """Objective and criticality residual of the means, (R,) each; infinity where a mean raises it too much."""
         mean = torch.stack(self._recent).mean(0) if self._recent else parameters
-        gradient = torch.empty_like(parameters)
-        self._objective.gradient(mean, gradient)
-        found = self._objective.cost() + self._objective.penalty(mean)
-        residual = self._objective.criticality_residual(mean, gradient)
-        return found, torch.where(found <= value * (1.0 + AVERAGE_COST), residual, torch.inf)
+        evaluation = self._objective.gradient(mean, torch.empty_like(parameters))
+        acceptable = evaluation.value <= value * (1.0 + AVERAGE_COST)
+        return evaluation.value, torch.where(acceptable, evaluation.criticality_residual, torch.inf)
 
     def settle(self, parameters: Tensor, gradient: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Put each run's mean into ``parameters`` where it is the more critical point; returns objective and
-        residual.
-        """
+        """Put each run's mean into ``parameters`` where it is more critical; returns objective and residual, (R,)."""
         last = self._objective.criticality_residual(parameters, gradient)
         if not self._recent:
             return value, last
-        found, residual = self.judge(parameters, value)
+        mean_value, residual = self.judge(parameters, value)
         better = residual < last
-        parameters.copy_(torch.where(_column(better, parameters), torch.stack(self._recent).mean(0), parameters))
-        return torch.where(better, found, value), torch.where(better, residual, last)
-
-
-def _direction(
-    history: _History, gradient: Tensor, metric: Callable[[Tensor], Tensor] | None, first: float, parameters: Tensor
-) -> Tensor:
-    def identity(vector: Tensor) -> Tensor:
-        return vector
-
-    base = metric or identity
-    if history.pairs:
-        # without a preconditioner, the first step is a hundredth of the weights' own length
-        scale = history.scale(base, first)
-    elif metric is not None:
-        scale = torch.full_like(dot(gradient, gradient), first)
-    else:
-        scale = 0.01 * (dot(parameters, parameters) / dot(gradient, gradient).clamp_min(1e-300)).sqrt()
-    return history.direction(gradient, lambda vector: base(vector) * _column(scale, vector))
-
-
-def _end(active: Tensor, condition: Tensor, why: str, reason: list[str]) -> Tensor:
-    for run in torch.nonzero(active & condition).flatten().tolist():
-        reason[run] = why
-    return active & ~condition
-
-
-def _column(values: Tensor, like: Tensor) -> Tensor:
-    return values.to(like.dtype if values.is_floating_point() else values.dtype).unsqueeze(1)
-
-
-def dot(left: Tensor, right: Tensor) -> Tensor:
-    """Inner product of each run's vectors; (R,) float64 for (R, P)."""
-    return torch.linalg.vecdot(left, right, dim=1).double()
+        parameters.copy_(torch.where(column(better, parameters), torch.stack(self._recent).mean(0), parameters))
+        return torch.where(better, mean_value, value), torch.where(better, residual, last)

@@ -1,17 +1,16 @@
-"""The recursion that the three families share, forward and backward, as one operation on stacked arrays [JK24
-section 1.1, 3].
+"""The recursion that the three families share, forward and backward, on stacked arrays [JK24 sections 1.1 and 3].
 
     A_l = c_l A_{l-1} + b_l V_l S_{l-1},   S = [relu(A); 1],   l = 1..L
 
-with V_l = W_l / max(Lt, 1), b_l = rho_l max(Lt, 1) and c_l = 1 - rho_l Lt (0 for a fully-connected network, where Lt
-= L).
+with V_l = W_l / max(Lt, 1), b_l = rho_l max(Lt, 1) and c_l = 1 - rho_l Lt. A fully-connected network has c_l = 0 and
+Lt = L.
 
 Here **columns are samples**, as in the paper and unlike the rest of the code: A is (w, n). The products then run along
-n, which is long, and the ones row of S lies behind a contiguous block; on the machines measured, that is worth a
-quarter of the time. Public functions take and give rows as samples.
+n, which is long, and the row of ones of S lies behind a contiguous block. On the machines measured, that saves a
+quarter of the time. Functions that users call take and return rows as samples.
 
 Each stacked array has an axis of runs in front, (R, L, ...), so that R networks of one configuration train together
-with batched products; R = 1 uses plain ones.
+with batched products. R = 1 uses plain products on arrays without that axis; shapes ``([R,] w, n)`` mean either.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -44,8 +44,8 @@ class Coefficients:
     effective_depth: float
 
     @classmethod
-    def of(cls, step_sizes: Sequence[float] | np.ndarray, effective_depth: float | None) -> Coefficients:
-        """``effective_depth`` None means fully connected: no skip, and Lt = L."""
+    def of(cls, step_sizes: Sequence[float] | Float[np.ndarray, " L"], effective_depth: float | None) -> Coefficients:
+        """Compute the coefficients; ``effective_depth`` None means fully connected: no skip, and Lt = L."""
         rho = tuple(float(value) for value in step_sizes)
         depth = float(len(rho)) if effective_depth is None else float(effective_depth)
         scale = max(depth, 1.0)
@@ -63,7 +63,7 @@ class Coefficients:
         """L."""
         return len(self.step_sizes)
 
-    def with_steps(self, step_sizes: Sequence[float] | np.ndarray) -> Coefficients:
+    def with_steps(self, step_sizes: Sequence[float] | Float[np.ndarray, " L"]) -> Coefficients:
         """The same family at other step-sizes."""
         return Coefficients.of(step_sizes, None if self.skipless else self.effective_depth)
 
@@ -82,41 +82,41 @@ class Coefficients:
         return replace(self, branch=(1.0,) * self.depth)
 
 
-def layers(stacked: Tensor) -> list[Tensor]:
-    """Per-layer views of a (R, L, ...) array; the axis of runs is dropped where R = 1, so that plain products serve."""
+def layers(stacked: Float[Tensor, "R L *shape"]) -> list[Tensor]:
+    """Per-layer views of a (R, L, ...) array; the axis of runs is dropped where R = 1, so that plain products apply."""
     return list(stacked[0].unbind(0) if stacked.shape[0] == 1 else stacked.unbind(1))
 
 
 class Movement:
-    """How far each layer moves the representation, noted during a forward pass.
+    """How far each layer moves the representation, recorded during a forward pass.
 
     Args:
         scratch: ([R,] w, n), for the representation before a layer.
     """
 
-    def __init__(self, scratch: Tensor) -> None:
+    def __init__(self, scratch: Float[Tensor, "*R w n"]) -> None:
         self._scratch = scratch
         self._moved: list[Tensor] = []
         self._sizes: list[Tensor] = []
 
-    def before(self, running: Tensor) -> None:
-        """Note A_{l-1}."""
+    def before(self, running: Float[Tensor, "*R w n"]) -> None:
+        """Record A_{l-1}."""
         self._scratch.copy_(running)
 
-    def after(self, running: Tensor) -> None:
-        """Note A_l."""
+    def after(self, running: Float[Tensor, "*R w n"]) -> None:
+        """Record A_l."""
         self._moved.append(torch.linalg.vector_norm(self._scratch.sub_(running), dim=(-2, -1)).reshape(-1))
         self._sizes.append(torch.linalg.vector_norm(running, dim=(-2, -1)).reshape(-1))
 
-    def norms(self) -> tuple[Tensor, Tensor]:
+    def norms(self) -> tuple[Float[Tensor, "L R"], Float[Tensor, "L R"]]:
         """|A_l - A_{l-1}| and |A_l| for l = 1..L; float64 (L, R) each."""
         return torch.stack(self._moved).double(), torch.stack(self._sizes).double()
 
 
 def forward_pass(
-    weights: Sequence[Tensor],
-    states: Sequence[Tensor],
-    running: Tensor,
+    weights: Sequence[Float[Tensor, "*R w w+1"]],
+    states: Sequence[Float[Tensor, "*R w+1 n"]],
+    running: Float[Tensor, "*R w n"],
     coefficients: Coefficients,
     movement: Movement | None = None,
 ) -> None:
@@ -127,7 +127,7 @@ def forward_pass(
         states: S_0 .. S_{L-1}, each ([R,] w + 1, n), whose last row is one already.
         running: A_0, ([R,] w, n).
         coefficients: c and b.
-        movement: takes notes.
+        movement: records how far each layer moves.
     """
     width = running.shape[-2]
     product = Tensor.addmm_ if running.ndim == 2 else Tensor.baddbmm_
@@ -137,8 +137,8 @@ def forward_pass(
         if movement is not None:
             movement.before(running)
         if not even and skip != 0.0:
-            # the library compiles a kernel for each pair (alpha, beta) that it meets: one that changes costs more than
-            # a pass over the array
+            # the library compiles a kernel for each pair (alpha, beta) that it meets: a pair that changes costs more
+            # than a pass over the array
             running.mul_(skip)
             skip = 1.0
         product(running, weight, state, beta=skip, alpha=branch)
@@ -147,11 +147,11 @@ def forward_pass(
 
 
 def backward_pass(
-    weights: Sequence[Tensor],
-    states: Sequence[Tensor],
-    gradient: Tensor,
-    scratch: Tensor,
-    weight_gradients: Sequence[Tensor],
+    weights: Sequence[Float[Tensor, "*R w w+1"]],
+    states: Sequence[Float[Tensor, "*R w+1 n"]],
+    gradient: Float[Tensor, "*R w n"],
+    scratch: Float[Tensor, "*R w n"],
+    weight_gradients: Sequence[Float[Tensor, "*R w w+1"]],
     coefficients: Coefficients,
     *,
     decay: Sequence[float],
@@ -160,10 +160,12 @@ def backward_pass(
     """Back-propagate in place: ``gradient`` goes from dC/dA_L to dC/dA_0 (or stays at dC/dA_1).
 
     Args:
-        weights, states, coefficients: as in :func:`forward_pass`, after it has run.
+        weights: V_1 .. V_L, as in ``forward_pass``.
+        states: S_0 .. S_{L-1}, as ``forward_pass`` left them.
         gradient: dC/dA_L, ([R,] w, n).
         scratch: of the same shape.
         weight_gradients: receive b_l (dC/dA_l) S_{l-1}^T + decay_l V_l, each ([R,] w, w + 1).
+        coefficients: as in ``forward_pass``.
         decay: the penalty's gradient per unit of V_l; it costs nothing, being the product's own start value.
         to_input: whether dC/dA_0 is wanted.
     """
@@ -176,35 +178,3 @@ def backward_pass(
             product(scratch, weight[..., :width].mT, gradient, beta=0.0, alpha=branch, out=scratch)
             torch.ops.aten.threshold_backward.grad_input(scratch, state[..., :width, :], 0.0, grad_input=scratch)
             torch.add(scratch, gradient, alpha=coefficients.skip[l], out=gradient)
-
-
-class Workspace:
-    """The preallocated memory of R networks of one shape on one data set.
-
-    Attributes:
-        states: S_0 .. S_{L-1} with their ones, (R, L, w + 1, n): all that the backward pass needs, and nearly all
-        the memory. running, gradient, scratch: ([R,] w, n).
-
-    Args:
-        products: the precision of the states, where it is not ``dtype``.
-    """
-
-    def __init__(
-        self,
-        depth: int,
-        runs: int,
-        width: int,
-        samples: int,
-        *,
-        dtype: torch.dtype,
-        device: torch.device,
-        products: torch.dtype | None = None,
-    ) -> None:
-        def empty(*shape: int) -> Tensor:
-            return torch.empty(*shape, dtype=dtype, device=device)
-
-        self.states = torch.empty(runs, depth, width + 1, samples, dtype=products or dtype, device=device)
-        self.states[:, :, width].fill_(1.0)
-        self.state_layers = layers(self.states)
-        shape = (width, samples) if runs == 1 else (runs, width, samples)
-        self.running, self.gradient, self.scratch = empty(*shape), empty(*shape), empty(*shape)

@@ -6,20 +6,16 @@ follows the network as it trains.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
 from leakybench.errors import UsageError
 
-RULES = ("uniform", "irregular", "adaptive")
-
-
-def check_rule(rule: object) -> str:
-    """Return ``rule``, or raise :class:`UsageError` naming the ones that exist."""
-    if rule not in RULES:
-        raise UsageError(f"steps must be one of {', '.join(RULES)}, got {rule!r}")
-    return str(rule)
+StepRule = Callable[[int], np.ndarray]
+"""From the depth L to the step-sizes that training starts from, (L,)."""
 
 
 def uniform(depth: int) -> np.ndarray:
@@ -28,7 +24,7 @@ def uniform(depth: int) -> np.ndarray:
 
 
 def irregular(depth: int, amount: float = 0.9) -> np.ndarray:
-    """rho_l = 1/L + (a/L) (1/4 - |l/L - 1/2|), made to sum to 1: more layers near both ends; (L,).
+    """rho_l = 1/L + (a/L) (1/4 - |l/L - 1/2|), normalised to sum 1: more layers near both ends; (L,).
 
     Args:
         depth: L.
@@ -41,9 +37,31 @@ def irregular(depth: int, amount: float = 0.9) -> np.ndarray:
     return rho / rho.sum()
 
 
-def initial(rule: str, depth: int) -> np.ndarray:
-    """The step-sizes that training starts from under a rule; (L,)."""
-    return irregular(depth) if check_rule(rule) == "irregular" else uniform(depth)
+ADAPTIVE = "adaptive"
+"""The rule whose step-sizes follow the network."""
+
+RULES: Mapping[str, StepRule] = MappingProxyType({"uniform": uniform, "irregular": irregular, ADAPTIVE: uniform})
+"""The rules of the three families, by name; see ``NetworkBaseline.step_rules`` for how to add one."""
+
+
+def check_rule(rule: object, rules: Mapping[str, StepRule] = RULES) -> str:
+    """Return ``rule``, or raise ``UsageError`` that names the existing ones."""
+    if not isinstance(rule, str) or rule not in rules:
+        raise UsageError(f"steps must be one of {', '.join(rules)}, got {rule!r}")
+    return rule
+
+
+def initial(rule: str, depth: int, rules: Mapping[str, StepRule] = RULES) -> np.ndarray:
+    """The step-sizes that training starts from under a rule; float64 (L,).
+
+    Raises:
+        UsageError: no such rule, or one that does not give L positive numbers of sum 1.
+    """
+    rho = np.asarray(rules[check_rule(rule, rules)](depth), dtype=np.float64)
+    # 1e-6 leaves room for a rule that computes in float32
+    if rho.shape != (depth,) or not (rho > 0.0).all() or not abs(float(rho.sum()) - 1.0) <= 1e-6:
+        raise UsageError(f"the step rule {rule} must give {depth} positive step-sizes of sum 1, got {rho.tolist()}")
+    return rho
 
 
 def positions(step_sizes: np.ndarray) -> np.ndarray:
@@ -60,20 +78,26 @@ class AdaptiveSteps:
 
         |A_l - A_{l-1}| / |A_l| = const over l,   that is  rho_l c_l = 1 / sum_i c_i^{-1}.
 
-    One update is a geometric mean of the old step-sizes and that target, made to sum to 1:
+    One update is a geometric mean of the old step-sizes and that target, normalised to sum 1:
 
         rho_l <- rho_l^(1 - eta) (c_l^{-1} / sum_i c_i^{-1})^eta.
 
     The network follows its steps, so the full update (eta = 1) overshoots; eta = 0.7 does not. Guards: a layer that
     hardly moves has c_l near 0 and would take the whole unit interval, so c_l is floored at ``slowest`` times the
     median of c, and no step leaves [1/reach, reach] times 1/L. Freeze: the steps stay once no log rho_l moved by
-    more than ``tolerance`` in ``patience`` updates running, and in any case when training asks for fixed steps
-    (:meth:`freeze`).
+    more than ``tolerance`` in ``patience`` updates in a row, and in any case when training asks for fixed steps
+    (``freeze``).
 
     Attributes:
-        step_sizes: rho, (L,), the present ones.
-        trajectory: (evaluation, step_sizes) after each update.
+        step_sizes: the present rho, (L,).
+        damping: eta.
+        slowest: floor of c_l, as a share of the median of c.
+        reach: bound of L rho_l and of its inverse.
+        tolerance: largest change of a log rho_l that counts as none.
+        patience: updates in a row without change until the step-sizes are frozen.
+        frozen_at: evaluation at which they were frozen; None before.
         spread: max over min of rho_l c_l at the last update: 1 at the fixed point.
+        trajectory: (evaluation, step_sizes) after each update.
     """
 
     step_sizes: np.ndarray
@@ -93,14 +117,14 @@ class AdaptiveSteps:
         Args:
             moved: |A_l - A_{l-1}|, (L,).
             sizes: |A_l|, (L,).
-            evaluation: where training stands, for the trajectory.
+            evaluation: gradients computed so far, for the trajectory.
         """
         if self.frozen_at is not None:
             return False
         depth = len(self.step_sizes)
         relative = np.asarray(moved, dtype=np.float64) / np.maximum(np.asarray(sizes, dtype=np.float64), 1e-300)
         if not np.isfinite(relative).all() or relative.max() <= 0.0:
-            return False  # nothing moves, or training has left the numbers: the training loop names that
+            return False  # nothing moves, or training has diverged, which the training loop reports
         speed = relative / self.step_sizes
         speed = np.maximum(speed, self.slowest * np.median(speed[speed > 0]))
         target = (1.0 / speed) / np.sum(1.0 / speed)
@@ -117,6 +141,6 @@ class AdaptiveSteps:
         return True
 
     def freeze(self, evaluation: int) -> None:
-        """Keep the step-sizes from here on; the polish needs a fixed objective."""
+        """Keep the step-sizes from here on: the end of training needs a fixed objective."""
         if self.frozen_at is None:
             self.frozen_at = evaluation

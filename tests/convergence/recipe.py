@@ -1,10 +1,10 @@
-"""The recipe at every effective depth: collapse, rank, criticality, and what further polishing still gains.
+"""The recipe at every effective depth: collapse, rank, criticality, and the gain of further minimisation.
 
-    python -m tests.convergence.recipe [--seeds 0:5] [--depths 1,2,3,5,7,10,15,20] [--polish-seeds 0:1] [--results DIR]
+    python -m tests.convergence.recipe [--seeds 0:5] [--depths 1,2,3,5,7,10,15,20] [--further-seeds 0:1] [--results DIR]
 
-Trains ``LeakyResNet-v0`` on ``LowRank-k3-v0`` at the converged preset, depth max(20, 2 Lt), keeps the records in DIR
-like any sweep (runs that are there are not repeated; the reference ones lie in results/reference/figures/records),
-polishes the networks of some seeds further in float64, and prints the table.
+Trains ``LeakyResNet-v0`` on ``LowRank-k3-v0`` at the converged preset, depth max(20, 2 Lt), and stores the records in
+DIR like any sweep: runs that are stored there are not repeated. The reference records are in
+results/reference/figures/records. Then minimises the objective of some seeds further in float64, and prints the table.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tabulate import tabulate
 
 import leakybench
 from leakybench.baselines.networks.objective import Objective
-from leakybench.baselines.networks.quasi_newton import PolishSettings
-from leakybench.baselines.networks.quasi_newton import polish as quasi_newton
+from leakybench.baselines.networks.quasi_newton import QuasiNewtonSettings, minimise
+from leakybench.baselines.networks.recipes import RECIPES
 from leakybench.baselines.networks.trained import TrainedNetwork
-from leakybench.baselines.networks.training import RECIPES, build
+from leakybench.baselines.networks.training import build_problem
 from leakybench.evaluation import run_spec
 from leakybench.store import Store
 from leakybench.sweeps.grid import parse_seeds
@@ -33,7 +33,7 @@ ITERATIONS = 500
 COLUMNS = ("effective_depth", "depth", "seed", "status", "rank", "test_error", "objective", "residual", "evaluations")
 
 
-class Keeping:
+class KeepsModel:
     """A baseline that keeps the model of its last fit; its spec is that of the baseline it wraps."""
 
     def __init__(self, baseline: leakybench.Baseline) -> None:
@@ -49,22 +49,18 @@ class Keeping:
         return self.model  # type: ignore[return-value]
 
 
-def further_gain(keeper: Keeping, task: leakybench.Task, seed: int) -> float:
-    """Share by which the objective still falls in 500 preconditioned L-BFGS iterations in float64 from the end
-    point.
-    """
+def further_gain(keeper: KeepsModel, task: leakybench.Task, seed: int) -> float:
+    """Relative decrease of the objective in 500 more preconditioned L-BFGS iterations in float64."""
     model, settings = keeper.model, keeper.baseline.network  # type: ignore[attr-defined]
     assert model is not None
-    data, _ = build(settings, RECIPES["converged"], [task.train], [seed], type(keeper.baseline).__name__)
+    data, _ = build_problem(settings, RECIPES["converged"], [task.train], [seed], type(keeper.baseline).__name__)
     objective = Objective(data.to(torch.float64), model.coefficients)
     parameters = objective.initial(model.weights.double().unsqueeze(0))
-    gradient = torch.empty_like(parameters)
-    objective.gradient(parameters, gradient)
-    before = float(objective.cost() + objective.penalty(parameters))
-    result = quasi_newton(
+    before = float(objective.predict(parameters).value)
+    result = minimise(
         objective,
         parameters,
-        PolishSettings(iterations=ITERATIONS, memory=40),
+        QuasiNewtonSettings(iterations=ITERATIONS, memory=40),
         probes=[torch.Generator().manual_seed(seed)],
     )
     return 1.0 - float(result.objective[0]) / before
@@ -81,7 +77,7 @@ def read_gains(file: Path) -> dict[tuple[int, int], float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0:5")
-    parser.add_argument("--polish-seeds", default="0:1")
+    parser.add_argument("--further-seeds", default="0:1")
     parser.add_argument("--depths", default="1,2,3,5,7,10,15,20")
     parser.add_argument("--results", type=Path, default=Path("results/runs"))
     arguments = parser.parse_args()
@@ -94,14 +90,14 @@ def main() -> int:
         for effective_depth in (int(text) for text in arguments.depths.split(",")):
             depth = max(20, 2 * effective_depth)
             task = leakybench.make(TASK, seed=seed)
-            keeper = Keeping(
+            keeper = KeepsModel(
                 leakybench.make_baseline(
                     "LeakyResNet-v0", effective_depth=effective_depth, depth=depth, steps="uniform"
                 )
             )
             run = run_spec(keeper, task, seed=seed, preset="converged")
             key = (effective_depth, seed)
-            wanted = seed in parse_seeds(arguments.polish_seeds) and key not in gains
+            wanted = seed in parse_seeds(arguments.further_seeds) and key not in gains
             if wanted or store.try_read(run.run_id) is None:
                 record = leakybench.evaluate(keeper, task, seed=seed, preset="converged")
                 store.write(record)
@@ -136,7 +132,7 @@ def main() -> int:
     print(f"\n{len(rows)} runs: {sum(row[3] == 'ok' for row in rows)} ok, rank 3 in {ranks.count(3)}")
     print(f"median criticality residual {statistics.median(residuals):.4f}, worst {max(residuals):.4f}")
     if gains:
-        print(f"largest gain of further polishing {max(gains.values()):.2%} over {len(gains)} runs")
+        print(f"largest gain of further minimisation {max(gains.values()):.2%} over {len(gains)} runs")
     return 0
 
 

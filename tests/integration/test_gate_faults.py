@@ -77,11 +77,11 @@ if __name__ == "__main__":
 ERRORS = ("test error", "training error")
 FAULTS = {
     "rate divided by 10": (
-        "leakybench/baselines/networks/quasi_newton.py", "length = torch.ones_like(value)", "length = 0.1 * torch.ones_like(value)",
+        "leakybench/baselines/networks/quasi_newton.py", "alpha = torch.ones_like(value)", "alpha = 0.1 * torch.ones_like(value)",
         ERRORS,
     ),
     "bias dropped": (
-        "leakybench/baselines/networks/recursion.py", "self.states[:, :, width].fill_(1.0)", "self.states[:, :, width].fill_(0.0)", ERRORS
+        "leakybench/baselines/networks/kernels.py", "self.states[:, :, width].fill_(1.0)", "self.states[:, :, width].fill_(0.0)", ERRORS
     ),
     "wrong skip factor": ("leakybench/baselines/networks/recursion.py", "1.0 - value * depth for", "1.0 - 0.5 * value * depth for", ERRORS),
     "adaptive steps frozen": (

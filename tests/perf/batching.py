@@ -1,7 +1,7 @@
-"""What batches of seeds are worth on this machine: ``python -m tests.perf.batching [--preset standard]``.
+"""The speed-up by batches of seeds on this machine: ``python -m tests.perf.batching [--preset standard]``.
 
-The same runs four times: in two processes singly, in two processes in batches, in two processes as ``--batch auto``
-decides, and in one process of two threads in one batch. Seconds are those of the whole sweep, workers standing ready.
+The same runs four times: in two processes one by one, in two processes in batches, in two processes as ``--batch auto``
+decides, and in one process of two threads in one batch. Seconds are those of the whole sweep, with the workers started.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WAYS: dict[str, tuple[int, int, Batching | None]] = {
     "2 processes": (2, 1, None),
     "2 processes, batches": (2, 1, Batching(size=8)),
     "2 processes, --batch auto": (2, 1, Batching(measured=True)),
-    # last: where the machine does something else beside, threads that wait for each other take for ever
+    # last: on a machine that is busy otherwise, threads that wait for each other take very long
     "1 process of 2 threads, a batch": (1, 2, Batching(size=8)),
 }
 
@@ -49,7 +49,13 @@ def planned(
 
 @dataclass(frozen=True)
 class Result:
-    """A sweep: its seconds, the mean fit of a run in its process, and what was noted."""
+    """A timed sweep.
+
+    Attributes:
+        seconds: of the whole sweep.
+        fit: mean seconds of a fit, as its process counts them.
+        notes: of the sweep.
+    """
 
     seconds: float
     fit: float
@@ -57,7 +63,7 @@ class Result:
 
 
 def timed(jobs: list[Job], warm: list[Job], workers: int, threads: int, batching: Batching | None) -> Result:
-    """A sweep whose workers have computed something before: imports and first touches are paid once a worker."""
+    """Time a sweep whose workers have run ``warm`` before, so that imports and first touches do not count."""
     with tempfile.TemporaryDirectory() as folder, make_engine("local", workers=workers, threads=threads) as engine:
         store = Store(Path(folder))
         for _ in engine.map(iter(warm)):
@@ -74,7 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.perf.batching", description=__doc__.split("\n")[0])
     parser.add_argument("--preset", default="smoke")
     parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=1, help="the shortest of so many sweeps counts (default: 1)")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="number of sweeps, of which the shortest counts (default: 1)"
+    )
     options = parser.parse_args()
     for title, (baseline_settings, task_settings) in SIZES.items():
         print(f"{title}, preset {options.preset}, {options.seeds} seeds", flush=True)
@@ -83,7 +91,7 @@ def main() -> None:
         unit = 0.0
         for name, (workers, threads, batching) in WAYS.items():
             rounds = [timed(jobs, warm, workers, threads, batching) for _ in range(options.rounds)]
-            best = min(rounds, key=lambda found: found.seconds)
+            best = min(rounds, key=lambda result: result.seconds)
             unit = unit or best.seconds
             ratio = f"{best.seconds:7.2f} s   {unit / best.seconds:5.2f} x"
             print(f"  {name:33} {ratio}   fit {best.fit:.3f} s a run in its process", flush=True)

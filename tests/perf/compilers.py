@@ -2,8 +2,8 @@
 
     python -m tests.perf.compilers THREADS
 
-prints median seconds of one step as JSON. JAX fixes its threads when it starts, so each thread count takes a fresh
-process; it is measured where it is installed (it is not among the project's dependencies).
+prints median seconds of one step as JSON. JAX fixes its number of threads when it starts, so each thread count takes a
+new process. It is measured where it is installed; the project does not depend on it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 import torch
 
 from leakybench.baselines.yardstick import LEAK, plain_network
-from tests.perf import timings as yardstick
+from tests.perf import timings
 from tests.perf.timings import Step
 
 SHAPE = (100, 1000, 20)
 
 
 def jax_step(width: int, samples: int, depth: int) -> Step:
-    """One full-batch step of the plain network with Adam, compiled by JAX; the work of ``yardstick.plain_step``."""
+    """One full-batch step of the plain network with Adam, compiled by JAX; the work of ``timings.plain_step``."""
     import jax
     import jax.numpy as jnp
 
     draw = torch.Generator().manual_seed(0)
-    ends = yardstick.ends_for(width)
+    ends = timings.end_dimension(width)
     inputs, targets = (jnp.asarray(torch.randn(samples, ends, generator=draw).numpy()) for _ in range(2))
     network = plain_network(ends, width, ends, depth, draw)
 
@@ -67,22 +67,22 @@ def jax_step(width: int, samples: int, depth: int) -> Step:
     return step
 
 
-def measure(threads: int) -> dict[str, float]:
-    """Median seconds a step of each candidate that is here."""
+def time_compilers(threads: int) -> dict[str, float]:
+    """Median seconds of a step of each candidate that is installed."""
     if hasattr(os, "sched_setaffinity"):  # before JAX starts: it takes as many threads as it may use processors
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     torch.set_num_threads(threads)
 
     candidates = {
-        "engine": yardstick.scoped(yardstick.engine_step(*SHAPE)),
-        "floor": yardstick.scoped(yardstick.product_step(*SHAPE)),
-        "plain": yardstick.plain_step(*SHAPE),
-        "torch.compile": yardstick.plain_step(*SHAPE, compiled=True),
+        "engine": timings.with_chosen_products(timings.engine_step(*SHAPE)),
+        "floor": timings.with_chosen_products(timings.floor_step(*SHAPE)),
+        "plain": timings.plain_step(*SHAPE),
+        "torch.compile": timings.plain_step(*SHAPE, compiled=True),
     }
     if importlib.util.find_spec("jax") is not None:
         candidates["JAX"] = jax_step(*SHAPE)
-    return yardstick.side_by_side(candidates, rounds=15, warmup=4)
+    return timings.median_seconds(candidates, rounds=15, warmup=4)
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1]))))
+    print(json.dumps(time_compilers(int(sys.argv[1]))))

@@ -2,7 +2,7 @@
 
     python -m tests.perf.ratios [grid] [precision] [scaling] [memory] [adaptive] [batch] [compilers] [target]
 
-Milliseconds belong to the machine; the ratios are what the project promises (see ``baselines/yardstick.py``).
+Milliseconds depend on the machine; the project's promises are ratios (see ``tests/perf/timings.py``).
 """
 
 from __future__ import annotations
@@ -24,16 +24,13 @@ from scipy.stats import quantile_test
 from tabulate import tabulate
 
 import leakybench
-from leakybench.baselines.networks import descent, steps
+from leakybench.baselines.networks.descent import AdamSettings, run_adam
 from leakybench.baselines.networks.matmul import choose, matmul_scope, time_products
 from leakybench.baselines.networks.objective import Objective
-from leakybench.baselines.networks.training import (
-    RECIPES,
-    build,
-    paper_recipe,
-    polish,
-)
-from tests.perf import timings as yardstick
+from leakybench.baselines.networks.recipes import RECIPES, paper_recipe, recipe_for
+from leakybench.baselines.networks.steps import AdaptiveSteps
+from leakybench.baselines.networks.training import build_problem, train_in_stages
+from tests.perf import timings
 
 GRID = [
     (100, 1000, 20),
@@ -64,7 +61,7 @@ def grid() -> None:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for width, samples, depth in GRID:
-            got = yardstick.step_seconds(width, samples, depth, rounds=9)
+            got = timings.step_seconds(width, samples, depth, rounds=9)
             rows.append(
                 [threads, width, samples, depth]
                 + [1e3 * got[name] for name in ("plain", "engine", "floor")]
@@ -75,18 +72,18 @@ def grid() -> None:
 
 
 def precision() -> None:
-    """bfloat16 products: a step's time, and what they cost in the objective and the rank."""
+    """bfloat16 products: time of a step, and their effect on objective, rank and test error."""
     rows = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         for width, samples, depth in ((100, 1000, 20), (200, 1000, 20), (400, 1000, 10)):
             candidates = {
-                "plain": yardstick.plain_step(width, samples, depth),
-                "engine": yardstick.engine_step(width, samples, depth),
-                "bfloat16": yardstick.engine_step(width, samples, depth, products=torch.bfloat16),
+                "plain": timings.plain_step(width, samples, depth),
+                "engine": timings.engine_step(width, samples, depth),
+                "bfloat16": timings.engine_step(width, samples, depth, products=torch.bfloat16),
             }
             with matmul_scope():
-                got = yardstick.side_by_side(candidates, rounds=9)
+                got = timings.median_seconds(candidates, rounds=9)
             plain, engine, rounded = (got[name] for name in candidates)
             rows.append(
                 [threads, width, samples, depth, 1e3 * engine, 1e3 * rounded, engine / rounded, plain / rounded]
@@ -119,7 +116,7 @@ def precision() -> None:
 
 
 def compilers() -> None:
-    """torch.compile and JAX beside the others, where they are installed."""
+    """Time torch.compile and JAX beside the others, where they are installed."""
     rows, names = [], ["engine", "floor", "plain", "torch.compile", "JAX"]
     for threads in (1, 2):
         command = [sys.executable, "-m", "tests.perf.compilers", str(threads)]
@@ -137,11 +134,11 @@ def exponent(values: Sequence[float], seconds: Sequence[float]) -> float:
     return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
 
 
-GROWING = {"engine": yardstick.engine_step, "floor": yardstick.product_step}
+GROWING = {"engine": timings.engine_step, "floor": timings.floor_step}
 
 
 def scaling() -> None:
-    """How the engine's step grows with N, L and w where products dominate."""
+    """Growth of the engine's step with N, L and w where products dominate."""
     torch.set_num_threads(1)
     axes = {
         "N": [(200, n, 10) for n in (500, 1000, 2000, 4000)],
@@ -152,7 +149,7 @@ def scaling() -> None:
     for axis, shapes in axes.items():
         steps_of = {f"{name} {shape}": (make, shape) for shape in shapes for name, make in GROWING.items()}
         with matmul_scope():
-            got = yardstick.side_by_side({key: make(*shape) for key, (make, shape) in steps_of.items()}, rounds=9)
+            got = timings.median_seconds({key: make(*shape) for key, (make, shape) in steps_of.items()}, rounds=9)
         sizes = [dict(zip("wNL", shape, strict=True))[axis] for shape in shapes]
         seconds = [[got[f"{name} {shape}"] for shape in shapes] for name in GROWING]
         rows.append([axis, str(sizes), *(exponent(sizes, values) for values in seconds)])
@@ -164,10 +161,10 @@ def memory() -> None:
     """Resident memory of a large engine over the activations that its backward pass needs."""
     width, samples, depth = 200, 20_000, 40
     process = psutil.Process()
-    warm = yardstick.engine_step(20, 100, 5)
+    warm = timings.engine_step(20, 100, 5)
     warm()
     before = process.memory_info().rss
-    step = yardstick.engine_step(width, samples, depth)
+    step = timings.engine_step(width, samples, depth)
     with matmul_scope():
         step()
     used = process.memory_info().rss - before
@@ -176,18 +173,18 @@ def memory() -> None:
 
 
 def adaptive() -> None:
-    """What adaptive step-sizes cost in Adam, with one update every 20 steps."""
+    """The overhead of adaptive step-sizes in Adam, with one update every 20 steps."""
     torch.set_num_threads(1)
     rows = []
     with matmul_scope():
         for name, rule in (("uniform", False), ("adaptive", True)):
             objective, parameters = problem("standard", 7.0)
-            rows.append((name, rule, objective, parameters, descent.AdamSettings(steps=40, rate=1e-4, warmup=0)))
+            rows.append((name, rule, objective, parameters, AdamSettings(steps=40, rate=1e-4, warmup=0)))
 
-        def block(rule: bool, objective: Objective, parameters: torch.Tensor, settings: descent.AdamSettings) -> float:
-            mover = steps.AdaptiveSteps(np.asarray(objective.coefficients.step_sizes), patience=10**9)
+        def block(rule: bool, objective: Objective, parameters: torch.Tensor, settings: AdamSettings) -> float:
+            mover = AdaptiveSteps(np.asarray(objective.coefficients.step_sizes), patience=10**9)
             begun = time.perf_counter()
-            descent.adam(objective, parameters, settings, adaptive=mover if rule else None)
+            run_adam(objective, parameters, settings, adaptive=mover if rule else None)
             return time.perf_counter() - begun
 
         seconds: dict[str, list[float]] = {name: [] for name, *_ in rows}
@@ -208,8 +205,8 @@ def problem(preset: str, effective_depth: float, seed: int = 0) -> tuple[Objecti
     task = leakybench.make("LowRank-k3-v0", seed=seed)
     baseline = leakybench.make_baseline("LeakyResNet-v0", effective_depth=effective_depth)
     settings = baseline.network  # type: ignore[attr-defined]
-    recipe = paper_recipe(settings.coefficients.scale) if preset == "paper" else RECIPES[preset]
-    data, weights = build(settings, recipe, [task.train], [seed], "LeakyResNet")
+    recipe = recipe_for(preset, settings.coefficients.scale)
+    data, weights = build_problem(settings, recipe, [task.train], [seed], "LeakyResNet")
     objective = Objective(data, settings.coefficients)
     return objective, objective.initial(weights)
 
@@ -221,10 +218,10 @@ def batch() -> None:
         for threads in (1, 2):
             torch.set_num_threads(threads)
             with matmul_scope():
-                got = yardstick.side_by_side(
+                got = timings.median_seconds(
                     {
-                        "one": yardstick.engine_step(width, samples, depth),
-                        "eight": yardstick.engine_step(width, samples, depth, runs=8),
+                        "one": timings.engine_step(width, samples, depth),
+                        "eight": timings.engine_step(width, samples, depth, runs=8),
                     },
                     rounds=7,
                 )
@@ -260,10 +257,11 @@ def recipe_curve(effective_depth: float, seed: int) -> list[tuple[float, float]]
         objective, parameters = problem("converged", effective_depth, seed)
         begun = time.perf_counter()
 
-        def note(step: int, value: torch.Tensor, residual: torch.Tensor) -> None:
+        def record(step: int, value: torch.Tensor, residual: torch.Tensor) -> None:
             curve.append((time.perf_counter() - begun, float(value[0])))
 
-        polish(RECIPES["converged"], objective, parameters, [torch.Generator().manual_seed(seed)], progress=note)
+        probes = [torch.Generator().manual_seed(seed)]
+        train_in_stages(RECIPES["converged"], objective, parameters, probes, progress=record)
     return curve
 
 

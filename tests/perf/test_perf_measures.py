@@ -1,7 +1,7 @@
 """How long the measures of one run take, at the size of the standard preset: w = 100, N = 1000, L = 20.
 
-The budget is 5% of a training of 20 s, that is 1 s on one thread for training and held-out inputs together; the timing
-itself is in the benchmark's table, and the assertion leaves a margin for a busy machine.
+The budget is 5% of a training of 20 s, that is 1 s on one thread for training and held-out inputs together. The
+benchmark's table has the timing itself; the assertion leaves a margin for a busy machine.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def test_all_measures_of_a_run(benchmark) -> None:
         start = time.process_time()
         benchmark.pedantic(measure_model, args=(network, train, test), rounds=3)
         seconds = (time.process_time() - start) / 3
-    # 5% of 20 s; processor time, since other work on the machine is none of the measures' business
+    # 5% of 20 s; processor time, which other work on the machine does not change
     assert seconds < 1.0
 
 

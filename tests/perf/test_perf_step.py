@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from leakybench.baselines.networks.matmul import matmul_scope
-from tests.perf.timings import engine_step, plain_step, product_step
+from tests.perf.timings import engine_step, floor_step, plain_step
 
 SHAPE = (100, 1000, 20)
 
@@ -23,7 +23,7 @@ def threads(request):
 @pytest.mark.benchmark(group="step at w=100 N=1000 L=20", min_rounds=9, warmup=True)
 @pytest.mark.parametrize("what", ["engine", "plain", "floor"])
 def test_step(benchmark, threads, what):
-    step = {"engine": engine_step, "plain": plain_step, "floor": product_step}[what](*SHAPE)
+    step = {"engine": engine_step, "plain": plain_step, "floor": floor_step}[what](*SHAPE)
     benchmark.extra_info["threads"] = threads
     if what == "plain":
         benchmark(step)

@@ -1,6 +1,7 @@
-"""The yardsticks that training time is measured against: an ordinary PyTorch network, and the bare matrix products.
+"""One training step of the engine, of an ordinary PyTorch network, and of the bare matrix products, timed side by side.
 
-Milliseconds compare nothing between two machines; the ratio to a yardstick that ran beside, in the same process, does.
+Milliseconds of two machines cannot be compared; the ratio to the plain network or to the floor, timed in turn in the
+same process, can.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from torch import Tensor
 from leakybench.baselines.networks import initial, steps
 from leakybench.baselines.networks.descent import AdamSettings
 from leakybench.baselines.networks.matmul import matmul_scope
-from leakybench.baselines.networks.objective import Objective, Problem
+from leakybench.baselines.networks.objective import FitProblem, Objective
 from leakybench.baselines.networks.recursion import Coefficients
 from leakybench.baselines.yardstick import LEAK, plain_network
 
 Step = Callable[[], None]
 
 
-def ends_for(width: int) -> int:
+def end_dimension(width: int) -> int:
     """Dimension of inputs and outputs in these timings: 30, as in the paper, where the width allows it."""
     return min(30, width)
 
@@ -30,9 +31,9 @@ def ends_for(width: int) -> int:
 def plain_step(width: int, samples: int, depth: int, *, compiled: bool = False) -> Step:
     """One full-batch step of the plain network with torch.optim.Adam: gradient of the mean squared error, update."""
     draw = torch.Generator().manual_seed(0)
-    inputs, targets = (torch.randn(samples, ends_for(width), generator=draw) for _ in range(2))
-    network = plain_network(ends_for(width), width, ends_for(width), depth, draw)
-    network.embedding.requires_grad_(False)  # the engine's ends are fixed, too
+    inputs, targets = (torch.randn(samples, end_dimension(width), generator=draw) for _ in range(2))
+    network = plain_network(end_dimension(width), width, end_dimension(width), depth, draw)
+    network.embedding.requires_grad_(False)  # the engine's ends are fixed too
     network.readout.requires_grad_(False)
     optimiser = torch.optim.Adam(network.hidden.parameters(), lr=1e-4, weight_decay=1e-4)
 
@@ -50,12 +51,13 @@ def plain_step(width: int, samples: int, depth: int, *, compiled: bool = False) 
 
 
 def engine_step(width: int, samples: int, depth: int, *, runs: int = 1, products: torch.dtype | None = None) -> Step:
-    """The same work by this package: one gradient of the penalised objective and one Adam update, for ``runs``
-    networks; ``products`` as for :class:`~leakybench.baselines.networks.objective.Objective`.
+    """The same work by this package, for ``runs`` networks: one gradient of the penalised objective, one Adam update.
+
+    ``products`` is the precision of the products, as for ``Objective``.
     """
     draw = torch.Generator().manual_seed(0)
-    ends = ends_for(width)
-    problem = Problem(
+    ends = end_dimension(width)
+    problem = FitProblem(
         inputs=torch.randn(runs, ends, samples, generator=draw),
         targets=torch.randn(runs, ends, samples, generator=draw),
         embedding=initial.orthonormal(width, ends, generator=draw).float().repeat(runs, 1, 1),
@@ -80,7 +82,7 @@ def engine_step(width: int, samples: int, depth: int, *, runs: int = 1, products
     return step
 
 
-def product_step(width: int, samples: int, depth: int) -> Step:
+def floor_step(width: int, samples: int, depth: int) -> Step:
     """The floor: the three matrix products of each layer and nothing else."""
     draw = torch.Generator().manual_seed(0)
     weight = torch.randn(depth, width, width + 1, generator=draw)
@@ -98,8 +100,8 @@ def product_step(width: int, samples: int, depth: int) -> Step:
     return step
 
 
-def side_by_side(candidates: Mapping[str, Step], *, rounds: int = 9, warmup: int = 2) -> dict[str, float]:
-    """Median seconds of each candidate, taken in turn, so that a machine whose speed drifts slows them all alike."""
+def median_seconds(candidates: Mapping[str, Step], *, rounds: int = 9, warmup: int = 2) -> dict[str, float]:
+    """Median seconds of each candidate, timed in turn, so that a machine whose speed drifts slows them all alike."""
     for step in candidates.values():
         for _ in range(warmup):
             step()
@@ -112,8 +114,8 @@ def side_by_side(candidates: Mapping[str, Step], *, rounds: int = 9, warmup: int
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def scoped(step: Step) -> Step:
-    """The step under the chosen products' backend, which ends with it."""
+def with_chosen_products(step: Step) -> Step:
+    """The step under the library of products that a fit would choose; the caller's setting comes back after it."""
 
     def run() -> None:
         with matmul_scope():
@@ -125,11 +127,14 @@ def scoped(step: Step) -> Step:
 def step_seconds(width: int, samples: int, depth: int, *, rounds: int = 9) -> dict[str, float]:
     """Median seconds of a step of the engine, the plain network and the floor at torch's present thread count.
 
-    The plain network runs under the user's own settings of torch, the other two under the chosen backend.
+    The plain network runs under the user's own settings of torch, the other two under the chosen library of products.
     """
-
     shape = (width, samples, depth)
-    return side_by_side(
-        {"plain": plain_step(*shape), "engine": scoped(engine_step(*shape)), "floor": scoped(product_step(*shape))},
+    return median_seconds(
+        {
+            "plain": plain_step(*shape),
+            "engine": with_chosen_products(engine_step(*shape)),
+            "floor": with_chosen_products(floor_step(*shape)),
+        },
         rounds=rounds,
     )

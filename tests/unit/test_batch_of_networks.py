@@ -7,20 +7,20 @@ import pytest
 import torch
 
 import leakybench
-from leakybench.baselines.networks.quasi_newton import _History
+from leakybench.baselines.networks.history import History
 
 
 def test_a_pair_of_one_run_leaves_the_history_of_another_as_it_is():
     generator = torch.Generator().manual_seed(0)
-    both, alone = _History(3), _History(3)
+    both, alone = History(3), History(3)
     for number in range(12):
-        step, change = (torch.randn(2, 5, generator=generator).double() for _ in range(2))
-        change = change + 3.0 * step
+        s, y = (torch.randn(2, 5, generator=generator).double() for _ in range(2))
+        y = y + 3.0 * s
         # run 1 has a pair each time; run 0 has none at the last two
         valid = torch.tensor([number < 10, True])
-        both.add(step, change, valid)
+        both.add(s, y, valid)
         if number < 10:
-            alone.add(step[:1], change[:1], valid[:1])
+            alone.add(s[:1], y[:1], valid[:1])
     gradient = torch.randn(2, 5, generator=generator).double()
     scale = both.scale(lambda vector: vector, 0.05)[:1]
     # float64, the same operations on the same numbers

@@ -14,7 +14,10 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import leakybench
 from leakybench.baselines.networks.objective import Objective
-from leakybench.baselines.networks.training import RECIPES, NetworkSettings, build
+from leakybench.baselines.networks.recipes import RECIPES
+from leakybench.baselines.networks.settings import NetworkSettings
+from leakybench.baselines.networks.steps import uniform
+from leakybench.baselines.networks.training import build_problem
 from leakybench.baselines.networks.weighted import WeightedObjective
 from leakybench.baselines.sklearn_estimator import LeakyResNetRegressor
 
@@ -63,9 +66,10 @@ def test_a_weight_counts_as_a_repetition_and_order_does_not_matter():
 @pytest.mark.parametrize("learn", [False, True])
 def test_the_weighted_gradient_is_that_of_the_weighted_cost(learn):
     x, y = data(20)
-    settings = NetworkSettings(width=6, depth=3, effective_depth=1.5, rule="uniform", penalty=0.01, learn_ends=learn)
+    rho = tuple(uniform(3).tolist())
+    settings = NetworkSettings(width=6, effective_depth=1.5, step_sizes=rho, penalty=0.01, learn_ends=learn)
     split = leakybench.Split(x.astype(np.float32), y.astype(np.float32))
-    problem, start = build(settings, RECIPES["smoke"], [split], [0], "test")
+    problem, start = build_problem(settings, RECIPES["smoke"], [split], [0], "test")
     weights = torch.linspace(0.2, 1.8, 20, dtype=torch.float64)
     objective = WeightedObjective(problem.to(torch.float64), settings.coefficients, weights)
     parameters = objective.initial(start.double())
@@ -74,8 +78,7 @@ def test_the_weighted_gradient_is_that_of_the_weighted_cost(learn):
     direction = torch.randn(parameters.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def value(at):
-        objective.predict(at)
-        return float(objective.cost() + objective.penalty(at))
+        return float(objective.predict(at).value)
 
     step = 1e-6
     slope = (value(parameters + step * direction) - value(parameters - step * direction)) / (2 * step)
@@ -84,10 +87,9 @@ def test_the_weighted_gradient_is_that_of_the_weighted_cost(learn):
     even = WeightedObjective(problem, settings.coefficients, torch.ones(20))
     same = Objective(problem, settings.coefficients)
     outs = [torch.empty_like(start.flatten(1)) if not learn else torch.empty(1, same.size) for _ in range(2)]
-    for each, out in zip((even, same), outs, strict=True):
-        each.gradient(each.initial(start), out)
+    costs = [each.gradient(each.initial(start), out).cost for each, out in zip((even, same), outs, strict=True)]
     torch.testing.assert_close(outs[0], outs[1])
-    torch.testing.assert_close(even.cost(), same.cost())
+    torch.testing.assert_close(*costs)
 
 
 def test_early_stopping_keeps_the_best_weights():

@@ -6,13 +6,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leakybench.baseline import FitReport
 from leakybench.baselines.networks import steps
 from leakybench.baselines.networks.curvature import KroneckerPreconditioner
-from leakybench.baselines.networks.descent import AdamSettings, adam
+from leakybench.baselines.networks.descent import AdamSettings, adapt_steps, run_adam
 from leakybench.baselines.networks.initial import orthonormal
-from leakybench.baselines.networks.objective import Objective, Problem
-from leakybench.baselines.networks.quasi_newton import PolishSettings, polish
+from leakybench.baselines.networks.objective import FitProblem, Objective
+from leakybench.baselines.networks.quasi_newton import QuasiNewtonSettings, minimise
 from leakybench.baselines.networks.recursion import Coefficients
+from leakybench.baselines.networks.trained import TrainedNetwork
+from leakybench.measures.path import momentum_profile
 
 
 def problem(runs=1, samples=7, width=6, d_in=4, d_out=3, penalty=0.1, learn_ends=False, seed=0, dtype=torch.float64):
@@ -21,7 +24,7 @@ def problem(runs=1, samples=7, width=6, d_in=4, d_out=3, penalty=0.1, learn_ends
     def normal(*shape):
         return torch.randn(*shape, generator=draw, dtype=torch.float64).to(dtype)
 
-    return Problem(
+    return FitProblem(
         inputs=normal(runs, d_in, samples),
         targets=normal(runs, d_out, samples),
         embedding=torch.stack([orthonormal(width, d_in, generator=draw) for _ in range(runs)]).to(dtype),
@@ -73,29 +76,72 @@ def test_value_and_gradient_equal_float64_autograd(runs, samples, width, depth, 
     expected = torch.autograd.grad(wanted.sum(), parameters)[0]
     found = torch.empty_like(expected)
     objective.penalty_scale = scale
-    objective.gradient(parameters.detach(), found)
+    evaluation = objective.gradient(parameters.detach(), found)
     # float64 sums in another order; 1e-9 leaves six digits for cancellation
     assert (found - expected).abs().max() <= 1e-9 * (expected.abs().max() + 1e-30)
-    value = objective.cost() + objective.penalty(parameters.detach())
-    torch.testing.assert_close(value, wanted.detach(), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(evaluation.value, wanted.detach(), rtol=1e-9, atol=1e-12)
 
 
-def test_criticality_residual_is_the_papers_violation():
-    data = problem()
-    objective = Objective(data, Coefficients.of(steps.irregular(4), 2.0))
+@pytest.mark.parametrize("effective_depth", [0.5, 2.0, None])
+@pytest.mark.parametrize("rule", ["irregular", "adaptive"])
+def test_criticality_residual_is_that_of_the_measures(rule, effective_depth):
+    data, depth = problem(samples=30, width=8, penalty=0.05), 5
+    objective = Objective(data, Coefficients.of(steps.initial(rule, depth), effective_depth))
     draw = torch.Generator().manual_seed(1)
-    parameters = torch.randn(1, objective.size, generator=draw, dtype=torch.float64)
-    full, fit = torch.empty_like(parameters), torch.empty_like(parameters)
-    objective.gradient(parameters, full)
-    objective.penalty_scale = 0.0
-    objective.gradient(parameters, fit)
-    objective.penalty_scale = 1.0
-    # W_l - Lt B_l^T S_{l-1} = Lt (V_l + dC/dV_l / (c0 rho_l)); the sum over layers weighs each by rho_l
-    rho = torch.tensor(objective.coefficients.step_sizes, dtype=torch.float64)[None, :, None, None]
-    weights = objective.views(parameters)[0]
-    violation = weights + objective.views(fit)[0] / (data.penalty * rho)
-    wanted = ((rho * violation).norm() / (rho * weights).norm()).item()
-    assert objective.criticality_residual(parameters, full).item() == pytest.approx(wanted, rel=1e-9)
+    parameters = 0.5 * torch.randn(1, objective.size, generator=draw, dtype=torch.float64)
+    if rule == "adaptive":
+        assert adapt_steps(objective, parameters, steps.AdaptiveSteps(steps.uniform(depth)))
+    rho = np.array(objective.coefficients.step_sizes)
+    assert rho.max() > 1.2 * rho.min()  # a weighing by another power of rho would differ
+    evaluation = objective.gradient(parameters, torch.empty_like(parameters))
+    network = TrainedNetwork(
+        weights=objective.views(parameters)[0][0],
+        embedding=data.embedding[0],
+        readout=data.readout[0],
+        coefficients=objective.coefficients,
+        penalty=data.penalty / objective.coefficients.scale,
+        report=FitReport(),
+    )
+    path = network.representations(data.inputs[0].T.contiguous().numpy(), data.targets[0].T.contiguous().numpy())
+    wanted = momentum_profile(path).residual
+    # two float64 computations of the same sums
+    assert evaluation.criticality_residual.item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_an_evaluation_that_is_not_the_newest_is_refused():
+    objective = Objective(problem(), Coefficients.of(steps.uniform(3), 1.0))
+    parameters = torch.ones(1, objective.size, dtype=torch.float64)
+    gradient = torch.empty_like(parameters)
+    first = objective.gradient(parameters, gradient)
+    cost = first.cost
+    second = objective.predict(0.5 * parameters)
+    assert second.is_newest
+    assert not first.is_newest
+    assert first.cost is cost  # what has been computed before stays
+    probes = [torch.Generator().manual_seed(0)]
+    for read in (
+        lambda: first.penalty,
+        lambda: first.criticality_residual,
+        lambda: KroneckerPreconditioner(first, probes=probes),
+    ):
+        with pytest.raises(RuntimeError, match="no longer the objective's newest"):
+            read()
+    with pytest.raises(RuntimeError, match="needs the gradient"):
+        _ = second.criticality_residual
+    objective.set_coefficients(objective.coefficients)
+    with pytest.raises(RuntimeError, match="no longer the objective's newest"):
+        _ = second.value
+
+
+def test_outputs_are_those_of_the_network():
+    data = problem(runs=2)
+    objective = Objective(data, Coefficients.of(steps.uniform(3), 1.0))
+    parameters = torch.randn(2, objective.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    evaluation = objective.predict(parameters)
+    residual = objective.outputs - data.targets
+    torch.testing.assert_close(residual, objective.residual, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(evaluation.cost, residual.square().mean(dim=(1, 2)), rtol=1e-12, atol=0.0)
+    assert objective.residual.shape == data.targets.shape
 
 
 @settings(max_examples=20, deadline=None)
@@ -119,7 +165,7 @@ def test_bfloat16_products_give_the_gradient_to_their_rounding(runs, width, dept
     rounded.gradient(parameters, found)
     # three roundings of 2^-9 a layer and pass; a relu at the edge of a kink may switch, which the norm averages out
     assert (found - wanted).norm() <= 8 * depth * 2**-8 * wanted.norm()
-    assert rounded.workspace.states.dtype == torch.bfloat16
+    assert rounded.kernel.states.dtype == torch.bfloat16
     rounded.set_products(None)
     rounded.gradient(parameters, found)
     torch.testing.assert_close(found, wanted, rtol=0, atol=0)
@@ -156,12 +202,12 @@ def closed_form(data):
 
 
 @pytest.mark.parametrize("refresh", [0, 10])
-def test_polish_finds_the_closed_form_of_a_ridge_problem(refresh):
+def test_minimise_finds_the_closed_form_of_a_ridge_problem(refresh):
     data = problem(samples=40, penalty=0.05)
     objective = Objective(data, Coefficients.of(steps.uniform(1), None))
     parameters = torch.randn(1, objective.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    settings = PolishSettings(iterations=200, refresh=refresh, tolerance=1e-9)
-    result = polish(objective, parameters, settings, probes=[torch.Generator().manual_seed(1)])
+    settings = QuasiNewtonSettings(iterations=200, refresh=refresh, tolerance=1e-9)
+    result = minimise(objective, parameters, settings, probes=[torch.Generator().manual_seed(1)])
     assert result.reason == ["critical"]
     torch.testing.assert_close(objective.views(parameters)[0][0, 0], closed_form(data), rtol=0, atol=1e-7)
 
@@ -171,8 +217,8 @@ def test_preconditioner_inverts_the_gauss_newton_matrix_of_one_layer():
     objective = Objective(data, Coefficients.of(steps.uniform(1), None))
     parameters = torch.zeros(1, objective.size, dtype=torch.float64)
     gradient = torch.empty_like(parameters)
-    objective.gradient(parameters, gradient)
-    metric = KroneckerPreconditioner(objective, parameters, probes=[torch.Generator().manual_seed(0)])
+    evaluation = objective.gradient(parameters, gradient)
+    metric = KroneckerPreconditioner(evaluation, probes=[torch.Generator().manual_seed(0)])
     step = -metric(gradient)  # one Newton step from zero is the minimum of a quadratic
     wanted = closed_form(data)
     # 4000 probes estimate D^T D to about 1/sqrt(4000) = 1.6%
@@ -186,11 +232,11 @@ def test_a_batch_takes_the_steps_that_each_run_takes_alone():
     start = 0.5 * torch.randn(3, together.size, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     settings = AdamSettings(steps=30, rate=0.01)
     batch = start.clone()
-    adam(together, batch, settings)
+    run_adam(together, batch, settings)
     probes = [torch.Generator().manual_seed(run) for run in range(3)]
-    result = polish(together, batch, PolishSettings(iterations=40, refresh=10), probes=probes)
+    result = minimise(together, batch, QuasiNewtonSettings(iterations=40, refresh=10), probes=probes)
     for run in range(3):
-        one = Problem(
+        one = FitProblem(
             inputs=data.inputs[run : run + 1],
             targets=data.targets[run : run + 1],
             embedding=data.embedding[run : run + 1],
@@ -198,9 +244,9 @@ def test_a_batch_takes_the_steps_that_each_run_takes_alone():
             penalty=data.penalty,
         )
         alone, objective = start[run : run + 1].clone(), Objective(one, coefficients)
-        adam(objective, alone, settings)
-        settings_alone = PolishSettings(iterations=40, refresh=10)
-        single = polish(objective, alone, settings_alone, probes=[torch.Generator().manual_seed(run)])
+        run_adam(objective, alone, settings)
+        settings_alone = QuasiNewtonSettings(iterations=40, refresh=10)
+        single = minimise(objective, alone, settings_alone, probes=[torch.Generator().manual_seed(run)])
         # the same float64 arithmetic up to the order of sums; 70 steps of a contracting iteration keep it small
         torch.testing.assert_close(batch[run], alone[0], rtol=1e-6, atol=1e-8)
         assert result.objective[run].item() == pytest.approx(single.objective[0].item(), rel=1e-9)
@@ -212,8 +258,8 @@ def test_a_run_that_is_not_finite_ends_and_the_others_go_on():
     parameters = 0.3 * torch.randn(2, objective.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     parameters[0, 0] = float("nan")
     before = reference(data, objective, parameters, 1.0)[1].item()
-    result = polish(
-        objective, parameters, PolishSettings(iterations=30, refresh=0), probes=[torch.Generator().manual_seed(0)]
+    result = minimise(
+        objective, parameters, QuasiNewtonSettings(iterations=30, refresh=0), probes=[torch.Generator().manual_seed(0)]
     )
     assert result.reason[0] == "not finite"
     assert result.objective[1].item() < before

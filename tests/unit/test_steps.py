@@ -5,6 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import leakybench
+from leakybench.baselines import catalogue
+from leakybench.baselines.leaky_resnet import LeakyResNet
 from leakybench.baselines.networks import steps
 from leakybench.errors import UsageError
 
@@ -82,5 +85,42 @@ def test_frozen_steps_stay():
 def test_bad_rules_are_named():
     with pytest.raises(UsageError, match=r"steps must be one of uniform, irregular, adaptive, got 'fast'"):
         steps.initial("fast", 3)
+    with pytest.raises(UsageError, match=r"steps must be one of uniform, irregular, adaptive, got \['uniform'\]"):
+        leakybench.make_baseline("LeakyResNet-v0", steps=["uniform"])
     with pytest.raises(UsageError, match=r"\[0, 1\), got 1.0"):
         steps.irregular(3, 1.0)
+
+
+def test_the_catalogue_lists_the_rules():
+    assert tuple(steps.RULES) == catalogue.STEP_RULES
+
+
+def falling(depth):
+    rho = np.arange(depth, 0, -1.0)
+    return rho / rho.sum()
+
+
+class Mine(LeakyResNet):
+    step_rules = {**LeakyResNet.step_rules, "falling": falling, "broken": np.ones}  # noqa: RUF012
+
+
+def test_a_subclass_trains_with_a_rule_of_its_own():
+    baseline = Mine(steps="falling", depth=4, width=8, effective_depth=1.0)
+    assert baseline.batchable
+    train = leakybench.make("LowRank-k2-v0", seed=0, d=4, n_train=30, n_test=10).train
+    model = baseline.fit(train, seed=0, preset="smoke")
+    np.testing.assert_array_equal(model.report.values["step_sizes"], [0.4, 0.3, 0.2, 0.1])
+    with pytest.raises(UsageError, match="got 'falling'"):
+        LeakyResNet(steps="falling")
+
+
+def test_a_rule_that_does_not_divide_the_unit_interval_is_refused():
+    with pytest.raises(
+        UsageError, match=r"the step rule broken must give 3 positive step-sizes of sum 1, got \[1.0, 1"
+    ):
+        Mine(steps="broken", depth=3, effective_depth=0.5)
+
+
+def test_adaptive_steps_are_not_batched():
+    assert not LeakyResNet(steps="adaptive").batchable
+    assert LeakyResNet(steps="irregular").batchable
