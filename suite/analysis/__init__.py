@@ -1,1 +1,1 @@
-"""From records to frames, scores, summaries, rankings and comparisons; nothing here writes a table."""
+"""From records to frames, scores, summaries, rankings and comparisons; ``leakybench.report`` writes them."""

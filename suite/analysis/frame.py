@@ -1,4 +1,4 @@
-"""Records as one pandas frame: a row a run, the columns of :data:`COLUMNS` first."""
+"""Records as one pandas frame: one row for each run, the columns of ``COLUMNS`` first."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ COLUMNS = {
     "created": "object",
     "commit": "object",
 }
-"""The columns that are always there, with their types.
+"""Columns that every frame has, with their types.
 
 ``task`` and ``baseline`` are labels, the overrides in brackets; ``task_id`` and ``baseline_id`` are the ids alone.
-``steps`` is the step-size rule where the run names one. Times are seconds. A missing number is ``nan`` or ``<NA>``,
-never a stand-in.
+``steps`` is the step-size rule, where the run names one. Times are seconds. A missing number is ``nan`` or ``<NA>``,
+never a substitute.
 """
 
 _PHASES = ("setup", "fit", "evaluation", "measures", "total")
 
 
 def to_frame(records: Iterable[Record], *, extras: bool = True) -> pd.DataFrame:
-    """One row a record, in the order given.
+    """Build a frame with one row for each record, in the given order.
 
     Args:
-        records: any number of them; with none the frame is empty and has its columns.
+        records: any number of records; without any the frame is empty and has its columns.
         extras: add the plain numbers, texts and flags of ``training`` and ``measures`` as columns ``training.<name>``
             and ``measures.<name>`` (nested names joined by dots; lists stay in the record).
     """

@@ -1,11 +1,12 @@
-"""The frame that tables, comparisons and gates work on: a row a run, and the policy for runs that did not end well.
+"""The score frame, one row for each run, and the policy for runs that did not end well.
 
-The policy, the same everywhere:
+Tables, comparisons and gates all work on this frame, and so share the policy:
 
 - ``collapsed``, ``diverged``, ``timeout`` and ``oom`` are outcomes of the method. Such a run counts, with its
-  measured test error where it has one and otherwise with 1, the error of predicting the mean, which is what a user
-  would fall back on. It never counts as having recovered the rank. Imputed errors are flagged (column ``imputed``).
-- ``error`` and ``interrupted`` say nothing of the method. Such a run is left out of every statistic and counted aloud.
+  measured test error where it has one and otherwise with 1, the error of predicting the mean, a user's fallback. It
+  never counts as having recovered the rank. Imputed errors are flagged (column ``imputed``).
+- ``error`` and ``interrupted`` are no evidence about the method. Such a run is left out of every statistic, and
+  reported.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from leakybench.registry import baselines
 OUTCOMES = ("ok", "collapsed", "diverged", "timeout", "oom")
 """Statuses that count in statistics; the others are excluded and reported."""
 IMPUTED_ERROR = 1.0
-"""Test error of the mean predictor: stands in where an outcome has no measured error."""
+"""Test error of the mean predictor, used where an outcome has no measured error."""
 CAP = 1.0
-"""Largest error that counts in a number over several tasks: the mean predictor's, which is what a user would fall back
-on. Without it one small data set, on which every method is hopeless, would decide the sum, and a run that broke off
-(which counts as 1) would be better than one that ended with 4."""
+"""Largest error that counts in a number over several tasks: that of the mean predictor, a user's fallback. Without this
+cap one small data set on which every method fails would decide the sum, and a run that broke off (which counts as 1)
+would be better than one that ended with 4."""
 POLICY = (
     "collapsed, diverged, timeout and oom runs count: with their measured error, or with 1 (the mean predictor) where "
     "there is none, and as rank not recovered; error and interrupted runs are left out of all statistics"
@@ -46,14 +47,14 @@ _ADDED: dict[str, str] = {
 
 
 def score_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a record: the columns of :func:`leakybench.analysis.frame.to_frame`, and those that verdicts need.
+    """Build the score frame: the columns of ``leakybench.analysis.frame.to_frame``, and those that verdicts need.
 
     Returns:
-        Added or made definite: ``method`` (the baseline's label without its step rule) and ``steps`` (the rule, also
-        where the record leaves it to the default; ``-`` for a baseline without layers); ``score`` (test error under
-        the policy of this module, share of the targets' variance), ``imputed``, ``counted``, ``recovered`` (rank
-        recovery under the policy); ``criticality`` (relative); ``machine`` (what must agree for times to be
-        comparable); ``commit``, ``created`` as text.
+        One row for each record. Added or completed columns: ``method`` (the baseline's label without its step
+        rule) and ``steps`` (the rule, also where the record leaves it to the default; ``-`` for a baseline
+        without layers); ``score`` (test error under the policy of this module, share of the targets' variance),
+        ``imputed``, ``counted``, ``recovered`` (rank recovery under the policy); ``criticality`` (relative);
+        ``machine`` (what must agree for times to be comparable); ``commit``, ``created`` as text.
     """
     listed = list(records)
     frame = to_frame(listed)
@@ -66,7 +67,7 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
 def _verdict_columns(record: Record) -> dict[str, Any]:
     run, origin = record.run, record.provenance
     outcome = record.status in OUTCOMES
-    # an ok run without an error is a broken record, not an outcome: it must not be scored as a mean predictor
+    # an ok run without an error is a broken record, not an outcome: it must not get the mean predictor's score
     imputed = outcome and record.test_error is None and record.status != "ok"
     rest = {key: value for key, value in run.baseline_overrides.items() if key != "steps"}
     failed_to_recover = False if outcome and record.true_rank is not None else None
@@ -98,8 +99,10 @@ def criticality_of(record: Record) -> float:
 
 
 def machine_of(provenance: Mapping[str, Any]) -> str:
-    """What must agree for wall-clock to be comparable: processor, cores, accelerator, system, and whether runs were
-    trained in batches; ``unknown`` without any."""
+    """Name the machine of a run: processor, cores, accelerator, system, and whether runs were trained in batches.
+
+    Wall-clock times are comparable only within one such name; it is ``unknown`` where the record has none of these.
+    """
     parts = []
     for key in _MACHINE_KEYS:
         value = provenance.get(key)
@@ -112,8 +115,10 @@ def machine_of(provenance: Mapping[str, Any]) -> str:
 
 
 def steps_of(baseline: str, overrides: Mapping[str, Any]) -> str:
-    """The step-size rule of a run: the override, else the id's own setting, else ``uniform``; ``-`` where it has no
-    layers."""
+    """The step-size rule of a run: its override, else the setting of the id, else ``uniform``.
+
+    A baseline without layers has the rule ``-``.
+    """
     if "steps" in overrides:
         return str(overrides["steps"])
     return _registered_steps(baseline)
@@ -133,23 +138,22 @@ def latest(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     Two source versions of one run are two answers to the same question: averaging them would count the seed twice.
 
     Returns:
-        The frame in its order, and how many superseded runs were dropped.
+        The frame in its order, and the number of superseded runs that were dropped.
     """
     keys = ["task", "method", "steps", "preset", "seed"]
     order = frame.sort_values("created", kind="stable")
-    kept = frame.loc[frame.index.isin(order.drop_duplicates(keys, keep="last").index)]
-    return kept, len(frame) - len(kept)
+    runs = frame.loc[frame.index.isin(order.drop_duplicates(keys, keep="last").index)]
+    return runs, len(frame) - len(runs)
 
 
 def status_counts(statuses: Iterable[str]) -> dict[str, int]:
-    """How many runs ended in each status, in the order of ``leakybench.record.STATUSES``; statuses without a run are left
-    out."""
-    found = list(statuses)
-    return {status: count for status in STATUSES if (count := found.count(status))}
+    """Count runs by status, in the order of ``leakybench.record.STATUSES``; statuses without a run are left out."""
+    listed = list(statuses)
+    return {status: count for status in STATUSES if (count := listed.count(status))}
 
 
 def select(frame: pd.DataFrame, **globs: str | None) -> pd.DataFrame:
-    """Rows whose columns match globs: ``select(frame, task="LowRank-*", baseline="Leaky*", steps="adaptive")``.
+    """Select the rows whose columns match globs: ``select(frame, task="LowRank-*", steps="adaptive")``.
 
     ``task`` and ``baseline`` match the label with its overrides or the id alone.
 

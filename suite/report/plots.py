@@ -149,7 +149,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 class _LogAxis:
     def __init__(self, values: Sequence[float], start: float, stop: float) -> None:
         low, high = min(values), max(values)
-        # a margin, and at least a factor of 1.3 in all, so that one point has an axis, too
+        # a margin, and at least a factor of 1.3 in all, so that a single point has an axis too
         self.low, self.high = low / 1.15, max(high * 1.15, low * 1.3)
         self._start, self._stop = start, stop
 
@@ -180,7 +180,7 @@ def pareto_svg(points: Sequence[Point], x_label: str, y_label: str) -> str:
         parts.append(f'<path class="front" d="{"".join(steps)}H{WIDTH - RIGHT}"/>')
     # the front on top, where markers lie on each other
     parts += [_marker_with_bar(point, x_axis, y_axis) for point in sorted(drawn, key=lambda point: point.front)]
-    # names keep clear of the markers and of each other; where there is no room the legend must do
+    # names avoid the markers and each other; where there is no room, the legend alone names a point
     taken = [(x_axis(p.x) - 8, x_axis(p.x) + 8, y_axis(p.y) - 8, y_axis(p.y) + 8) for p in drawn]
     for point in front:
         parts.append(_name_beside(shorten(clean(point.name), 34), x_axis(point.x), y_axis(point.y), taken))
@@ -203,7 +203,7 @@ def _marker_with_bar(point: Point, x_axis: _LogAxis, y_axis: _LogAxis) -> str:
 def _name_beside(label: str, x: float, y: float, taken: list[tuple[float, float, float, float]]) -> str:
     """The name beside a point, where there is room; ``taken`` holds boxes (left, right, top, bottom) and gets its
     own."""
-    long = 6.5 * len(label)  # a fair width of 12 px letters
+    long = 6.5 * len(label)  # approximate width of 12 px letters
     for rise in (-7, 16, -20, 29, -33, 42, -46, 55):
         for anchor, left in (("start", x + 8), ("end", x - 8 - long)):
             box = (left, left + long, y + rise - 11, y + rise + 2)
@@ -219,8 +219,8 @@ def _name_beside(label: str, x: float, y: float, taken: list[tuple[float, float,
 
 
 def profile_svg(profiles: Sequence[ProfileLine], thresholds: Sequence[float], x_label: str, y_label: str) -> str:
-    """Performance profiles on a logarithmic axis of thresholds, with their bands where those are few enough to be told
-    apart; empty without any."""
+    """Performance profiles on a logarithmic axis of thresholds, with bands for at most ``MAX_BANDS`` profiles; empty
+    without profiles."""
     if not profiles or len(thresholds) < 2:
         return ""
     x_axis = _LogAxis(thresholds, LEFT, WIDTH - RIGHT)
@@ -259,7 +259,7 @@ def _frame(x_axis: _LogAxis, x_label: str, y_label: str) -> str:
         parts.append(f'<text class="below" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
     place = f'x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}"'
     parts.append(f'<text class="under" {place} text-anchor="middle">{escape(x_label)}</text>')
-    # a narrow screen has no room for it, and the text above the plot names the axis, too
+    # a narrow screen hides this label; the text above the plot names the axis too
     place = f'transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)"'
     parts.append(f'<text class="side" {place} text-anchor="middle">{escape(y_label)}</text>')
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""How numbers and names are written in every table: one place, so that pages and terminals agree."""
+"""Text of numbers and names, the same in every table, page and terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 
 def error_text(value: float | None, low: float | None = None, high: float | None = None) -> str:
-    """``0.231 (0.204-0.258)``; three significant digits of the value, the ends to the same place; ``-`` for none."""
+    """``0.231 (0.204-0.258)``: three significant digits of the value, the ends to the same place; ``-`` without one."""
     if value is None or not math.isfinite(value):
         return MISSING
     places = 3 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
@@ -41,7 +41,7 @@ def seconds_text(value: float | None) -> str:
 
 
 def rank_text(rank: int | None, low: int | None, high: int | None) -> str:
-    """``3`` where all runs agree, ``3 (2-4)`` otherwise, ``-`` where none has a rank."""
+    """``3`` where all runs agree, ``3 (2-4)`` otherwise, ``-`` where no run has a rank."""
     if rank is None:
         return MISSING
     return str(rank) if low == high else f"{rank} ({low}-{high})"
@@ -53,8 +53,8 @@ def count_text(counts: dict[str, int]) -> str:
 
 
 def clean(text: object) -> str:
-    """A name as one line: control and direction-changing characters, which could forge a row or hide one, are shown
-    as escapes."""
+    """A name as one line: control and direction-changing characters, which could forge a row or hide one, become
+    escapes."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), str(text))
 
 
@@ -67,5 +67,5 @@ def shorten(text: str, width: int = 60) -> str:
 
 
 def natural_text(text: str) -> str:
-    """``text`` with its runs of digits padded, so that plain comparison of texts is that of :func:`leakybench.specs.natural_key`."""
+    """Pad the numbers in a text, so that plain comparison gives the order of ``leakybench.specs.natural_key``."""
     return re.sub(r"\d+", lambda match: match[0].zfill(12), str(text))

@@ -1,8 +1,8 @@
 """Statistics over seeds and tasks: pure functions on arrays, seeded where they draw, scipy where it has the method.
 
 Smaller is better throughout: the scores are test errors. A *stratum* holds the runs of one task; statistics are taken
-within strata and averaged over them with equal weight, so that a task with more seeds or larger errors does not vote
-more often, and inference is about these tasks, with the seed as the only source of chance.
+within strata and averaged over them with equal weight, so that a task with more seeds or larger errors does not count
+more, and inference is about these tasks, with the seed as the only source of chance.
 """
 
 from leakybench.stats.intervals import (

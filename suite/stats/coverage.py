@@ -1,4 +1,7 @@
-"""What the intervals and tests really cover, by simulation with known truth: ``python -m leakybench.stats.coverage``."""
+"""Measure the coverage of the intervals and the false alarms of the paired test by simulation with known truth.
+
+``python -m leakybench.stats.coverage`` prints both.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,13 @@ Sampler = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """A distribution of run scores whose mean, median and interquartile mean are known exactly (by quadrature)."""
+    """A distribution of run scores whose mean, median and interquartile mean are known exactly (by quadrature).
+
+    Attributes:
+        name: name of the distribution.
+        law: frozen scipy distribution.
+        truth: the statistics by name.
+    """
 
     name: str
     law: object
@@ -26,8 +35,10 @@ class World:
 
 
 def world(name: str, law: object) -> World:
-    """Truths of a frozen scipy distribution; the interquartile mean is 2 times the integral of the quantile over
-    (1/4, 3/4)."""
+    """Compute the true statistics of a frozen scipy distribution.
+
+    The interquartile mean is 2 times the integral of the quantile over (1/4, 3/4).
+    """
     # Gauss-Legendre of 200 nodes is exact to round-off for these smooth quantile functions
     nodes, weights = np.polynomial.legendre.leggauss(200)
     middle = float(np.sum(weights * law.ppf(0.5 + 0.25 * nodes)) / 2.0)  # type: ignore[attr-defined]
@@ -69,7 +80,7 @@ def covered(
         widths.append(high - low)
     spread = float(law.law.std())  # type: ignore[attr-defined]
     width = np.concatenate(widths)
-    finite = width[np.isfinite(width)]  # a bootstrap of five may have no end
+    finite = width[np.isfinite(width)]  # a bootstrap of five runs may be unbounded
     return float(np.mean(np.concatenate(hits))), float(finite.mean() / spread) if len(finite) else np.inf, level
 
 
@@ -120,10 +131,10 @@ DIFFERENCES: dict[str, Sampler] = {
     "lognormal, skewness 1.75": lambda rng, size: np.exp(0.5 * rng.standard_normal(size)) - np.exp(0.125),
     "exponential, skewness 2": lambda rng, size: rng.exponential(size=size) - 1.0,
 }
-"""Laws of paired differences with mean 0: five symmetric ones, as of methods of equal law, and three skewed ones, as of
-methods of equal mean and unlike spread."""
+"""Laws of paired differences with mean 0: five symmetric laws, as between methods of equal law, and three skewed
+ones, as between methods of equal mean and different spread."""
 SHAPES = ((1, 5), (1, 10), (3, 3), (3, 5), (9, 5), (9, 10))
-"""Numbers of tasks and seeds."""
+"""Pairs (number of tasks, number of seeds)."""
 
 
 def alarms(
@@ -144,8 +155,12 @@ def alarms(
 
 
 def alarm_table(*, repetitions: int = 20_000, random_state: int = 0) -> pd.DataFrame:
-    """False alarms of Student's test and of the one in use, in percent: a row a shape and test, a column a law; and the
-    share of real effects found (normal differences, one standard deviation over the square root of the tasks)."""
+    """Measure the false alarms of Student's test and of the one in use: a row for each shape and test, a column for
+    each law.
+
+    The last column is the share of real effects found (normal differences, one standard deviation over the square root
+    of the tasks).
+    """
     rows = {}
     for tasks, seeds in SHAPES:
         for name, guard in (("Student", False), ("both", True)):
@@ -162,12 +177,12 @@ def alarm_table(*, repetitions: int = 20_000, random_state: int = 0) -> pd.DataF
 
 
 def main() -> int:
-    """Print both tables, in percent: coverage, a row a statistic, number of tasks and seeds, and method; and alarms of
-    the paired test."""
+    """Print both tables, in percent: coverage, a row for each statistic, number of tasks and seeds, and method; and
+    false alarms of the paired test."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=1000, help="of each interval")
-    parser.add_argument("--resamples", type=int, default=1000, help="of each bootstrap")
-    parser.add_argument("--alarms", action="store_true", help="only the table of the paired test")
+    parser.add_argument("--repetitions", type=int, default=1000, help="number of simulated data sets for each interval")
+    parser.add_argument("--resamples", type=int, default=1000, help="number of resamples of each bootstrap")
+    parser.add_argument("--alarms", action="store_true", help="print only the table of the paired test")
     args = parser.parse_args()
     if not args.alarms:
         table = coverage_table(repetitions=args.repetitions, resamples=args.resamples)

@@ -1,7 +1,7 @@
 """Confidence intervals for the mean, the median and the interquartile mean of a few seeds, stratified by task.
 
-Which method serves which statistic was decided by simulation (``python -m leakybench.stats.coverage``): with 5 or 10
-seeds the percentile and BCa bootstraps cover far less than they say, because a resample of 5 has 4/5 of the variance.
+The default method of each statistic was chosen by simulation (``python -m leakybench.stats.coverage``): with 5 or 10
+seeds the percentile and BCa bootstraps cover far less than they claim, because a resample of 5 has 4/5 of the variance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy import stats
 from leakybench.errors import UsageError
 
 Strata = Sequence[np.ndarray]
-"""One float64 array a task, (..., n_seeds); leading axes are independent data sets, handled at once."""
+"""One float64 array for each task, (..., n_seeds); leading axes are independent data sets, computed together."""
 
 TRIM = 0.25
 """Share cut from each end for the interquartile mean (floor of 0.25 n runs, as ``scipy.stats.trim_mean``)."""
@@ -27,10 +27,11 @@ class Interval:
 
     Attributes:
         estimate: the statistic.
-        low, high: ends of the interval; nan where the data allow none (one run, or fewer than 5 for a median).
-        level: what the interval covers: the level asked for, or less where n admits no more (the median of 5: 0.9375).
-        method: how it was computed.
-        n: runs in all strata.
+        low: lower end of the interval; nan where the data allow none (one run, or fewer than 5 for a median).
+        high: upper end of the interval; nan where the data allow none.
+        level: coverage of the interval: the requested level, or less where n admits no more (the median of 5: 0.9375).
+        method: one of ``METHODS``, or ``Wilson`` for a share.
+        n: number of runs in all strata.
     """
 
     estimate: float
@@ -66,8 +67,11 @@ METHODS = ("t", "order", "bootstrap-t", "rescaled", "percentile", "BCa")
 
 
 def default_method(statistic: str, strata: int) -> str:
-    """The method that covers 93 to 97% of everyday laws at 5 and 10 seeds (see ``leakybench.stats.coverage``), of several
-    the one without random numbers; the interquartile mean of 5 seeds of one task has none."""
+    """The method that covers 93 to 97% under everyday laws at 5 and 10 seeds (see ``leakybench.stats.coverage``).
+
+    Of several, it is the one without random numbers; no method reaches this for the interquartile mean of 5 seeds of
+    one task.
+    """
     if statistic == "median":
         return "order" if strata == 1 else "BCa"
     return "t"
@@ -85,16 +89,17 @@ def interval(
     """The statistic within each task, averaged over tasks, with its interval.
 
     Args:
-        data: the runs of one task, (n,), or one such array a task.
+        data: the runs of one task, (n,), or one such array for each task.
         statistic: ``mean``, ``median`` or ``iqm``.
-        method: one of ``METHODS``; None takes :func:`default_method`. ``t``: Student's interval, from the standard
+        method: one of ``METHODS``; None takes ``default_method``. ``t``: Student's interval, from the standard
             errors of the strata and Satterthwaite's degrees of freedom [Satterthwaite 1946], with Winsorised
             variances for ``iqm`` [Tukey and McLaughlin 1963]. ``order``: interpolated order statistics
             [Hettmansperger and Sheather 1986], one stratum, median only. ``bootstrap-t``: studentised bootstrap
             [Efron 1981]. ``rescaled``: percentile bootstrap of n - 1 runs a stratum, whose variance is unbiased [Rao
             and Wu 1988]. ``percentile``, ``BCa``: ``scipy.stats.bootstrap``.
-        level: coverage asked for.
-        resamples, random_state: of the bootstrap methods; the same arguments give the same interval.
+        level: requested coverage.
+        resamples: number of resamples of the bootstrap methods.
+        random_state: seed of the bootstrap methods; the same arguments give the same interval.
 
     Raises:
         UsageError: an unknown statistic or method, no data, values that are not finite.
@@ -124,7 +129,7 @@ def estimate(strata: Strata, statistic: str) -> np.ndarray:
 def bounds(
     strata: Strata, statistic: str, method: str, *, level: float, resamples: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Lower and upper ends, each (...), and the level reached; the arguments are those of :func:`interval`."""
+    """Lower and upper ends, each (...), and the level reached; the arguments are those of ``interval``."""
     _statistic(statistic)
     if method not in METHODS:
         raise UsageError(f"interval method must be one of {', '.join(METHODS)}, got {method!r}")
@@ -154,7 +159,7 @@ def bounds(
 
 
 def standard_error(strata: Strata, statistic: str) -> tuple[np.ndarray, np.ndarray]:
-    """Standard error of :func:`estimate` and its Satterthwaite degrees of freedom, each (...).
+    """Standard error of ``estimate`` and its Satterthwaite degrees of freedom, each (...).
 
     ``mean``: s / sqrt(n), n - 1 degrees. ``iqm``: with g = floor(n / 4) runs cut from each end, h = n - 2 g left and
     s_w the standard deviation after Winsorising, sqrt((n - 1) / (h (h - 1))) s_w with h - 1 degrees.
@@ -167,11 +172,11 @@ def standard_error(strata: Strata, statistic: str) -> tuple[np.ndarray, np.ndarr
             degrees.append(n - 1)
         elif statistic == "iqm":
             cut = int(TRIM * n)
-            kept = n - 2 * cut
+            left = n - 2 * cut
             ordered = np.sort(stratum, axis=-1)
             winsorised = np.clip(ordered, ordered[..., cut, None], ordered[..., n - cut - 1, None])
-            squares.append(np.var(winsorised, axis=-1, ddof=1) * (n - 1) / (kept * (kept - 1)))
-            degrees.append(kept - 1)
+            squares.append(np.var(winsorised, axis=-1, ddof=1) * (n - 1) / (left * (left - 1)))
+            degrees.append(left - 1)
         else:
             raise UsageError(f"no standard error for {statistic!r}")
     variances = np.stack(squares, axis=-1)
@@ -184,7 +189,7 @@ def standard_error(strata: Strata, statistic: str) -> tuple[np.ndarray, np.ndarr
 def proportion_interval(successes: float, n: int, *, level: float = 0.95) -> Interval:
     """Wilson's score interval for a share [Wilson 1927]; a half counts a tie.
 
-    It also holds, on the safe side, for a share pooled over tasks of unlike difficulty: their variance is smaller.
+    It also holds, on the safe side, for a share pooled over tasks of different difficulty: their variance is smaller.
     """
     if n < 1 or not 0 <= successes <= n:
         raise UsageError(f"a share needs 0 <= successes <= n and n >= 1, got {successes!r} of {n!r}")
@@ -216,7 +221,8 @@ def _strata(data: np.ndarray | Strata) -> list[np.ndarray]:
         raise UsageError("statistics need at least one run of every task")
     if not all(np.isfinite(stratum).all() for stratum in strata):
         raise UsageError(
-            "statistics need finite values; failed runs are scored or left out before (leakybench.analysis.scores.POLICY)"
+            "statistics need finite values; failed runs are scored or left out before "
+            "(leakybench.analysis.scores.POLICY)"
         )
     return strata
 
@@ -249,7 +255,7 @@ def _order(stratum: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray, f
 
 
 def resample(stratum: np.ndarray, resamples: int, rng: np.random.Generator, *, less: int = 0) -> np.ndarray:
-    """Draws with replacement of n - ``less`` runs of a stratum (..., n): (..., resamples, n - less)."""
+    """Draw n - ``less`` runs of a stratum (..., n) with replacement: (..., resamples, n - less)."""
     n = stratum.shape[-1]
     chosen = rng.integers(0, n, size=(resamples, n - less))
     return stratum[..., chosen]
@@ -285,7 +291,7 @@ def _scipy_bootstrap(
     def pooled(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
         return np.mean([_statistic(statistic)(sample, axis=axis) for sample in samples], axis=0)
 
-    found = stats.bootstrap(
+    result = stats.bootstrap(
         tuple(strata),
         pooled,
         n_resamples=resamples,
@@ -295,4 +301,4 @@ def _scipy_bootstrap(
         axis=-1,
         rng=rng,
     ).confidence_interval
-    return found.low, found.high
+    return result.low, result.high

@@ -1,8 +1,8 @@
-"""Paired comparisons: two methods on the same task and seed, so that what the seed makes hard cancels.
+"""Paired comparisons: two methods on the same task and seed, so that the difficulty of a seed cancels.
 
-Two tests stand behind a verdict, and both must agree. Student's holds for normal differences and is cautious for heavy
+A verdict needs two tests that agree. Student's holds for normal differences and is cautious for heavy
 tails, but for skewed differences of mean 0 it raises up to 12% false alarms at 5 and 10 pairs, instead of 5%. Hall's
-transformation [Hall 1992, J. R. Stat. Soc. B 54:221] takes the estimated skewness out of Student's t, and errs under
+transformation [Hall 1992, J. R. Stat. Soc. B 54:221] removes the estimated skewness from Student's t, and errs under
 heavy tails instead. ``python -m leakybench.stats.coverage --alarms`` prints what both together do.
 """
 
@@ -24,7 +24,7 @@ from leakybench.stats.intervals import (
 )
 
 MIN_PAIRS = 5
-"""Fewer pairs than this carry no verdict: at 4, a paired test of everyday effects has next to no power."""
+"""Smallest number of pairs for a verdict: at 4, a paired test of everyday effects has almost no power."""
 BETTER, WORSE, SAME, FEW = "better", "worse", "no difference shown", "too few runs"
 VERDICTS = (BETTER, WORSE, SAME, FEW)
 
@@ -35,10 +35,12 @@ class Paired:
 
     Attributes:
         effect: mean over strata of the mean difference.
-        low, high: its 95% interval, see :func:`effect_bounds`; nan where a stratum has one pair or there is none.
-        p_value: of the two-sided test that the effect is 0; nan where there is no interval.
-        pairs, strata: how many.
-        verdict: one of ``VERDICTS``, for the first.
+        low: lower end of its interval, see ``effect_bounds``; nan where no stratum has two pairs.
+        high: upper end of its interval; nan where no stratum has two pairs.
+        p_value: p-value of the two-sided test that the effect is 0; nan where there is no interval.
+        pairs: number of pairs.
+        strata: number of strata.
+        verdict: one of ``VERDICTS``, for the first method.
     """
 
     effect: float
@@ -58,17 +60,17 @@ def paired(
     p_value: float | None = None,
     guard: bool = True,
 ) -> Paired:
-    """The effect of a paired comparison and its verdict.
+    """Compute the effect of a paired comparison and its verdict.
 
-    Strata with one pair say nothing of the spread and are left out, unless there are no others: then the effect is
-    theirs, without a verdict.
+    Strata with one pair have no spread and are left out, unless there are no others: then the effect is theirs,
+    without a verdict.
 
     Args:
-        differences: first minus second, one array (pairs,) a stratum; the pairs of a stratum are independent.
-        level: of the interval; the verdict rejects at 1 - level.
-        minimum: pairs below which the verdict is ``too few runs``.
-        p_value: overrides the test's own, where several tests are corrected together.
-        guard: also ask the skewness-corrected test, see :func:`effect_bounds`; False leaves Student's alone.
+        differences: first minus second, one array (pairs,) for each stratum; the pairs of a stratum are independent.
+        level: level of the interval; the verdict rejects at 1 - level.
+        minimum: number of pairs below which the verdict is ``too few runs``.
+        p_value: replaces the p-value of the test, where several tests are corrected together.
+        guard: also apply the skewness-corrected test, see ``effect_bounds``; False applies Student's test only.
     """
     arrays = [np.asarray(stratum, dtype=np.float64) for stratum in differences if len(stratum)]
     pairs = sum(len(array) for array in arrays)
@@ -79,8 +81,8 @@ def paired(
         effect = float(np.mean([array.mean() for array in arrays])) if arrays else float("nan")
         nan = float("nan")
         return Paired(effect=effect, low=nan, high=nan, p_value=nan, pairs=pairs, strata=len(arrays), verdict=FEW)
-    effect, low, high, found = (float(value) for value in effect_bounds(usable, level=level, guard=guard))
-    decisive = found if p_value is None else p_value
+    effect, low, high, own_p_value = (float(value) for value in effect_bounds(usable, level=level, guard=guard))
+    decisive = own_p_value if p_value is None else p_value
     counted = sum(len(array) for array in usable)
     if counted < minimum:
         verdict = FEW
@@ -107,7 +109,8 @@ def effect_bounds(
     g(t), and the interval the union of both: 0 is outside it exactly where p is below 1 - level.
 
     Args:
-        strata: one array (..., n) a task, n at least 2; leading axes are independent data sets, handled at once.
+        strata: one array (..., n) for each task, n at least 2; leading axes are independent data sets, computed
+            together.
     """
     effect = estimate(strata, "mean")
     error, freedom = standard_error(strata, "mean")
@@ -125,7 +128,7 @@ def effect_bounds(
 
 
 def _skewness(strata: Strata, error: np.ndarray) -> np.ndarray:
-    """Unbiased third cumulant of the effect over ``error`` cubed; a stratum of two pairs shows none and adds 0."""
+    """Unbiased third cumulant of the effect over ``error`` cubed; a stratum of two pairs has no estimate and adds 0."""
     total = np.zeros_like(error)
     for stratum in strata:
         n = stratum.shape[-1]

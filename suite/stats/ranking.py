@@ -18,8 +18,9 @@ class Ranks:
 
     Attributes:
         scores: (m,) mean over tasks of the mean score.
-        best, worst: (m,) ends of the rank intervals. ``best`` is one more than the number of methods shown to be
-            better, and equal ``best`` is a tie: nothing shows one method of it to be ahead of another.
+        best: (m,) lower ends of the rank intervals: one more than the number of methods shown to be better. Methods
+            with equal ``best`` are tied: no evidence shows one of them to be ahead of another.
+        worst: (m,) upper ends of the rank intervals.
         better: (m, m) truth values: method i was shown to be better than j.
         critical: the value that every studentised difference had to exceed.
     """
@@ -34,7 +35,7 @@ class Ranks:
 def rank_intervals(
     scores: Sequence[np.ndarray], *, level: float = 0.95, resamples: int = 2000, random_state: int = 0
 ) -> Ranks:
-    """Intervals that hold all true ranks at once with probability ``level`` (smaller scores are better).
+    """Compute intervals that hold all true ranks at once with probability ``level`` (smaller scores are better).
 
     A method's rank is 1 plus the number of methods with a smaller expected score. Each pair of methods is compared
     by its studentised paired difference; the critical value is the ``level`` quantile of the largest one over all
@@ -42,10 +43,10 @@ def rank_intervals(
     2024]. Ranks of resampled means, the common shortcut, cover far less for methods that are close.
 
     Args:
-        scores: one array (seeds, m) a task; the rows are the seeds that all methods have.
+        scores: one array (seeds, m) for each task; the rows are the seeds that all methods have.
 
     Raises:
-        UsageError: tasks with unlike methods or fewer than two seeds, values that are not finite.
+        UsageError: tasks with different methods or fewer than two seeds, or values that are not finite.
     """
     tables = [np.asarray(table, dtype=np.float64) for table in scores]
     if not tables or any(table.ndim != 2 or table.shape[1] != tables[0].shape[1] for table in tables):
@@ -110,13 +111,13 @@ def performance_profile(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share of runs whose score is at most each threshold, and its pointwise interval (Wilson), each (thresholds,).
 
-    Tasks weigh equally in the share; the interval pools their runs, which is on the safe side for unlike tasks.
+    Tasks weigh equally in the share; the interval pools their runs, which is on the safe side for tasks that differ.
 
     Args:
-        scores: one array (seeds,) a task.
+        scores: one array (seeds,) for each task.
         thresholds: (thresholds,) in the unit of the scores.
     """
     share = np.mean([(np.asarray(task)[:, None] <= thresholds).mean(axis=0) for task in scores], axis=0)
     n = sum(len(task) for task in scores)
-    found = [proportion_interval(min(value * n, n), n, level=level) for value in share]
-    return share, np.array([f.low for f in found]), np.array([f.high for f in found])
+    intervals = [proportion_interval(min(value * n, n), n, level=level) for value in share]
+    return share, np.array([each.low for each in intervals]), np.array([each.high for each in intervals])
