@@ -4,10 +4,10 @@ Kernel ridge regression whose metric M learns which directions of the input matt
 
     k_M(x, z) = exp(-|x - z|_M / b),   |u|_M = sqrt(u^T M u)
     alpha = (k_M(X, X) + ridge I)^{-1} Y,   f(x) = k_M(x, X) alpha
-    M <- (1/n) sum_i J_f(x_i)^T J_f(x_i),   scaled to trace M = d,   and again
+    M <- (1/n) sum_i J_f(x_i)^T J_f(x_i),   scaled to trace M = d,   repeated
 
-M is the average gradient outer product, whose rank counts the directions that f moves in: an estimate of the rank of a
-multi-index model, and an upper bound of nothing where a code is curved. Pure numpy and scipy in float64.
+M is the average gradient outer product, whose rank counts the directions in which f varies. That estimates the rank of
+a multi-index model; where the code is curved, it bounds nothing. Pure numpy and scipy in float64.
 """
 
 from __future__ import annotations
@@ -34,7 +34,16 @@ ROUNDS = {"smoke": 2, "standard": 5, "converged": 8, "paper": 8}
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureMachine:
-    """A fitted machine: support (n, d_in), alpha (n, d_out), M as its root (d_in, d_in), the targets' mean."""
+    """A fitted feature machine.
+
+    Attributes:
+        support: training inputs X, (n, d_in).
+        dual: alpha, (n, d_out).
+        root: of M, (d_in, d_in).
+        bandwidth: b.
+        mean: of the targets, (d_out,).
+        report: bandwidth, ridge, updates, spectrum and rank of M.
+    """
 
     support: np.ndarray
     dual: np.ndarray
@@ -55,7 +64,10 @@ class FeatureMachine:
 
 @dataclass(frozen=True, kw_only=True)
 class RecursiveFeatureMachine:
-    """Bandwidth, ridge and the number of updates are those of least error on a fifth of the training rows."""
+    """Recursive feature machine, tuned on held-out training rows.
+
+    Bandwidth, ridge and number of updates are those with the smallest error on a fifth of the training rows.
+    """
 
     spec: BaselineSpec | None = None
 
@@ -65,40 +77,45 @@ class RecursiveFeatureMachine:
         inputs, targets = train.inputs.astype(np.float64), train.targets.astype(np.float64)
         n = len(inputs)
         order = seeding.generator(NAME, seed, "validation").permutation(n)
-        held, rest = order[: max(n // 5, 1)], order[max(n // 5, 1) :]
+        held_out, rest = order[: max(n // 5, 1)], order[max(n // 5, 1) :]
         scores: dict[tuple[float, float, int], float] = {}
         for share in BANDWIDTHS:
-            scores |= _scores(inputs[rest], targets[rest], inputs[held], targets[held], share, ROUNDS[preset])
+            scores |= _scores(inputs[rest], targets[rest], inputs[held_out], targets[held_out], share, ROUNDS[preset])
         share, ridge, rounds = min(scores, key=lambda key: scores[key])
-        return _fit(inputs, targets, share, ridge, rounds, scores[share, ridge, rounds])
+        return _fit_machine(inputs, targets, share, ridge, rounds, scores[share, ridge, rounds])
 
 
 def _scores(
-    inputs: np.ndarray, targets: np.ndarray, held: np.ndarray, wanted: np.ndarray, share: float, rounds: int
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    held_inputs: np.ndarray,
+    held_targets: np.ndarray,
+    share: float,
+    rounds: int,
 ) -> dict[tuple[float, float, int], float]:
-    """Held-out errors by (bandwidth, ridge, updates); M is updated at the ridge that is best so far."""
+    """Held-out errors by (bandwidth, ridge, updates); M is updated at the ridge that is best after each update."""
     mean = targets.mean(axis=0)
     root = np.eye(inputs.shape[1])
-    found: dict[tuple[float, float, int], float] = {}
+    errors: dict[tuple[float, float, int], float] = {}
     for number in range(rounds + 1):
         rows = inputs @ root
         apart = distances(rows, rows)
         bandwidth = share * _median(apart)
         kernel = np.exp(-apart / bandwidth)
-        across = np.exp(-distances(held @ root, rows) / bandwidth)
+        across = np.exp(-distances(held_inputs @ root, rows) / bandwidth)
         values, vectors = np.linalg.eigh(kernel)
         rotated = vectors.T @ (targets - mean)
         duals = {}
         for ridge in RIDGES:
             duals[ridge] = vectors @ (rotated / (np.maximum(values, 0.0) + ridge)[:, None])
-            found[share, ridge, number] = float(np.mean((across @ duals[ridge] + mean - wanted) ** 2))
-        best = min(RIDGES, key=lambda ridge: found[share, ridge, number])
+            errors[share, ridge, number] = float(np.mean((across @ duals[ridge] + mean - held_targets) ** 2))
+        best = min(RIDGES, key=lambda ridge: errors[share, ridge, number])
         if number < rounds:
             root = root_of(gradient_outer_product(inputs, duals[best], root, kernel, apart, bandwidth))
-    return found
+    return errors
 
 
-def _fit(
+def _fit_machine(
     inputs: np.ndarray, targets: np.ndarray, share: float, ridge: float, rounds: int, score: float
 ) -> FeatureMachine:
     from scipy.linalg import cho_factor, cho_solve
@@ -178,9 +195,9 @@ def root_of(product: np.ndarray) -> np.ndarray:
 
 
 def gradient_rank(spectrum: np.ndarray) -> int | None:
-    """The rank at the largest gap of the root of the spectrum (d,), falling: J's singular values, not their squares.
+    """The rank at the largest gap of the root of the falling spectrum (d,): J's singular values, not their squares.
 
-    None where the function does not move at all.
+    None where the function is constant.
     """
     from leakybench.measures.gap import largest_gap
 

@@ -1,4 +1,4 @@
-"""Neural ODE: the leaky flow itself, with an adaptive solver in place of layers and step-sizes [JK24 section 1.1]."""
+"""Neural ODE: the leaky flow, with an adaptive solver instead of layers and step-sizes [JK24 section 1.1]."""
 
 from __future__ import annotations
 
@@ -24,35 +24,39 @@ STEPS = {"smoke": 25, "standard": 120, "converged": 600, "paper": 600}
 """Full-batch steps of Adam, by preset."""
 
 RATES = (3e-3, 1e-2, 3e-2)
-"""Rates of Adam that are tried on held-out training rows."""
+"""Learning rates of Adam that are compared on held-out training rows."""
 
 TRIAL = 0.15
-"""Share of the steps that each rate is tried for, on four fifths of the rows: together 36% of the cost of the fit if
+"""Share of the steps that each rate is tested for, on four fifths of the rows: together 36% of the cost of the fit if
 each step took as many evaluations."""
 
 TRAINING_TOLERANCE = 3e-3
-"""Relative and absolute tolerance of the solver while training: the gradient is that of the steps it takes."""
+"""Relative and absolute tolerance of the solver while training; the gradient is that of the solver's own steps."""
 
 PREDICTION_TOLERANCE = 1e-5
-"""While predicting, of the worst entry instead of the root mean square: the rows of a batch share their steps, and a
-prediction then depends on the other rows to about 1e-4."""
+"""Tolerance while predicting, for the worst entry instead of the root mean square: the rows of a batch share their
+steps, so that a prediction depends on the other rows, to about 1e-4."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NeuralODE:
     """dA/dp = -Lt A + S(A) W_p^T on p in [0, 1] with S(A) = [relu(A), 1]; dopri5 chooses the steps.
 
-    W_p = Lt V_p, V_p piecewise linear in p between ``knots`` equally spaced matrices. Embedding and read-out are fixed
-    and orthonormal, start and penalty lambda/(2 Lt) int |W_p|^2 dp are those of the Leaky ResNet, of which this is the
-    limit of many layers: dopri5 [Dormand and Prince 1980] meets the adaptive rule on the same flow. There are no
-    layers, so no representations: the record has error, Jacobian rank, wall-clock, evaluations of the right-hand side.
+    W_p = Lt V_p, with V_p piecewise linear in p between ``knots`` equally spaced matrices. Embedding and read-out are
+    fixed and orthonormal. The initial weights and the penalty lambda/(2 Lt) int |W_p|^2 dp are those of the Leaky
+    ResNet, whose limit of many layers this is: dopri5 [Dormand and Prince 1980] is compared with the adaptive rule on
+    the same flow. There are no layers, hence no representations: the record has error, Jacobian rank, wall-clock, and
+    evaluations of the right-hand side.
 
-    The rate of Adam is the one of ``RATES`` whose error on a fifth of the training rows is least after the first 15%
-    of the steps, at the schedule of the whole fit: a schedule cut short would favour large rates. The fit then begins
-    anew on all rows. Its wall-clock includes the choice; evaluations of the right-hand side are counted apart.
+    The learning rate of Adam is the one of ``RATES`` with the smallest error on a fifth of the training rows after the
+    first 15% of the steps, at the schedule of the whole fit: a shorter schedule would favour large rates. The fit then
+    starts again on all rows. Its wall-clock includes the choice; evaluations of the right-hand side are counted
+    separately.
 
     Settings:
-        effective_depth: Lt, above 0. width: w, at least the dimensions of inputs and targets. knots: at least 2.
+        effective_depth: Lt, above 0.
+        width: w, at least the dimensions of inputs and targets.
+        knots: number of matrices, at least 2.
         penalty: lambda; None for the rule of the networks.
     """
 
@@ -76,7 +80,8 @@ class NeuralODE:
         """Train on inputs (n, d_in) and targets (n, d_out).
 
         Raises:
-            UsageError: torchdiffeq is not installed, or a width below the dimensions. DivergedError: not finite.
+            UsageError: torchdiffeq is not installed, or the width is below a dimension of the data.
+            DivergedError: the loss is not finite.
         """
         check_preset(preset)
         _require_solver()
@@ -93,7 +98,7 @@ class NeuralODE:
         end = initial.mirrored if 2 * max(d_in, d_out) <= self.width else initial.orthonormal
         embedding = end(self.width, d_in, generator=draw).float()
         readout = end(self.width, d_out, generator=draw).float().mT.contiguous()
-        # a discretisation with a knot a layer, whose share of the identity the start needs: V S = A
+        # a discretisation with one layer for each knot, whose initial weights satisfy V S = A
         like = Coefficients.of([1.0 / self.knots] * self.knots, 0.5 * self.knots)
         weights = initial.looks_linear(like, self.width, noise=0.2, generator=draw).float()
         data = Data(torch.from_numpy(train.inputs.copy()) @ embedding.mT, torch.from_numpy(train.targets.copy()))
@@ -144,7 +149,15 @@ class Data(NamedTuple):
 
 @dataclass(frozen=True)
 class _Training:
-    """Adam from the same ``start`` (K, w, w + 1) each time, with a rate that falls to 0 along a cosine."""
+    """Adam with a learning rate that falls to 0 along a cosine.
+
+    Attributes:
+        effective_depth: Lt.
+        start: initial V at the knots, (K, w, w + 1), the same at each run.
+        readout: D, (d_out, w).
+        strength: lambda.
+        steps: of the whole schedule.
+    """
 
     effective_depth: float
     start: Tensor
@@ -153,7 +166,7 @@ class _Training:
     steps: int
 
     def run(self, data: Data, rate: float, *, stop: int | None = None) -> tuple[Flow, list[tuple[int, float]]]:
-        """The flow after ``stop`` of the steps (None: all), and (step, objective), some twenty of them.
+        """The flow after ``stop`` of the steps (None: all), and its curve: about twenty pairs (step, objective).
 
         Raises:
             DivergedError: the loss is not finite.
@@ -166,7 +179,7 @@ class _Training:
         curve, last = [], (self.steps if stop is None else stop) - 1
         for step in range(last + 1):
             optimiser.zero_grad()
-            loss = flow.missed(data, self.readout) + flow.penalty(self.strength)
+            loss = flow.squared_error(data, self.readout) + flow.penalty(self.strength)
             if not bool(torch.isfinite(loss)):
                 raise DivergedError("the loss is not finite")
             loss.backward()
@@ -179,13 +192,13 @@ class _Training:
 
 
 def _tune(training: _Training, data: Data, order: Tensor) -> dict[str, Any]:
-    """The rate of least squared error on the first fifth of ``order`` (n,), and what the choice cost.
+    """The rate with the smallest squared error on the first fifth of ``order`` (n,), and the cost of the choice.
 
-    A rate that diverges has no error (None); where all do, the smallest is left for the fit to say so.
+    A rate that diverges has no error (None). If all diverge, the smallest is used, and the fit reports it.
     """
     import torch
 
-    held, rest = data.rows(order[: max(len(order) // 5, 1)]), data.rows(order[max(len(order) // 5, 1) :])
+    held_out, rest = data.rows(order[: max(len(order) // 5, 1)]), data.rows(order[max(len(order) // 5, 1) :])
     stop = max(round(TRIAL * training.steps), 1)
     begun, evaluations = time.perf_counter(), 0
     errors: dict[float, float | None] = dict.fromkeys(RATES)
@@ -193,7 +206,7 @@ def _tune(training: _Training, data: Data, order: Tensor) -> dict[str, Any]:
         try:
             flow, _ = training.run(rest, rate, stop=stop)
             with torch.no_grad():
-                error = float(flow.missed(held, training.readout))
+                error = float(flow.squared_error(held_out, training.readout))
         except DivergedError:
             continue
         errors[rate] = error if math.isfinite(error) else None
@@ -222,7 +235,7 @@ class Flow:
         self.evaluations = 0
 
     def __call__(self, place: Tensor, state: Tensor) -> Tensor:
-        """dA/dp, (n, w), at p and A (n, w)."""
+        """dA/dp, (n, w), at the place p and the state A (n, w)."""
         import torch
 
         self.evaluations += 1
@@ -234,7 +247,7 @@ class Flow:
         return (branch - state) * self.effective_depth
 
     def solve(self, start: Tensor, tolerance: float, *, worst: bool = False) -> Tensor:
-        """A_1 (n, w) for A_0 (n, w); ``worst``: the tolerance holds for the worst entry.
+        """The state at p = 1, (n, w), for that at p = 0, (n, w); ``worst``: the tolerance holds for the worst entry.
 
         Raises:
             DivergedError: the solver finds no step that is small enough, or leaves the finite numbers.
@@ -245,10 +258,10 @@ class Flow:
         options = {"norm": _largest} if worst else None
         try:
             return odeint(self, start, span, method="dopri5", rtol=tolerance, atol=tolerance, options=options)[-1]
-        except AssertionError as error:  # how torchdiffeq says so
+        except AssertionError as error:  # torchdiffeq reports failure by assertions
             raise DivergedError(f"dopri5 stops: {str(error)[:60]}") from None
 
-    def missed(self, data: Data, readout: Tensor) -> Tensor:
+    def squared_error(self, data: Data, readout: Tensor) -> Tensor:
         """The mean squared error at the tolerance of training; ``readout`` (d_out, w)."""
         return (self.solve(data.starts, TRAINING_TOLERANCE) @ readout.mT - data.targets).square().mean()
 
@@ -265,7 +278,14 @@ def _largest(error: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class SolvedFlow:
-    """A trained flow between its embedding E (w, d_in) and its read-out D (d_out, w)."""
+    """A trained flow between embedding and read-out.
+
+    Attributes:
+        flow: the right-hand side.
+        embedding: E, (w, d_in).
+        readout: D, (d_out, w).
+        report: of the training.
+    """
 
     flow: Flow
     embedding: Tensor

@@ -28,12 +28,12 @@ class Fitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
-    """The mean of the training targets, whatever the input."""
+    """The mean of the training targets, for every input."""
 
     spec: BaselineSpec | None = None
 
     def prepare(self) -> None:
-        """Import what fitting needs."""
+        """Import what fitting needs, so that the import does not count as training time."""
         import sklearn.dummy  # noqa: F401
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
@@ -47,13 +47,12 @@ class Mean:
 
 @dataclass(frozen=True, kw_only=True)
 class Ridge:
-    """Linear ridge regression; the penalty is the one of ``PENALTIES`` that leave-one-out error on the training data
-    picks."""
+    """Linear ridge regression, with the one of ``PENALTIES`` that has the smallest leave-one-out training error."""
 
     spec: BaselineSpec | None = None
 
     def prepare(self) -> None:
-        """Import what fitting needs."""
+        """Import what fitting needs, so that the import does not count as training time."""
         import sklearn.linear_model  # noqa: F401
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
@@ -69,15 +68,15 @@ class Ridge:
 class KernelRidge:
     """Kernel ridge regression with a Gaussian kernel; width and penalty by leave-one-out error on the training data.
 
-    The inverse squared width is sought around the scale of the data, 1/(d_in variance), times 2^-4 .. 2^1. The left-out
-    residual of sample i is alpha_i / (G^{-1})_ii with G = K + penalty I and alpha = G^{-1} Y (Rifkin and Lippert 2007),
-    so one eigendecomposition a width serves every penalty.
+    The candidates for the inverse squared width are the scale of the data, 1/(d_in variance), times 2^-4 .. 2^1. The
+    left-out residual of sample i is alpha_i / (G^{-1})_ii with G = K + penalty I and alpha = G^{-1} Y (Rifkin and
+    Lippert 2007), so that one eigendecomposition for each width covers every penalty.
     """
 
     spec: BaselineSpec | None = None
 
     def prepare(self) -> None:
-        """Import what fitting needs."""
+        """Import what fitting needs, so that the import does not count as training time."""
         import sklearn.kernel_ridge
         import sklearn.metrics.pairwise  # noqa: F401
 

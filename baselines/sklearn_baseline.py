@@ -13,30 +13,30 @@ import numpy as np
 
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
-from leakybench.baselines.gradient_boosting import ConstantByPieces
+from leakybench.baselines.gradient_boosting import PiecewiseConstant
 from leakybench.baselines.references import Fitted
 from leakybench.errors import UsageError
 from leakybench.specs import BaselineSpec
 from leakybench.task import Split
 
 PROBED = 64
-"""Training inputs between which a regressor is asked whether it is constant by pieces."""
+"""Number of training inputs between which a regressor is tested for being piecewise constant."""
 
 NUDGE = 1e-5
-"""How far they move, in standard deviations: an ensemble of 100 trees of 1000 leaves has a threshold there at one in
-ten, and a float32 prediction of a smooth map changes by a hundred units of its last place."""
+"""Length of the move in that test, in standard deviations. Within it, an ensemble of 100 trees of 1000 leaves has a
+threshold at one point in ten, and a float32 prediction of a smooth map changes by a hundred units of its last place."""
 
 _FORM = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SklearnRegressor:
-    """A regressor with fit(X, y) and predict(X), built anew for each fit.
+    """A regressor with fit(X, y) and predict(X); a new one is built for each fit.
 
     Settings:
         regressor: ``package.module:Class``, of scikit-learn or of any package with its interface.
         settings: keyword arguments of the class, plain JSON. ``random_state`` comes from the seed of the run.
-        multi_output: ``each``: one regressor a target; ``auto``: where the class says that it takes a single one.
+        multi_output: ``each``: one regressor for each target; ``auto``: only where the class takes a single target.
     """
 
     regressor: str = "sklearn.ensemble:ExtraTreesRegressor"
@@ -55,11 +55,11 @@ class SklearnRegressor:
     def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
         """Fit on (n, d_in) inputs and (n, d_out) targets, in float64.
 
-        A regressor that does not change at all when its inputs change a little, such as trees or nearest neighbours, is
-        constant by pieces: its record has no rank.
+        A regressor whose prediction does not change at all when its inputs change a little, such as trees or nearest
+        neighbours, is piecewise constant: its record has no rank.
 
         Raises:
-            UsageError: a class that cannot be loaded, or settings that it does not take.
+            UsageError: the class cannot be loaded, or refuses the settings.
         """
         check_preset(preset)
         from sklearn.multioutput import MultiOutputRegressor
@@ -71,8 +71,8 @@ class SklearnRegressor:
             regressor.fit(train.inputs.astype(np.float64), train.targets.astype(np.float64))
         fitted = Fitted(regressor=regressor, report=FitReport(values={"regressor": self.regressor}))
         direction = seeding.generator("Sklearn", seed, "probe").standard_normal((train.inputs.shape[1],))
-        if len(train.inputs) > 1 and _constant_by_pieces(fitted, train.inputs[:PROBED].astype(np.float64), direction):
-            return ConstantByPieces(regressor=regressor, report=fitted.report)
+        if len(train.inputs) > 1 and _piecewise_constant(fitted, train.inputs[:PROBED].astype(np.float64), direction):
+            return PiecewiseConstant(regressor=regressor, report=fitted.report)
         return fitted
 
     def _build(self, seed: int) -> Any:
@@ -81,7 +81,7 @@ class SklearnRegressor:
             factory = getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError) as error:
             raise UsageError(f"regressor {self.regressor} cannot be loaded: {error}") from None
-        # asked of the class, before it is called: what is no regressor may do anything with its settings
+        # checked on the class, before it is called: another class may do anything with the settings
         methods = [getattr(factory, name, None) for name in ("fit", "predict")]
         if not isinstance(factory, type) or not all(map(callable, methods)):
             raise UsageError(f"regressor {self.regressor} needs fit and predict")
@@ -103,14 +103,17 @@ def _takes_one_target(regressor: Any) -> bool:
     try:
         tags = get_tags(regressor).target_tags
     except AttributeError:
-        return False  # it says nothing: it gets what there is
+        return False  # no tags: pass all targets
     return bool(not tags.multi_output)
 
 
-def _constant_by_pieces(fitted: Fitted, inputs: np.ndarray, direction: np.ndarray) -> bool:
-    """Whether predictions stay equal to the last bit at half of some points or more when these move by ``NUDGE``
-    standard deviations along ``direction`` (d_in,). The points are between the inputs (n, d_in), n at least 2, because
-    trees put thresholds at inputs and half-way. A constant is left for the measures to find."""
+def _piecewise_constant(fitted: Fitted, inputs: np.ndarray, direction: np.ndarray) -> bool:
+    """Whether the regressor is piecewise constant, and not constant, which the measures report themselves.
+
+    It is if predictions stay equal to the last bit at half of the points or more when these move by ``NUDGE`` standard
+    deviations along ``direction`` (d_in,). The points lie between the inputs (n, d_in), n at least 2, and not half-way,
+    because trees put thresholds at inputs and half-way.
+    """
     points = 0.618 * inputs[:-1] + 0.382 * inputs[1:]
     here, there = fitted.predict(points), fitted.predict(points + NUDGE * inputs.std(axis=0) * direction)
     varies = bool((here != here[:1]).any())
@@ -119,7 +122,7 @@ def _constant_by_pieces(fitted: Fitted, inputs: np.ndarray, direction: np.ndarra
 
 @contextlib.contextmanager
 def _numpy_state_kept() -> Any:
-    # some regressors draw from the global generator where random_state cannot reach them
+    # some regressors draw from the global generator, in parts that random_state does not reach
     state = np.random.get_state()  # noqa: NPY002
     try:
         yield

@@ -1,4 +1,4 @@
-"""The yardstick: a leaky residual network as one would write it in PyTorch, with autograd and torch.optim.Adam."""
+"""The yardstick: a leaky residual network in plain PyTorch, with autograd and torch.optim.Adam."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leakybench.specs import BaselineSpec
 from leakybench.task import Split
 
 LEAK = 0.35
-"""rho_l Lt of the network; no cost depends on it."""
+"""rho_l Lt of the network; the cost of a step does not depend on it."""
 
 STEPS = {"smoke": 50, "standard": 300, "converged": 1000, "paper": 6000}
 
@@ -37,7 +37,11 @@ class PlainModel:
 class Yardstick:
     """A fixed number of full-batch Adam steps on the mean squared error; the unit in which costs are counted.
 
-    Settings: ``depth`` L and ``width`` w. It is timed as it comes, under torch's own settings.
+    It is timed under torch's own settings.
+
+    Settings:
+        depth: L.
+        width: w.
     """
 
     depth: int = 20

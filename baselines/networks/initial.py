@@ -15,12 +15,12 @@ def looks_linear(coefficients: Coefficients, width: int, *, noise: float, genera
 
     A representation A = [z; -z] has S = [relu(z); relu(-z); 1], so that [[I, -I], [-I, I]] S = A: the network begins
     as a linear isometry at any depth and effective depth (Balduzzi et al. 2017, arXiv 1702.08591, call such weights
-    looks-linear). Random weights that merely keep the norm (:func:`signal_preserving`) do not keep the angles: at a
-    large effective depth all samples point the same way before training starts, and it ends at a constant function.
+    looks-linear). Random weights that only keep the norm (``signal_preserving``) do not keep the angles: at a large
+    effective depth all samples point the same way before training starts, and it ends at a constant function.
 
     The identity's share is (1 - c)/b, which makes branch and skip add up to A: 1 for a leaky network, 0 for a
-    ResNet. ``noise`` adds He's random weights times itself, to break the symmetry. An odd width leaves its last unit
-    to the noise. Biases start at 0.
+    ResNet. ``noise`` times He's random weights are added to break the symmetry. With an odd width the last unit has
+    noise alone. Biases start at 0.
     """
     weights = torch.randn(coefficients.depth, width, width + 1, generator=generator, dtype=torch.float64) * (
         noise * math.sqrt(2.0 / width)
@@ -42,8 +42,9 @@ def signal_preserving(coefficients: Coefficients, width: int, *, generator: torc
 
     Branch and skip are uncorrelated at first, so a layer multiplies the expected squared norm by c^2 + b^2 g^2, where
     the branch has He's standard deviation sqrt(2/w) times the gain g. With g^2 = (1 - c^2)/b^2 = (2 - a)/a for a =
-    rho Lt the norm stays, where He's own g = 1 lets a leaky network of many layers fade to zero. A skip of 1 (a
-    ResNet) has no room for that: g = 1, and the norm grows by at most a factor e over the depth. Biases start at 0.
+    rho Lt the norm stays; with He's own g = 1 a leaky network of many layers fades to zero. A skip of 1 (a ResNet)
+    leaves no room for a branch: there g = 1, and the norm grows by at most a factor e over the depth. Biases start at
+    0.
     """
     weights = torch.randn(coefficients.depth, width, width + 1, generator=generator, dtype=torch.float64) * math.sqrt(
         2.0 / width
@@ -63,8 +64,6 @@ def orthonormal(rows: int, columns: int, *, generator: torch.Generator | None) -
 
 
 def mirrored(width: int, columns: int, *, generator: torch.Generator | None) -> Tensor:
-    """Orthonormal columns of the form [Q; -Q]/sqrt(2), for :func:`looks_linear`; float64 (w, columns), 2 columns <=
-    w.
-    """
+    """Orthonormal columns of the form [Q; -Q]/sqrt(2), for ``looks_linear``; float64 (w, columns), 2 columns <= w."""
     half = orthonormal(width // 2, columns, generator=generator) / math.sqrt(2.0)
     return torch.cat([half, -half, half.new_zeros(width % 2, columns)])

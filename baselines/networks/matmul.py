@@ -1,12 +1,12 @@
-"""Which library multiplies float32 matrices on this machine, chosen by measurement and used within a scope.
+"""The library that multiplies float32 matrices on this machine, chosen by measurement and used within a scope.
 
-On a CPU torch can send float32 products to two libraries; which is faster depends on the processor. The switch
-between them is a global setting of torch, so :func:`matmul_scope` sets it for the time of a fit and puts the user's
-own back. The setting that is faster on some processors may round to bfloat16 on others: a candidate is taken only if
-its products are float32-exact here.
+On a CPU torch can send float32 products to two libraries; which one is faster depends on the processor. The switch
+between them is a global setting of torch, so ``matmul_scope`` sets it during a fit and restores the user's own
+afterwards. The setting that is faster on some processors may round to bfloat16 on others: a candidate is used only if
+its products are float32-exact on this machine.
 
-The choice is measured once a machine and kept in the user's cache folder, since a choice that varied from run to run
-would change results by round-off. ``LEAKYBENCH_MATMUL=highest|medium`` overrides it.
+The choice is measured once for each machine and stored in the user's cache folder, since a choice that varied from run
+to run would change results by round-off. ``LEAKYBENCH_MATMUL=highest|medium`` overrides it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ MARGIN = 0.97
 class _Scopes:
     """The open scopes, newest last, and the caller's setting from before the first.
 
-    The setting is one for the whole process while fits may run in several threads: the scope that ends first must not
-    take it from those that go on.
+    The process has one setting, while fits may run in several threads: the scope that ends first must not change the
+    setting of the others.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class _Scopes:
         self._callers = torch.get_float32_matmul_precision()
 
     def enter(self, choice: str) -> list[str]:
-        """Use ``choice`` from here on; returns the scope's handle."""
+        """Open a scope with ``choice``; returns its handle."""
         scope = [choice]
         with self._lock:
             if not self._open:
@@ -55,7 +55,7 @@ class _Scopes:
         return scope
 
     def leave(self, scope: list[str]) -> None:
-        """Close a scope: the newest one that is still open rules, or the caller's setting."""
+        """Close a scope: the newest one that is still open decides, else the caller's setting returns."""
         with self._lock:
             self._open = [other for other in self._open if other is not scope]
             torch.set_float32_matmul_precision(self._open[-1][0] if self._open else self._callers)
@@ -67,9 +67,9 @@ _CHOOSING = threading.Lock()
 
 @contextlib.contextmanager
 def matmul_scope(choice: str | None = None) -> Iterator[str]:
-    """Use the chosen backend inside the block, restore the caller's setting behind it; yields the choice's name.
+    """Use the chosen library inside the block and restore the caller's setting after it; yields the choice's name.
 
-    Fits in several threads share the setting; the caller's comes back when the last of them ends.
+    Fits in several threads share the setting; the caller's own returns when the last of them ends.
     """
     chosen = choice or choose()
     scope = _SCOPES.enter(chosen)
@@ -80,7 +80,9 @@ def matmul_scope(choice: str | None = None) -> Iterator[str]:
 
 
 def choose() -> str:
-    """``LEAKYBENCH_MATMUL``, else the stored choice of this machine and thread count, else a measurement that is
+    """The candidate to use at torch's present thread count.
+
+    In this order: ``LEAKYBENCH_MATMUL``, the stored choice of this machine and thread count, or a measurement, which is
     then stored.
 
     Raises:
@@ -90,7 +92,7 @@ def choose() -> str:
         if named not in CANDIDATES:
             raise UsageError(f"{VARIABLE} must be one of {', '.join(CANDIDATES)}, got {named!r}")
         return named
-    with _CHOOSING:  # a measurement switches the setting to and fro: no other fit of this process starts meanwhile
+    with _CHOOSING:  # a measurement changes the setting: no other fit of this process may start meanwhile
         return _stored_choice(torch.get_num_threads())
 
 
@@ -108,7 +110,7 @@ def _stored_choice(threads: int) -> str:
         own = path.with_suffix(f".{os.getpid()}")
         own.write_text(json.dumps({"choice": fastest, "seconds": measured}))
         try:
-            os.link(own, path)  # the first to get here decides, so that workers which start together agree
+            os.link(own, path)  # the first process decides, so that workers which start together agree
         except FileExistsError:
             with contextlib.suppress(ValueError, KeyError):
                 fastest = str(json.loads(path.read_text())["choice"])
@@ -118,7 +120,7 @@ def _stored_choice(threads: int) -> str:
 
 
 def time_products(width: int = 100, samples: int = 1000, rounds: int = 9) -> dict[str, float]:
-    """Median seconds of one layer's three products under each candidate that is float32-exact here."""
+    """Median seconds of one layer's three products under each candidate that is float32-exact on this machine."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(width, width + 1, generator=generator)
     state = torch.randn(width + 1, samples, generator=generator)
@@ -146,7 +148,7 @@ def time_products(width: int = 100, samples: int = 1000, rounds: int = 9) -> dic
 
 
 def is_exact(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Whether the present setting multiplies these float32 matrices to float32 round-off.
+    """Whether the present setting multiplies these float32 matrices up to float32 round-off.
 
     The error of a product is at most about k eps |left||right| entrywise (k the inner dimension); rounding the
     factors to bfloat16 gives errors of 2^-9 of that size, five hundred times the bound used here at k = 100.

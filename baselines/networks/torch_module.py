@@ -1,4 +1,4 @@
-"""The hidden layers of the three families as an ordinary module, for networks that others build and train."""
+"""The hidden layers of the three families as a ``torch.nn.Module``, for networks that users build and train."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from leakybench.errors import UsageError
 
 
 class _Recursion(torch.autograd.Function):
-    """The recursion as one node of the autograd graph, on memory of its own (so that graphs may overlap)."""
+    """The recursion as one node of the autograd graph, with memory for each call, so that graphs may overlap."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, coefficients: Coefficients) -> Tensor:
@@ -48,14 +48,15 @@ class _Recursion(torch.autograd.Function):
 
 
 class LeakyRecursion(torch.nn.Module):
-    """The hidden layers of a leaky residual network as an ordinary module: (n, w) -> (n, w).
+    """The hidden layers of a leaky residual network: (n, w) -> (n, w).
 
     Args:
         width: w.
         step_sizes: rho, (L,); kept as a buffer, so that it is in the state_dict.
         effective_depth: Lt; 0 gives a ResNet, None a fully-connected network.
-        generator: of the initial weights (see :func:`leakybench.baselines.networks.initial.signal_preserving`).
-        dtype, device: of the one parameter ``weight`` (L, w, w + 1), which is V = W / max(Lt, 1), bias last.
+        generator: of the initial weights, see ``leakybench.baselines.networks.initial.signal_preserving``.
+        dtype: of the one parameter ``weight`` (L, w, w + 1), which is V = W / max(Lt, 1), the bias in the last column.
+        device: of the parameter.
     """
 
     step_sizes: Tensor

@@ -1,4 +1,4 @@
-"""A trained network: it predicts, and it shows its path."""
+"""A trained network, with its predictions and its path."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from leakybench.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedNetwork:
-    """One trained network of the three families; weights on the CPU, rows are samples at every method.
+    """A trained network of the three families. Weights are on the CPU; methods take and return rows as samples.
 
     Attributes:
         weights: V = W / max(Lt, 1), (L, w, w + 1), float32 or float64.
-        embedding: E, (w, d_in); readout: D, (d_out, w).
+        embedding: E, (w, d_in).
+        readout: D, (d_out, w).
         coefficients: c, b and rho at the final step-sizes.
         penalty: lambda of the loss C + lambda/(2 max(Lt, 1)) sum rho_l |W_l|^2.
-        report: what training has to say.
+        report: of the training.
     """
 
     weights: Tensor
@@ -34,7 +35,7 @@ class TrainedNetwork:
     report: FitReport
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """f(X), (n, d_out), for inputs (n, d_in), in the precision of training."""
+        """Predictions f(X), (n, d_out), for inputs (n, d_in), in the precision of the weights."""
         running = torch.from_numpy(self._checked(inputs)).to(self.weights.dtype).mT
         running = self.embedding @ running
         for weight, skip, branch in zip(self.weights, self.coefficients.skip, self.coefficients.branch, strict=True):
@@ -43,9 +44,7 @@ class TrainedNetwork:
         return (self.readout @ running).mT.contiguous().numpy()
 
     def representations(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> Representations:
-        """The path of ``inputs`` (n, d_in) in float64; with ``targets`` (n, d_out) also the momenta, by
-        back-propagation.
-        """
+        """The path of ``inputs`` (n, d_in) in float64; with ``targets`` (n, d_out) also the momenta."""
         running = self.embedding.double() @ torch.from_numpy(self._checked(inputs)).double().mT
         weights, c = self.weights.double(), self.coefficients
         path = [running]
@@ -65,7 +64,7 @@ class TrainedNetwork:
         )
 
     def _momenta(self, path: list[Tensor], weights: Tensor, targets: Tensor) -> np.ndarray:
-        """B_l = -(1/lambda) dC/dA_l for l = 0..L, (L + 1, n, w)."""
+        """B_l = -(1/lambda) dC/dA_l for l = 0..L by back-propagation, (L + 1, n, w)."""
         readout, c = self.readout.double(), self.coefficients
         gradient = readout.mT @ (readout @ path[-1] - targets) * (2.0 / targets.numel())
         gradients = [gradient]
