@@ -1,4 +1,4 @@
-"""Base class of the tasks whose target factors through R^k, which is what makes their true rank known."""
+"""Base classes of the tasks whose target factors through R^k, so that their true rank is known."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class FactoredTask(SyntheticTask):
     """A target f = h o g with a code g: R^d -> R^k and a decoder h: R^k -> R^d_out.
 
     The factorisation bounds the bottleneck rank of f by k from above, and a point where the Jacobian of f has rank k
-    bounds it by k from below (:mod:`leakybench.tasks.certificate`): both together certify ``true_rank`` = k.
+    bounds it by k from below (``leakybench.measures.certificate``). Together they certify ``true_rank`` = k.
 
-    A subclass supplies :meth:`factors` and ``true_rank``.
+    A subclass defines ``factors`` and ``true_rank``.
     """
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
@@ -31,11 +31,11 @@ class FactoredTask(SyntheticTask):
         return self.factors(self.rng("teacher"))
 
     def code(self, x: np.ndarray) -> np.ndarray:
-        """g: raw inputs (n, d) to codes (n, k), float64."""
+        """Map raw inputs (n, d) to codes (n, k) by g, float64."""
         return self._factors[0](x)
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """h: codes (n, k) to clean, unscaled targets (n, d_out), float64."""
+        """Map codes (n, k) to clean, unscaled targets (n, d_out) by h, float64."""
         return self._factors[1](z)
 
     def target_function(self, rng: np.random.Generator) -> TargetFunction:
@@ -44,7 +44,10 @@ class FactoredTask(SyntheticTask):
         return lambda x: decode(code(x))
 
     def require_number(self, name: str, low: float, high: float = np.inf, *, open_low: bool = False) -> None:
-        """Raise :class:`UsageError` unless the setting ``name`` is a finite number in [low, high], or (low, high]."""
+        """Raise ``UsageError`` unless the setting ``name`` is a finite number in [low, high].
+
+        With ``open_low`` the interval is (low, high].
+        """
         value = getattr(self, name)
         number = isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
         if not number or not low <= value <= high or (open_low and value == low):
@@ -55,9 +58,9 @@ class FactoredTask(SyntheticTask):
 
 @dataclass(frozen=True, kw_only=True)
 class CodedTask(FactoredTask):
-    """A factored task whose code has a chosen dimension.
+    """A factored task whose code has a given dimension.
 
-    Setting:
+    Settings:
         k: dimension of the code and true rank, at most d.
     """
 
@@ -69,5 +72,5 @@ class CodedTask(FactoredTask):
 
     @property
     def true_rank(self) -> int:
-        """k."""
+        """The dimension k of the code."""
         return self.k

@@ -1,4 +1,4 @@
-"""A control without a bottleneck: an invertible map, whose rank is that of its inputs."""
+"""A control without a bottleneck: an invertible map, whose rank is the dimension of its inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leakybench.tasks.teachers import Map, orthonormal
 
 
 def leaky_moments(slope: float) -> tuple[float, float]:
-    """Mean and standard deviation of max(t, slope t), t standard normal.
+    """Mean and standard deviation of max(t, slope t) for a standard normal t.
 
     mean = (1 - slope) / sqrt(2 pi), E[max(t, slope t)^2] = (1 + slope^2) / 2.
     """
@@ -22,21 +22,23 @@ def leaky_moments(slope: float) -> tuple[float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class FullRank(FactoredTask):
-    """A random invertible network: rotations with leaky rectifiers between them.
+    """A random invertible network: rotations alternating with leaky rectifiers.
 
         h_0 = x,   h_i = leaky(Q_i h_{i-1})  (i = 1..depth),   f(x) = Q h_depth
         leaky(t) = (max(t, slope t) - mu) / sigma
 
-    Inputs (n, d) standard normal, targets (n, d); true rank d. All Q are Haar-random orthogonal; mu and sigma are the
-    mean and deviation of max(t, slope t) for a standard normal t, so that each layer is white or close to it. The
-    singular values of the Jacobian lie in [slope^depth, 1] / sigma^depth at every point, and f is a homeomorphism of
-    R^d, which no continuous map through R^(d-1) equals (invariance of domain). There is no setting k: d is the rank, 8
-    by default so that 1000 samples suffice. A baseline that finds less than d here pays for it in test error. At
-    1000 samples, seeds 0 and 1, ridge regression has 0.27 and a Leaky ResNet (effective depth 7, 20 layers) 0.004.
+    Inputs (n, d) are standard normal, targets are (n, d); the true rank is d. All Q are Haar-random orthogonal; mu and
+    sigma are the mean and standard deviation of max(t, slope t) for a standard normal t, so that each layer is white or
+    close to it. The singular values of the Jacobian lie in [slope^depth, 1] / sigma^depth at every point, and f is a
+    homeomorphism of R^d, which no continuous map through R^(d-1) equals (invariance of domain). There is no setting k:
+    the rank is d, by default 8, so that 1000 samples suffice. A baseline that finds a rank below d has a larger test
+    error. Test errors at 1000 samples, seeds 0 and 1: ridge regression 0.27, a Leaky ResNet (effective depth 7, 20
+    layers) 0.004.
 
     Settings:
-        depth: hidden layers of the teacher.
-        slope: of the leaky rectifier below 0, in (0, 1].
+        d: dimension of the inputs and true rank.
+        depth: number of hidden layers of the teacher.
+        slope: slope of the leaky rectifier below 0, in (0, 1].
     """
 
     d: int = 8

@@ -1,4 +1,4 @@
-"""A linear map of low rank: the task whose answer is known in closed form."""
+"""A linear map of low rank: a task whose optimum is known in closed form."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ class Linear(CodedTask):
 
         z = U x,   f(x) = V z = M x,   M = V U       U (k, d), V (d, k)
 
-    Inputs (n, d) standard normal, targets (n, d); true rank k. U has orthonormal rows and V orthonormal columns, so
-    the k singular values of M are all 1 and every direction carries exactly 1/k. The bottleneck rank of a linear map is
-    its rank [Jacot 2023, arXiv 2209.15055]. Least squares solves this task; others can be held against its answer.
+    Inputs (n, d) are standard normal, targets are (n, d); the true rank is k. U has orthonormal rows and V orthonormal
+    columns, so the k singular values of M are all 1 and every direction carries exactly 1/k. The bottleneck rank of a
+    linear map is its rank [Jacot 2023, arXiv 2209.15055]. Least squares solves this task exactly, so other methods can
+    be compared with its solution.
 
-    Setting:
+    Settings:
         k: the true rank.
     """
 
@@ -33,15 +34,16 @@ class Linear(CodedTask):
 
     @cached_property
     def matrix(self) -> np.ndarray:
-        """M (d, d), on raw inputs: f(x) = M x."""
+        """The matrix M (d, d) on raw inputs, f(x) = M x."""
         return self.teacher(np.eye(self.d)).T
 
     @cached_property
     def optimum(self) -> np.ndarray:
         """The map (d, d) from scaled inputs to scaled targets: (s_x / s_y) M, with the training scales s_x and s_y.
 
-        Exact without noise, where ``train.targets = train.inputs @ optimum.T`` up to float32. With noise, s_y is that
-        of the clean targets times sqrt(1 + noise^2), which the drawn one meets within O((n_train d)^(-1/2)).
+        It is exact without noise: ``train.targets = train.inputs @ optimum.T`` up to float32. With noise, s_y is the
+        scale of the clean targets times sqrt(1 + noise^2), from which the scale of the drawn targets differs by
+        O((n_train d)^(-1/2)).
         """
         inputs = self.sample_inputs(self.n_train, self.rng("train inputs"))
         clean = Normaliser.fit(self.teacher(inputs))

@@ -1,4 +1,4 @@
-"""Random fully-connected teachers with a bottleneck: the task that the paper trains on."""
+"""Random fully-connected teachers with a bottleneck: the main task of the paper."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class LowRank(CodedTask):
         z = C (U relu(W x + b) - m)        g: W (width, d), b ~ N(0, bias^2), U (k, width)
         f(x) = V relu(T z)                 h: T (width, k), V (d, width)
 
-    Inputs (n, d) standard normal, targets (n, d); true rank k. ``W``, ``U``, ``T``, ``V`` are scaled random orthonormal
-    matrices; ``C`` and ``m`` give the code mean 0 and covariance I over the inputs.
+    Inputs (n, d) are standard normal, targets are (n, d); the true rank is k. ``W``, ``U``, ``T`` and ``V`` are scaled
+    random orthonormal matrices; ``C`` and ``m`` give the code mean 0 and covariance I over the inputs.
 
     Balance: the code is white, and without an offset in h each unit of T z is active about half of the time, so that
     E[J_h^T J_h] is close to a multiple of I: each direction of the code carries close to 1/k of f, and none can be
@@ -32,10 +32,11 @@ class LowRank(CodedTask):
     layers): k = 1: 0.35, 0.08; k = 2: 0.40, 0.14; k = 3: 0.39, 0.10; k = 5: 0.41, 0.10; k = 10: 0.41, 0.06.
 
     Settings:
-        k: dimension of the code; the true rank.
-        width: hidden units of each layer of the two maps, at least 2 k, so that the rectified layers keep rank k.
-        depth: hidden layers of each of the two maps.
-        bias: standard deviation of the offsets in g; the pre-activations have 1.
+        k: dimension of the code and true rank.
+        width: number of hidden units in each layer of both maps, at least 2 k, so that the rectified layers keep rank
+            k.
+        depth: number of hidden layers of each of the two maps.
+        bias: standard deviation of the offsets in g, relative to that of the pre-activations.
     """
 
     width: int = 30
@@ -49,7 +50,7 @@ class LowRank(CodedTask):
         self.require_number("bias", 0.0, 1e3)
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
-        """The two networks, the first one followed by its whitening."""
+        """The two networks, the first one followed by a whitening."""
         inner = fully_connected(rng, self.d, self.k, width=self.width, depth=self.depth, bias=self.bias)
         outer = fully_connected(rng, self.k, self.d, width=self.width, depth=self.depth)
         reference = self.sample_inputs(REFERENCE_SAMPLES, rng)

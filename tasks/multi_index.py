@@ -16,21 +16,21 @@ class MultiIndex(CodedTask):
 
         z = U x,   f(x) = V cos(frequency T z + b)         U (k, d), T (width, k), V (d, width)
 
-    Inputs (n, d) standard normal, targets (n, d); true rank k. U has orthonormal rows, so that z is standard normal;
-    T is orthonormal and scaled so that its rows have length 1 in the mean square, V is orthonormal, b is evenly spaced
-    on the circle from a random start. These are random Fourier features of the Gaussian kernel of length 1 / frequency
-    [Rahimi, Recht 2007], and all directions of z are alike. With w = frequency, about a share
+    Inputs (n, d) are standard normal, targets are (n, d); the true rank is k. U has orthonormal rows, so that z is
+    standard normal. T is orthonormal and scaled so that its rows have root mean square length 1, V is orthonormal, and
+    b is evenly spaced on the circle from a random start. These are random Fourier features of the Gaussian kernel of
+    length 1 / frequency [Rahimi, Recht 2007], and all directions of z are alike. With w = frequency, a share of about
     w^2 exp(-w^2) / (1 - exp(-w^2)) of the variance is linear in x: 0.58 at the default.
 
     Test errors at 1000 samples, seeds 0 and 1: ridge regression 0.48, a Leaky ResNet (effective depth 7, 20 layers)
     0.015.
 
-    Source of the setting: A. Damian, J. D. Lee, M. Soltanolkotabi 2022, arXiv 2206.15144; the linear part
-    is what first shows gradient descent the space of the projections.
+    Source of the setting: A. Damian, J. D. Lee, M. Soltanolkotabi 2022, arXiv 2206.15144. Gradient descent first finds
+    the space of the projections through the linear part.
 
     Settings:
-        k: projections; the true rank.
-        width: waves, at least 2 k.
+        k: number of projections and true rank.
+        width: number of waves, at least 2 k.
         frequency: angular frequency of the waves, in radians per standard deviation of a projection.
     """
 

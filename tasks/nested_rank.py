@@ -23,19 +23,19 @@ class NestedRank(CodedTask):
         u = white(R_1(x)),   z = white(R_2(u)),   f(x) = R_3(z)
         R(x) = D h_depth,    h_0 = E x,   h_i = h_{i-1} + (branch / sqrt(depth)) V_i relu(W_i h_{i-1} + b_i)
 
-    Inputs (n, d) standard normal, targets (n, d); true rank k: the wider bottleneck of dimension k_outer precedes it,
-    so that a network may shed the dimensions in two stages. ``white`` gives mean 0 and covariance I over the inputs;
-    b_i ~ N(0, bias^2) in R_1 and R_2, none in R_3.
+    Inputs (n, d) are standard normal, targets are (n, d); the true rank is k. A wider bottleneck of dimension k_outer
+    comes first, so that a network can reduce the dimension in two stages. ``white`` gives mean 0 and covariance I over
+    the inputs; b_i ~ N(0, bias^2) in R_1 and R_2, and there is no offset in R_3.
 
     Test errors at 1000 samples, seeds 0 and 1: ridge regression 0.27 and 0.33, a Leaky ResNet (effective depth 7, 20
     layers) 0.13 and 0.16.
 
     Settings:
-        k: dimension of the inner code; the true rank.
+        k: dimension of the inner code and true rank.
         k_outer: dimension of the outer code, from k to d.
-        width: hidden units of each residual network, at least k_outer.
-        depth: blocks of each residual network.
-        bias: standard deviation of the offsets in the first two networks; the pre-activations have 1.
+        width: number of hidden units of each residual network, at least k_outer.
+        depth: number of blocks of each residual network.
+        bias: standard deviation of the offsets in the first two networks, relative to that of the pre-activations.
         branch: size of the residual branches, relative to the skip connection.
     """
 
@@ -54,7 +54,7 @@ class NestedRank(CodedTask):
         self.require_number("branch", 0.0, 1e3, open_low=True)
 
     def factors(self, rng: np.random.Generator) -> tuple[Map, Map]:
-        """The first two networks with their whitening as the code, the third one as the decoder."""
+        """The first two networks, each with its whitening, as the code, and the third one as the decoder."""
         network = partial(residual, rng, width=self.width, depth=self.depth, branch=self.branch)
         first = network(self.d, self.k_outer, bias=self.bias)
         second = network(self.k_outer, self.k, bias=self.bias)

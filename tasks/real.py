@@ -1,4 +1,4 @@
-"""Data sets that ship inside scikit-learn: their true rank is unknown, so error, cost and stability are compared."""
+"""Data sets included in scikit-learn: their true rank is unknown, so error, cost and stability are compared."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def diabetes() -> tuple[np.ndarray, np.ndarray]:
     """Age, sex, body mass index, blood pressure (442, 4); six serum values, progression after a year (442, 7)."""
     from sklearn.datasets import load_diabetes
 
-    # scaled=True would centre and scale with the statistics of all rows, those of the test half among them
+    # scaled=True would centre and scale with the statistics of all rows, including the test rows
     columns, progression = load_diabetes(return_X_y=True, scaled=False)
     return columns[:, :4], np.column_stack([columns[:, 4:], progression])
 
@@ -40,44 +40,51 @@ def linnerud() -> tuple[np.ndarray, np.ndarray]:
 
 SOURCES = {"digits": digits, "diabetes": diabetes, "linnerud": linnerud}
 SHARED_UNIT = {"digits"}
-"""Sources whose columns share a unit: one scale for all, since that of a nearly constant pixel would blow it up."""
+"""Sources whose columns share a unit. They get one common scale, because a scale of its own would blow up a nearly
+constant pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnNormaliser:
-    """Centring and scaling of each column by training rows, for columns of unlike units."""
+    """Centring and scaling of each column by training statistics, for columns with different units.
+
+    Attributes:
+        mean: mean of each column, (d,).
+        scale: standard deviation of each column, 1 for a constant one, (d,).
+    """
 
     mean: np.ndarray
     scale: np.ndarray
 
     @classmethod
     def fit(cls, rows: np.ndarray) -> ColumnNormaliser:
-        """Mean (d,) and deviation (d,) of rows (n, d); a column that is constant there is centred only."""
+        """Compute mean and standard deviation of rows (n, d); a column that is constant there is only centred."""
         deviation = rows.std(axis=0)
         return cls(mean=rows.mean(axis=0), scale=np.where(deviation > 0.0, deviation, 1.0))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Scaled rows (n, d)."""
+        """Scale rows (n, d)."""
         return (rows - self.mean) / self.scale
 
 
 @dataclass(frozen=True, kw_only=True)
 class Real:
-    """Rows of a real data set, split at random by the seed. Not synthetic: no teacher, and ``true_rank`` is None.
+    """A real data set, split at random by the seed. It has no teacher, and ``true_rank`` is None.
 
     - ``digits``: the lower half of an image from its upper half, 32 -> 32, 1797 rows [Alpaydin, Kaynak 1998, UCI].
     - ``diabetes``: serum values and progression from four plain measurements, 4 -> 7, 442 rows [Efron et al. 2004].
-    - ``linnerud``: the body from the exercises, 3 -> 3, 20 rows [Tenenhaus 1998]; too few to rank baselines by, enough
-      to see which ones stay stable.
+    - ``linnerud``: body measurements from exercises, 3 -> 3, 20 rows [Tenenhaus 1998]; too few rows to rank baselines,
+      but enough to see which ones are stable.
 
-    Targets are vectors, since a scalar one has bottleneck rank 1; hence the serum values among those of ``diabetes``.
-    Inputs and targets are centred and scaled by statistics of the training rows: per column, or in common for pixels.
+    Targets are vectors, because a scalar target has bottleneck rank 1; for this reason the serum values are among the
+    targets of ``diabetes``. Inputs and targets are centred and scaled by statistics of the training rows: per column,
+    or in common for pixels.
 
     Settings:
-        source: the data set.
-        n_train: training rows; three quarters of all unless given.
-        n_test: test rows; what is left unless given. The test rows do not depend on n_train, nor the training rows on
-            n_test.
+        source: name of the data set.
+        n_train: number of training rows; default: three quarters of all rows.
+        n_test: number of test rows; default: the remaining rows. The test rows do not depend on n_train, and the
+            training rows do not depend on n_test.
     """
 
     source: str
@@ -97,7 +104,7 @@ class Real:
 
     @property
     def true_rank(self) -> None:
-        """Unknown."""
+        """None: the true rank is unknown."""
         return None
 
     @cached_property
@@ -115,7 +122,7 @@ class Real:
         return Split(train_x, train_y), Split(test_x, test_y)
 
     def _sizes(self, rows: int) -> tuple[int, int]:
-        """Numbers of training and test rows out of ``rows``."""
+        """Number of training rows and number of test rows, out of ``rows``."""
         n_train, n_test = self.n_train, self.n_test
         if n_train is None:
             n_train = 3 * rows // 4
@@ -134,5 +141,5 @@ class Real:
 
     @property
     def test(self) -> Split:
-        """Test data, scaled by the training statistics."""
+        """Test data: inputs (n_test, d_in), targets (n_test, d_out), scaled by the training statistics."""
         return self._splits[1]

@@ -1,4 +1,4 @@
-"""A target that is invariant under a group: its rank is the dimension of the quotient."""
+"""A target that is invariant under a group; its rank is the dimension of the quotient."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from leakybench.tasks.teachers import Map, fully_connected, orthonormal
 
 
 def chi_moments(m: int) -> tuple[float, float]:
-    """Mean and standard deviation of the length of a standard normal vector of R^m.
+    """Mean and standard deviation of the length of a standard normal vector in R^m.
 
     mean = sqrt(2) Gamma((m + 1)/2) / Gamma(m/2), variance = m - mean^2.
     """
@@ -28,16 +28,17 @@ class Symmetry(CodedTask):
         (y_1, ..., y_k) = U x,   y_i in R^block                 U (k block, d), orthonormal rows
         z_i = (|y_i| - mu) / sigma,   f(x) = V relu(T z)        T (width, k), V (width, width)
 
-    Inputs (n, d) standard normal, targets (n, width). mu and sigma are the mean and deviation of a chi variable of
-    ``block`` degrees, so that the code is white. Rotating any y_i, or moving x in the kernel of U, leaves f unchanged;
-    the quotient is (0, inf)^k, of dimension k: true rank k. No part of f is linear in x: a linear method scores 1.
-    A Leaky ResNet (effective depth 7, 20 layers) has test error 0.016 at 1000 samples, seeds 0 and 1.
+    Inputs (n, d) are standard normal, targets are (n, width). mu and sigma are the mean and standard deviation of a chi
+    variable with ``block`` degrees of freedom, so that the code is white. Rotating any y_i, or moving x in the kernel
+    of U, leaves f unchanged. The quotient is (0, inf)^k, which has dimension k, so the true rank is k. No part of f is
+    linear in x, so a linear method has test error 1. A Leaky ResNet (effective depth 7, 20 layers) has test error 0.016
+    at 1000 samples, seeds 0 and 1.
 
     Settings:
-        k: number of blocks; the true rank.
-        block: dimension of each block, at least 2; k block is at most d.
-        width: hidden units of each layer of the decoder, and number of outputs; at least 2 k.
-        depth: hidden layers of the decoder.
+        k: number of blocks and true rank.
+        block: dimension of each block, at least 2; k * block is at most d.
+        width: number of hidden units in each layer of the decoder, and number of outputs; at least 2 k.
+        depth: number of hidden layers of the decoder.
     """
 
     d: int = 12

@@ -1,7 +1,7 @@
 """Random teacher networks in numpy float64; rows are samples.
 
-Every draw of a teacher comes from the generator that is passed in, when the map is made; the map itself is then a plain
-function on (n, d_in) arrays.
+All random numbers of a teacher are drawn from the given generator when the map is built. The map itself is then a
+deterministic function on (n, d_in) arrays.
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ from leakybench.errors import UsageError
 Map = Callable[[np.ndarray], np.ndarray]
 
 REFERENCE_SAMPLES = 4096
-"""Inputs over which a code is whitened: its covariance is then I within 2% on fresh inputs."""
+"""Number of inputs over which a code is whitened: its covariance on fresh inputs is then I within 2%."""
 
 
 def orthonormal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """A Haar-random (rows, columns) matrix whose shorter side is orthonormal."""
+    """Draw a Haar-random (rows, columns) matrix whose shorter side is orthonormal, with numpy.
+
+    Networks draw theirs with torch, in ``leakybench.baselines.networks.initial``; tasks do not import torch.
+    """
     tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(tall)
-    # without the signs of R the QR of LAPACK is not Haar-distributed
+    # without the signs of R, the Q of LAPACK is not Haar-distributed
     q = q * np.sign(np.diag(r))
     return q if rows >= columns else q.T
 
 
 def projection(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """:func:`orthonormal`, scaled so that a standard normal vector has an image with entries of mean square 1.
+    """Draw an orthonormal matrix, scaled so that the image of a standard normal vector has entries of mean square 1.
 
     An orthonormal matrix keeps min(rows, columns) of the vector's ``columns`` units of energy and spreads them over
     ``rows`` entries.
@@ -39,13 +42,14 @@ def projection(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 def fully_connected(
     rng: np.random.Generator, d_in: int, d_out: int, *, width: int, depth: int = 1, bias: float = 0.0
 ) -> Map:
-    """A random fully-connected ReLU network with ``depth`` hidden layers of ``width`` units [JK24 App. B].
+    """Draw a random fully-connected ReLU network with ``depth`` hidden layers of ``width`` units [JK24 App. B].
 
         h_0 = x,   h_i = relu(c_i (W_i h_{i-1} + b_i))  (i = 1..depth),   f(x) = U h_depth
 
-    ``W_i`` and ``U`` are random orthonormal matrices, scaled by :func:`projection`, instead of matrices of independent
-    entries, so that no direction is favoured; ``b_i`` are normal with standard deviation ``bias``. c_1 = 1; the later
-    c_i = sqrt(2) make up for the rectifier: without bias the pre-activations have mean square 1 in every layer.
+    ``W_i`` and ``U`` are random orthonormal matrices, scaled as in ``projection``, instead of matrices of independent
+    entries, so that no direction is favoured; ``b_i`` are normal with standard deviation ``bias``. c_1 = 1, and the
+    later c_i = sqrt(2) compensate for the rectifier: without bias the pre-activations have mean square 1 in every
+    layer.
     """
     layers = []
     fan_in = d_in
@@ -73,12 +77,13 @@ def residual(
     bias: float = 0.0,
     branch: float = 1.0,
 ) -> Map:
-    """A random residual network with ``depth`` blocks of ``width`` units [JK24 App. B].
+    """Draw a random residual network with ``depth`` blocks of ``width`` units [JK24 App. B].
 
         h_0 = E x,   h_i = h_{i-1} + (branch / sqrt(depth)) V_i relu(W_i h_{i-1} + b_i),   f(x) = D h_depth
 
-    ``E`` and ``D`` are scaled by :func:`projection`; ``W_i`` and ``V_i`` / sqrt(2) are Haar-random orthogonal (width,
-    width), so that at ``branch`` 1 a branch without bias has the size of h_0; ``b_i`` have standard deviation ``bias``.
+    ``E`` and ``D`` are scaled as in ``projection``. ``W_i`` and ``V_i`` / sqrt(2) are Haar-random orthogonal (width,
+    width), so that for ``branch`` = 1 a branch without bias has the size of h_0. ``b_i`` have standard deviation
+    ``bias``.
     """
     embed = projection(rng, width, d_in)
     size = branch * np.sqrt(2.0 / depth)
@@ -98,9 +103,9 @@ def residual(
 
 
 def whitened(inner: Map, reference: np.ndarray) -> Map:
-    """``inner`` followed by the affine map that gives it mean 0 and covariance I over ``reference`` (n, d_in).
+    """Compose ``inner`` with the affine map that gives it mean 0 and covariance I over ``reference`` (n, d_in).
 
-    In a code of k coordinates no direction is then larger than another: each carries 1/k of the code's variance.
+    In a code of k coordinates each direction then carries 1/k of the variance.
 
     Raises:
         UsageError: the image of ``inner`` has fewer dimensions than coordinates.
@@ -109,7 +114,7 @@ def whitened(inner: Map, reference: np.ndarray) -> Map:
     mean = values.mean(axis=0)
     covariance = np.atleast_2d(np.cov(values.T))
     spectrum = np.linalg.eigvalsh(covariance)
-    # below this the directions would be made of round-off
+    # below this share, the directions would consist of round-off
     if not spectrum[0] > 1e-10 * spectrum[-1]:
         raise UsageError(
             f"the teacher's code spans fewer than its {len(covariance)} dimensions: "

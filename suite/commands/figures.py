@@ -74,15 +74,15 @@ def add_parser(subparsers: Any) -> None:
         help="override a setting of the baselines; requires --out",
     )
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--no-train", action="store_true", help="use stored runs only, and name the figures with gaps")
+    mode.add_argument("--no-train", action="store_true", help="use stored runs only, and report missing ones")
     mode.add_argument("--dry-run", action="store_true", help="print the runs to train, and compute nothing")
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, collect and draw; return 0 if every run is in the figures, else 3."""
-    from leakybench.figures import load, names_of
-    from leakybench.figures.build import build, jobs_of
+    from leakybench.figures import load_figure, names_of
+    from leakybench.figures.build import build_figure, jobs_of
     from leakybench.figures.style import require_matplotlib
     from leakybench.store import Store
     from leakybench.sweeps.grid import parse_seeds, parse_setting
@@ -92,18 +92,18 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--preset and --set would overwrite {OUT} with different figures: choose a folder with --out")
     require_matplotlib()
     settings = [parse_setting(text) for text in args.set]
-    figures = [load(name) for name in names]
+    figures = [load_figure(name) for name in names]
     wanted = {figure.name: jobs_of(figure, seeds, preset=args.preset, settings=settings) for figure in figures}
     store = Store(Path(args.results), set_aside=not (args.no_train or args.dry_run))
     jobs = list({job.run.run_id: job for listed in wanted.values() for job in listed}.values())
-    code = 0 if args.no_train else _train(args, jobs, store)
+    code = 0 if args.no_train else _train_missing(args, jobs, store)
     if args.dry_run:
         return 0
     out = Path(args.out or OUT)
     out.mkdir(parents=True, exist_ok=True)
     results = []
     for figure in figures:
-        result = build(figure, wanted[figure.name], store, out, formats, any_source=args.no_train)
+        result = build_figure(figure, wanted[figure.name], store, out, formats, any_source=args.no_train)
         results.append(result)
         absent = f", {result.missing} missing" if result.missing else ""
         files = ", ".join(result.files[2:]) or "not drawn, because it has no run"
@@ -124,7 +124,7 @@ def _formats(text: str) -> list[str]:
     return kinds
 
 
-def _train(args: argparse.Namespace, jobs: list[Job], store: Store) -> int:
+def _train_missing(args: argparse.Namespace, jobs: list[Job], store: Store) -> int:
     """Compute the missing runs, or with ``--dry-run`` print them; return 3 if a run failed."""
     from leakybench.console.plans import compute, print_plan
     from leakybench.engines import make_engine

@@ -1,7 +1,8 @@
-"""The figures of [JK24], with seeds and intervals, and six that the paper lacks. One file a figure.
+"""The figures of [JK24], with seeds and intervals, and six figures that the paper lacks; one file per figure.
 
-Each figure goes through four steps that can be repeated alone: runs (an ordinary sweep into a store), data (one row a
-run or a layer, written as CSV), summary (means and intervals, written as CSV), drawing (from the two CSV files alone).
+Each figure is made in four steps, each of which can be repeated on its own: runs (an ordinary sweep into a store), data
+(one row per run or layer, written as CSV), summary (means and intervals, written as CSV), and drawing (from the two CSV
+files alone).
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ MODULES: dict[str, tuple[str, str]] = {
     "depth-grid": ("depth_grid", "test error over effective depth and number of layers"),
     "rank": ("rank", "every estimator of the rank against the true rank"),
 }
-"""Name of a figure: the module here that makes it, and what it shows. The first seven are those of [JK24]."""
+"""For each figure name, the module that makes it and what it shows. The first seven figures are those of [JK24]."""
 
 
 def names_of(text: str | None) -> list[str]:
-    """The figures that ``--only`` asks for, in order; all of them for None.
+    """Parse the figure names of ``--only`` and put them into the order of ``MODULES``; None selects all of them.
 
     Raises:
-        UsageError: a name that no figure has.
+        UsageError: no figure has one of the names, or there is no name.
     """
     if text is None:
         return list(MODULES)
@@ -49,7 +50,7 @@ def names_of(text: str | None) -> list[str]:
     return [name for name in MODULES if name in wanted]
 
 
-def load(name: str) -> Figure:
-    """The figure ``name``, its module imported."""
+def load_figure(name: str) -> Figure:
+    """Import the module of a figure and return the figure."""
     figure: Figure = importlib.import_module(f"leakybench.figures.{MODULES[name][0]}").FIGURE
     return figure

@@ -1,11 +1,12 @@
-"""Are adaptive steps worth their price: against uniform ones at equal depth, and at equal cost; not in the paper.
+"""Adaptive against uniform steps, at equal depth and at equal cost; not in the paper.
 
-Fit times mean something only where one run at a time was trained on a machine that did nothing else:
+Fit times are comparable only if one run at a time was trained on an otherwise idle machine:
 
     leakybench figures --only 2a,adaptive --workers 1
 
-Every row of the data says how many workers trained side by side (0 and 1: the run was alone among ours), the figure
-says it too, and layer evaluations, the other cost, depend on no machine.
+The column ``workers`` of the data and the title of the figure give the number of workers that trained side by side; 0
+and 1 mean that no other run was trained at the same time. The other cost, layer evaluations, does not depend on the
+machine.
 """
 
 from __future__ import annotations
@@ -41,36 +42,36 @@ EQUAL_DEPTH = "adaptive - uniform"
 def at_equal_cost(data: pd.DataFrame, cost: str) -> pd.DataFrame:
     """Adaptive at each depth minus uniform at the same cost, paired by seed.
 
-    The cost of a rule at a depth is the median over its seeds, so that one slow run moves nothing. The error of uniform
-    steps at that cost is interpolated between its depths, linearly in the logarithm of the cost, for each seed. A
-    depth whose cost lies outside those of uniform steps is left out.
+    The cost of a rule at a depth is the median over its seeds, so that one slow run has no effect. For each seed, the
+    error of uniform steps at that cost is interpolated between their depths, linearly in the logarithm of the cost. A
+    depth whose cost lies outside the range of uniform steps is left out.
     """
     costs = data.groupby(["steps", DEPTH])[cost].median()
     errors = data.pivot_table(index="seed", columns=["steps", DEPTH], values=ERROR)
     rows: list[list[object]] = []
     if not {"uniform", "adaptive"} <= set(data["steps"]):
         return pd.DataFrame(rows, columns=[DEPTH, *COLUMNS])
-    known = costs["uniform"].dropna().sort_values()
+    uniform = costs["uniform"].dropna().sort_values()
     for depth, price in costs["adaptive"].dropna().items():
-        if not known.iloc[0] <= price <= known.iloc[-1]:
+        if not uniform.iloc[0] <= price <= uniform.iloc[-1]:
             continue
-        differences = []
+        pairs = []
         for _, row in errors.iterrows():
-            line = row["uniform"].reindex(known.index).to_numpy(dtype=float)
-            there = np.interp(np.log(price), np.log(known.to_numpy(dtype=float)), line)
-            differences.append(float(row["adaptive"][depth]) - there)
-        usable = np.array([value for value in differences if np.isfinite(value)])
+            line = row["uniform"].reindex(uniform.index).to_numpy(dtype=float)
+            there = np.interp(np.log(price), np.log(uniform.to_numpy(dtype=float)), line)
+            pairs.append(float(row["adaptive"][depth]) - there)
+        usable = np.array([value for value in pairs if np.isfinite(value)])
         if len(usable):
-            found = paired([usable])
-            rows.append([depth, _name(cost), found.effect, found.low, found.high, len(usable)])
+            result = paired([usable])
+            rows.append([depth, _equal_cost_name(cost), result.effect, result.low, result.high, len(usable)])
     return pd.DataFrame(rows, columns=[DEPTH, *COLUMNS])
 
 
-def _name(cost: str) -> str:
+def _equal_cost_name(cost: str) -> str:
     return f"{EQUAL_DEPTH} at equal {cost}"
 
 
-def differences(data: pd.DataFrame) -> pd.DataFrame:
+def differences_at_equal_cost(data: pd.DataFrame) -> pd.DataFrame:
     """Paired differences at equal depth, at equal fit time and at equal layer evaluations."""
     equal = paired_differences(data, ERROR, first="adaptive", second="uniform", rule="steps", by=[DEPTH])
     tables = [equal, *(at_equal_cost(data, cost) for cost in COSTS.values())]
@@ -78,7 +79,7 @@ def differences(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def workers_text(data: pd.DataFrame) -> str:
-    """How many runs were trained side by side while their fit times were taken."""
+    """The number of workers that trained side by side while the fit times were taken, as text."""
     counts = sorted({max(int(count), 1) for count in data["workers"].dropna()})
     if not counts:
         return "workers unknown"
@@ -86,7 +87,7 @@ def workers_text(data: pd.DataFrame) -> str:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """Left error against cost, right the differences."""
+    """Left panel: error against cost. Right panel: paired differences."""
     canvas, (left, right) = panels(2, height=1.45)
     cost = COSTS["layer evaluations"]
     means = summary.pivot_table(index=["steps", DEPTH], columns="quantity", values="mean [of quantity]")
@@ -106,8 +107,8 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     left.set_ylabel("test error (share of the variance)")
     for quantity, label, style, shift in (
         (EQUAL_DEPTH, "equal depth", (BLUE, "o", "-"), -0.25),
-        (_name(COSTS["fit time"]), "equal fit time", (VERMILION, "s", "--"), 0.0),
-        (_name(COSTS["layer evaluations"]), "equal layer evaluations", (GREEN, "^", "-."), 0.25),
+        (_equal_cost_name(COSTS["fit time"]), "equal fit time", (VERMILION, "s", "--"), 0.0),
+        (_equal_cost_name(COSTS["layer evaluations"]), "equal layer evaluations", (GREEN, "^", "-."), 0.25),
     ):
         series(right, summary, quantity, DEPTH, style=style, label=label, shift=shift)
     right.axhline(0.0, color=BLACK, linewidth=0.9)
@@ -127,17 +128,17 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
 FIGURE = Figure(
     name="adaptive",
     caption="NestedRank-6-3-v0, Lt = 3, preset standard. Uniform steps at equal cost are interpolated between their "
-    "depths; a layer evaluation is one layer of one evaluation of the objective and its gradient. Fit times are to be "
-    "taken with one worker on a machine that does nothing else.",
+    "depths; a layer evaluation is one layer of one evaluation of the objective and its gradient. Fit times must "
+    "be taken with one worker on an otherwise idle machine.",
     grids=studies.cost_study,
     collect=collect,
     draw=draw,
     by=("steps", DEPTH),
     values=(ERROR, *COSTS.values()),
-    extra=differences,
+    extra=differences_at_equal_cost,
     tabled={
         "equal depth": EQUAL_DEPTH,
-        "equal fit time": _name(COSTS["fit time"]),
-        "equal layer evaluations": _name(COSTS["layer evaluations"]),
+        "equal fit time": _equal_cost_name(COSTS["fit time"]),
+        "equal layer evaluations": _equal_cost_name(COSTS["layer evaluations"]),
     },
 )

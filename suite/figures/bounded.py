@@ -1,4 +1,4 @@
-"""Figure 3: what the theorems assume to stay bounded as the effective depth grows [JK24 figure 3]."""
+"""Figure 3: the quantities that the theorems assume to stay bounded as the effective depth grows [JK24 figure 3]."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOMENTUM, FEATURES = "max_|B| [1/|A|]", "max_|B^T S| [sqrt(rank)]"
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run: the length of its path at each g0, and the largest momenta along it."""
+    """One row per run: the length of its path at each g0, and the largest momenta along it."""
     rows = [
         {
             **run.keys,
@@ -46,7 +46,7 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """Three panels, one a quantity, each from zero."""
+    """Three panels, one per quantity, each axis starting at zero."""
     canvas, axes = panels(3, width=0.9, height=1.2)
     for number, quantity in enumerate(LENGTHS):
         exponent = int(quantity.split("1e")[1].split(" ")[0])

@@ -1,4 +1,4 @@
-"""How large the cross term is that [JK24 section 1.4] calls minor; not in the paper."""
+"""The size of the cross term, which [JK24 section 1.4] calls minor; not in the paper."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHOWN_G0 = "1e-3"
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run, g0 and part of the path: the three terms integrated over p, as shares of their sum."""
+    """One row per run, g0 and part of the path: the three terms integrated over p, as shares of their sum."""
     rows: list[dict[str, Any]] = []
     for run in runs:
         for g0 in STABILISERS:

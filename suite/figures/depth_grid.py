@@ -1,4 +1,4 @@
-"""Test error where effective depth and number of layers vary together; not in the paper."""
+"""Test error when effective depth and number of layers vary together; not in the paper."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ERROR, RANK = "test_error [variance of the targets]", "bottleneck_rank [rank]"
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run."""
+    """One row per run."""
     rows = [
         {
             **run.keys,
@@ -39,7 +39,7 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """A table in shades; each cell says its mean, half its 95% interval, its runs, and the ranks that they found."""
+    """A shaded table; each cell gives the mean, half the 95% interval, and the bottleneck ranks of its runs."""
     rows = summary[summary["quantity"] == ERROR]
     columns, lines = sorted(rows[DEPTH].unique()), sorted(rows[EFFECTIVE_DEPTH].unique())
     shades = np.full((len(lines), len(columns)), np.nan)

@@ -30,8 +30,11 @@ STABLE, EXACT = "stable_minus_2H_over_Lt [rank]", "minus_2H_over_Lt [rank]"
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run, g0 and layer, at the middle of the layer's step; all energies times 2/Lt, so that their unit is
-    that of a rank. ``minus_2H_over_Lt`` needs no g0 and is repeated at each."""
+    """One row per run, g0 and layer, at the middle of the layer's step.
+
+    All energies are multiplied by 2/Lt, so that they have the unit of a rank. ``minus_2H_over_Lt`` does not depend on
+    g0 and is repeated at each.
+    """
     rows: list[dict[str, Any]] = []
     for run in runs:
         arrays = run.arrays
@@ -58,7 +61,7 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """Left the energies at one g0, right -2H/Lt from the momenta and stabilised at every g0."""
+    """Left panel: energies at one g0. Right panel: -2H/Lt from the momenta, and stabilised at every g0."""
     canvas, (left, right) = panels(2, height=1.45)
     shown = summary[summary["g0"] == SHOWN_G0]
     for quantity, label, style in (
@@ -92,7 +95,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
 FIGURE = Figure(
     name="1c",
     caption="LowRank-k3-v0, Lt = 7, L = 20, preset converged. Energies times 2/Lt. Grey: p in 0.35-0.75. The y axis "
-    "on the left is linear below 1 and logarithmic above.",
+    "on the left is linear up to 1 and logarithmic beyond.",
     grids=studies.profile_study,
     collect=collect,
     draw=draw,

@@ -1,4 +1,4 @@
-"""What a figure is made of, and the runs that it is made from."""
+"""The parts of a figure, and the stored runs that it is made from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from leakybench.engines.job import Job
-from leakybench.figures.summary import summarise
+from leakybench.figures.summary import summarise_points
 from leakybench.record import Record, RunSpec
 from leakybench.specs import canonical_json
 from leakybench.store import DamagedError, Store
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 EFFECTIVE_DEPTH, DEPTH, POSITION = "effective_depth [1]", "depth [layers]", "p [1]"
-"""Columns that several figures share. Every column of a CSV but the keys ends in its unit, ``[1]`` for none."""
+"""Columns that several figures share. The name of every CSV column, except those in ``KEYS``, ends in its unit; ``[1]``
+means none."""
 
 KEYS = (
     "run_id", "status", "seed", "steps", "layer", "index", "kind", "g0", "part", "quantity", "runs", "estimator",
@@ -32,36 +33,41 @@ KEYS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """One run with its arrays, read when asked for."""
+    """One stored run; its arrays are read at first use.
+
+    Attributes:
+        record: record of the run.
+        store: store that holds its arrays.
+    """
 
     record: Record
     store: Store
 
     @property
     def ok(self) -> bool:
-        """Whether it ended ok, so that it has measures."""
+        """Whether the run has status ok, and hence measures."""
         return self.record.status == "ok"
 
     @cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """The arrays beside the record; empty where there are none or they cannot be read."""
+        """The arrays beside the record; empty if there are none or they cannot be read."""
         try:
             return self.store.arrays(self.record.run_id)
         except DamagedError:
             return {}
 
     def setting(self, name: str) -> Any:
-        """An override of the baseline."""
+        """The value of a baseline setting of the run."""
         return self.record.run.baseline_overrides[name]
 
     def measure(self, name: str) -> float:
-        """A number of the record's measures; nan where it has none."""
+        """A number among the record's measures; nan if the record has no such number."""
         value = self.record.measures.get(name)
         return float(value) if isinstance(value, int | float) else float("nan")
 
     @property
     def keys(self) -> dict[str, Any]:
-        """The columns that every row begins with."""
+        """The columns that every row starts with."""
         return {"run_id": self.record.run_id, "seed": self.record.run.seed, "status": self.record.status}
 
 
@@ -69,39 +75,39 @@ class Runs:
     """The stored runs of a figure, in the order of its jobs.
 
     Args:
-        store: where they are.
-        jobs: which ones are wanted.
-        any_source: also take a run that another version of the code made, the newest, where this version's is missing.
+        store: store to read from.
+        jobs: the runs to read.
+        any_source: if the run of this version of the code is missing, take the newest one of any other version.
     """
 
     def __init__(self, store: Store, jobs: Sequence[Job], *, any_source: bool = False) -> None:
         self.jobs = jobs
         self.missing = 0
-        self._found: list[Stored] = []
+        self._stored: list[Stored] = []
         present = set(store.ids())
         others = _newest(store) if any_source and any(job.run.run_id not in present for job in jobs) else {}
         for job in jobs:
-            record = store.try_read(job.run.run_id) if job.run.run_id in present else others.get(_question(job.run))
+            record = store.try_read(job.run.run_id) if job.run.run_id in present else others.get(_run_key(job.run))
             if record is None:
                 self.missing += 1
             else:
-                self._found.append(Stored(record=record, store=store))
+                self._stored.append(Stored(record=record, store=store))
 
     def __iter__(self) -> Iterator[Stored]:
-        return iter(self._found)
+        return iter(self._stored)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._stored)
 
 
-def _question(run: RunSpec) -> tuple[Any, ...]:
-    """What a run answers, whatever code answered it, and whether its settings were written as 7 or as 7.0."""
+def _run_key(run: RunSpec) -> tuple[Any, ...]:
+    """Key of a run that does not depend on the code version, nor on whether a setting is written as 7 or 7.0."""
     settings = (run.task_overrides, run.baseline_overrides)
     return run.task, run.baseline, run.seed, run.preset, *(canonical_json(_whole(values)) for values in settings)
 
 
 def _whole(value: Any) -> Any:
-    """Plain JSON with its whole numbers as integers."""
+    """Convert whole floats in plain JSON to integers."""
     if isinstance(value, Mapping):
         return {name: _whole(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -110,27 +116,29 @@ def _whole(value: Any) -> Any:
 
 
 def _newest(store: Store) -> dict[tuple[Any, ...], Record]:
-    found = sorted(store, key=lambda record: str(record.provenance.get("created") or ""))
-    return {_question(record.run): record for record in found}
+    records = sorted(store, key=lambda record: str(record.provenance.get("created") or ""))
+    return {_run_key(record.run): record for record in records}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure.
+    """Definition of one figure.
 
     Attributes:
-        name: as in ``leakybench.figures.MODULES``.
-        caption: one sentence: what is shown, of which task, at which preset.
-        grids: seeds to the runs that it needs.
-        collect: runs to the data, one row a run or a layer; its columns are in ``KEYS`` or end in a unit.
-        by, values, along: of the summary, see :func:`leakybench.figures.summary.summarise`.
-        extra: further rows of the summary, from the data: paired differences.
-        draw: data and summary to the figure.
-        costly: collecting takes long, so data of the same runs are kept.
-        further: more tables, from the data, by what their file's name adds to that of the figure.
-        tabled, table_of: the quantities that a table of the figure shows, by their headings, and the values of its keys
-            to which it keeps (all of them unless named).
-        counted: heading of the column that says how many runs are behind a row.
+        name: name of the figure, a key of ``leakybench.figures.MODULES``.
+        caption: the quantities shown, the task and the preset.
+        grids: map the seeds to the grids of runs that the figure needs.
+        collect: turn the runs into the data, one row per run or layer; each column is in ``KEYS`` or ends in a unit.
+        draw: draw the figure from data and summary.
+        by: columns that identify a point of the summary, see ``leakybench.figures.summary.summarise_points``.
+        values: columns that the summary averages.
+        along: column that the summary averages within a point, such as the position of a layer.
+        extra: compute further rows of the summary from the data, such as paired differences.
+        costly: whether collecting takes long; data of the same runs are then not collected again.
+        further: more tables, computed from the data, by the suffix of their file name.
+        tabled: the quantities in a Markdown table of the figure, by heading.
+        table_of: the values of the key columns to which that table is restricted; other columns are not restricted.
+        counted: heading of the column with the number of runs behind a row.
     """
 
     name: str
@@ -148,8 +156,8 @@ class Figure:
     table_of: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     counted: str = "seeds"
 
-    def summarise(self, data: pd.DataFrame) -> pd.DataFrame:
-        """The means and intervals of the data."""
-        tables = [summarise(data, self.by, self.values, along=self.along)] if self.values else []
+    def summary_of(self, data: pd.DataFrame) -> pd.DataFrame:
+        """Means and intervals of the data."""
+        tables = [summarise_points(data, self.by, self.values, along=self.along)] if self.values else []
         tables += [] if self.extra is None else [self.extra(data)]
         return pd.concat(tables, ignore_index=True)

@@ -1,8 +1,8 @@
-"""What coarse layers do to the theorem and to H: the number of layers alone varies; not in the paper.
+"""The effect of coarse layers on the theorem and on H: only the number of layers varies; not in the paper.
 
 The second inequality bounds the excess ``|dA| - Lt sqrt(|A|^2 + 2H/Lt)`` of each layer by a multiple of
-``sqrt(gamma)``. On networks it fails first at the first layer, whose step is long beside the way from the input to the
-bottleneck: its excess hardly depends on gamma, and falls with L.
+``sqrt(gamma)``. On networks it fails first at the first layer, whose step is long relative to the distance from the
+input to the bottleneck: its excess hardly depends on gamma, and decreases with L.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ HAMILTONIAN, SPREAD = "minus_2H_over_Lt [rank]", "cv_of_H_inside [share of mean]
 CRITICALITY = "criticality [share of |W|]"
 FIRST, BOUND = "excess_of_the_first_layer_g0_1e-4 [sqrt(rank)]", "second_inequality_upper_bound [sqrt(rank)]"
 FIRST_G0 = 1e-4
-"""The smallest of the profiles that a record keeps; on trained networks the excess of the first layer at 1e-8 is
-within 5% of it."""
+"""The smallest g0 among the profiles in a record. On trained networks the excess of the first layer at 1e-8 is within
+5% of that at this g0."""
 SHOWN_G0 = "1e-8"
-"""Where the bounds are so narrow that a coarse layer leaves them."""
+"""A g0 at which the bounds are so narrow that a coarse layer violates them."""
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run and g0, the whole path; H does not depend on g0 and is repeated at each."""
-    found = theorem.collect(runs)
-    if found.empty:
-        return found
-    found = found[found["part"] == "whole"].drop(columns="part")
-    found[EXTENT] = 1.0 - found[SHARE]
+    """One row per run and g0, for the whole path; H does not depend on g0 and is repeated at each."""
+    data = theorem.collect(runs)
+    if data.empty:
+        return data
+    data = data[data["part"] == "whole"].drop(columns="part")
+    data[EXTENT] = 1.0 - data[SHARE]
     # uniform steps: a share of the layers is a share of the path
-    found[FAILING] = np.round(found[EXTENT] * found[DEPTH])
+    data[FAILING] = np.round(data[EXTENT] * data[DEPTH])
     # the upper bound of the first inequality is gamma c
-    found[BOUND] = 2.0 * found[EFFECTIVE_DEPTH] * np.sqrt(found[theorem.HIGH])
+    data[BOUND] = 2.0 * data[EFFECTIVE_DEPTH] * np.sqrt(data[theorem.HIGH])
     for column, name in ((HAMILTONIAN, "hamiltonian_rank"), (SPREAD, "hamiltonian_cv")):
-        found[column] = found["run_id"].map({run.record.run_id: run.measure(name) for run in runs})
-    found[FIRST] = found["run_id"].map({run.record.run_id: first_excess(run) for run in runs})
-    return found.sort_values([EFFECTIVE_DEPTH, DEPTH], kind="stable", ignore_index=True)
+        data[column] = data["run_id"].map({run.record.run_id: run.measure(name) for run in runs})
+    data[FIRST] = data["run_id"].map({run.record.run_id: first_excess(run) for run in runs})
+    return data.sort_values([EFFECTIVE_DEPTH, DEPTH], kind="stable", ignore_index=True)
 
 
 def first_excess(run: Stored) -> float:
-    """``|dA| - Lt sqrt(max(|A|^2 + 2H/Lt, 0))`` of the first layer, 2H/Lt from the momenta; nan without profiles."""
+    """Excess ``|dA| - Lt sqrt(max(|A|^2 + 2H/Lt, 0))`` of the first layer, H from the momenta; nan without profiles."""
     arrays = run.arrays
     if not run.ok or not {"g0", "speed", "coi"} <= arrays.keys():
         return float("nan")
@@ -73,8 +73,11 @@ def first_excess(run: Stored) -> float:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """The excess of the first layer and its bound, where the second inequality fails, and how far H is from being
-    conserved, against the number of layers."""
+    """Three panels against the number of layers.
+
+    The excess of the first layer and its bound, the share of the path where the second inequality fails, and the
+    variation of H.
+    """
     canvas, axes = panels(3, width=0.9, height=1.25)
     rows = summary[summary["g0"] == SHOWN_G0]
     for number, depth in enumerate(sorted(rows[EFFECTIVE_DEPTH].unique())):

@@ -1,4 +1,4 @@
-"""Figure 2c: the paths of representations in two dimensions, a point a layer [JK24 figure 2c]."""
+"""Figure 2c: the paths of representations in two dimensions, one point per layer [JK24 figure 2c]."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from leakybench.figures.style import (
     RULES,
     panels,
 )
-from leakybench.sweeps.grid import Grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -25,35 +24,31 @@ if TYPE_CHECKING:
 FIRST, SECOND, SHARE = "first [|A|/sqrt(N)]", "second [|A|/sqrt(N)]", "shown [share of variance]"
 
 
-def grids(seeds: Sequence[int]) -> list[Grid]:
-    """The deepest runs of the step study, one seed."""
-    return studies.steps_study(seeds[:1], [studies.SPECTRA_LAYERS])
-
-
-def project(paths: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
-    """The two main directions of several paths at once, each point being a whole representation.
+def project_paths(paths: Sequence[np.ndarray]) -> tuple[list[np.ndarray], float]:
+    """Project several paths onto their two common principal directions; a point is a whole representation.
 
     Args:
-        paths: arrays (L + 1, n, w), L of each its own.
+        paths: arrays (L + 1, n, w), where L may differ from path to path.
 
     Returns:
-        Coordinates (L + 1, 2) of each, over sqrt(n), and the share of the variance of all points that they show.
+        The coordinates of each path over sqrt(n), (L + 1, 2), and the share of the variance of all points that lies in
+        this plane.
     """
     points = np.concatenate([path.reshape(len(path), -1) for path in paths])
     points = (points - points.mean(axis=0)) / np.sqrt(paths[0].shape[1])
-    # as many points as layers in a space of n w dimensions: the Gram matrix is the small one
+    # there are as many points as layers, in a space of n w dimensions: the Gram matrix is the smaller one
     values, vectors = np.linalg.eigh(points @ points.T)
     best = vectors[:, ::-1][:, :2] * np.sqrt(np.maximum(values[::-1][:2], 0.0))
-    best *= np.where(best[0] > 0.0, -1.0, 1.0)  # the sign is free: the path starts on the left and below
+    best *= np.where(best[0] > 0.0, -1.0, 1.0)  # the sign is free: let the path start at the lower left
     share = float(values[::-1][:2].sum() / values.sum())
     return np.split(best, np.cumsum([len(path) for path in paths])[:-1]), share
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a layer. Records keep no representations, so each network is trained again, from the same seed."""
+    """One row per layer. Records hold no representations, so each network is trained again from the same seed."""
     import leakybench
 
-    paths, found = [], []
+    paths, traced = [], []
     for run in runs:
         if not run.ok:
             continue
@@ -63,10 +58,10 @@ def collect(runs: Runs) -> pd.DataFrame:
         model = baseline.fit(train, seed=spec.seed, preset=spec.preset)
         if isinstance(model, leakybench.baseline.TraceableModel):
             paths.append(model.representations(train.inputs))
-            found.append(run)
+            traced.append(run)
     if not paths:
         return pd.DataFrame()
-    places, share = project([path.activations for path in paths])
+    places, share = project_paths([path.activations for path in paths])
     return pd.DataFrame(
         [
             {
@@ -78,14 +73,14 @@ def collect(runs: Runs) -> pd.DataFrame:
                 SECOND: float(place[layer, 1]),
                 SHARE: share,
             }
-            for run, path, place in zip(found, paths, places, strict=True)
+            for run, path, place in zip(traced, paths, places, strict=True)
             for layer in range(len(place))
         ]
     )
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """A panel for each rule, on common axes."""
+    """One panel per step rule, on common axes."""
     names = [rule for rule in RULES if rule in set(data["steps"])]
     canvas, axes = panels(len(names), width=0.85, height=1.1, sharex=True, sharey=True)
     for panel, rule in zip(axes, names, strict=True):
@@ -111,9 +106,9 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
 
 FIGURE = Figure(
     name="2c",
-    caption="NestedRank-6-3-v0, Lt = 3, L = 18, preset standard, one seed: main directions of the three paths "
-    "together, each point a representation of all training inputs.",
-    grids=grids,
+    caption="NestedRank-6-3-v0, Lt = 3, L = 18, preset standard, one seed: common principal directions of the three "
+    "paths; each point is a representation of all training inputs.",
+    grids=studies.paths_study,
     collect=collect,
     draw=draw,
     by=("steps",),

@@ -1,4 +1,4 @@
-"""How often each estimator of the rank is right, on networks that learned tasks of known rank; not in the paper."""
+"""The share of networks on which each estimator of the rank is right, on tasks of known rank; not in the paper."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ESTIMATORS = {
     "stable_hamiltonian": "-2H/Lt, energies",
     "hamiltonian": "-2H/Lt, momenta",
 }
-"""Names in the evidence of a record, and what they are taken from."""
+"""For each estimator in the evidence of a record, the quantity that it uses."""
 
 TRUE, MEASURED, GAP = "true_rank [rank]", "measured_rank [rank]", "gap [ratio]"
 DIMENSION, NOISE, ERROR = "dimension [inputs]", "noise [rms of the targets]", "test_error [variance of the targets]"
@@ -43,16 +43,19 @@ MAIN = "k to 5, d 20 to 50"
 """The slice of the full grid: true rank 1, 2, 3, 5 in 20, 30 and 50 dimensions, without noise."""
 
 BINS = ("none", "1", "2", "3", "4", "5", "6", "7-9", "10", "more")
-"""Measured ranks as the drawing shows them."""
+"""Bins of the measured rank in the drawing."""
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run and estimator; no measured rank where the run did not end ok, or the estimator has no answer."""
+    """One row per run and estimator.
+
+    The measured rank is missing if the run is not ok or the estimator has no answer.
+    """
     rows: list[dict[str, Any]] = []
     for run in runs:
-        settings, found = run.record.run.task_overrides, run.record.rank_evidence.get("estimators", {})
+        settings, answers = run.record.run.task_overrides, run.record.rank_evidence.get("estimators", {})
         for estimator in ESTIMATORS:
-            evidence = found.get(estimator, {})
+            evidence = answers.get(estimator, {})
             rows.append(
                 {
                     **run.keys,
@@ -65,15 +68,15 @@ def collect(runs: Runs) -> pd.DataFrame:
                     ERROR: run.record.test_error,
                 }
             )
-    # without it, a column in which every estimator has no answer would hold objects
+    # without the cast, a column in which no estimator has an answer would hold objects
     return pd.DataFrame(rows).astype({MEASURED: float, GAP: float}) if rows else pd.DataFrame()
 
 
 def slices(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The parts of the study that a share is taken over, by name.
+    """The parts of the study over which a share is taken, with their names.
 
-    Ranks and dimensions are compared without noise, dimensions at the ranks of the full grid, and levels of noise in 30
-    dimensions and at the seeds that all of them have.
+    Ranks and dimensions are compared without noise, dimensions only at the ranks of the full grid. Noise levels are
+    compared in 30 dimensions, at the seeds that all of them have.
     """
     clean = data[data[NOISE] == 0.0]
     full = clean[clean[TRUE].isin(studies.RANKS)]
@@ -89,34 +92,36 @@ def slices(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def right(estimator: str) -> str:
-    """The quantity of the summary that says how often an estimator is right."""
+    """Name of the quantity in the summary that holds the share of runs on which an estimator is right."""
     return f"{estimator}_right [share of runs]"
 
 
 def shares(data: pd.DataFrame) -> pd.DataFrame:
-    """Of each slice: the share of the runs that ended ok in which an estimator is right, with Wilson's interval, and
-    the share that did not end ok. An estimator without an answer is not right."""
+    """Share of the ok runs in which each estimator is right, and share of the runs that are not ok, for each slice.
+
+    The intervals are Wilson's. An estimator without an answer is not right.
+    """
     rows: list[list[object]] = []
     for name, part in slices(data):
         runs = part[part["estimator"] == DEFAULT]
         if len(runs):
-            rows.append([name, *_share(NOT_OK, runs["status"] != "ok")])
-        ended = part[part["status"] == "ok"]
-        for estimator, answers in ended.groupby("estimator", sort=False):
-            rows.append([name, *_share(right(str(estimator)), answers[MEASURED] == answers[TRUE])])
+            rows.append([name, *_share_row(NOT_OK, runs["status"] != "ok")])
+        ok = part[part["status"] == "ok"]
+        for estimator, answers in ok.groupby("estimator", sort=False):
+            rows.append([name, *_share_row(right(str(estimator)), answers[MEASURED] == answers[TRUE])])
     return pd.DataFrame(rows, columns=["slice", *COLUMNS])
 
 
-def _share(quantity: str, held: pd.Series) -> list[object]:
-    found = proportion_interval(int(held.sum()), len(held))
-    return [quantity, found.estimate, found.low, found.high, len(held)]
+def _share_row(quantity: str, hits: pd.Series) -> list[object]:
+    share = proportion_interval(int(hits.sum()), len(hits))
+    return [quantity, share.estimate, share.low, share.high, len(hits)]
 
 
-def confusion(data: pd.DataFrame) -> pd.DataFrame:
-    """How many runs of each true rank an estimator gave each rank, all dimensions and levels of noise together."""
-    ended = data[data["status"] == "ok"]
+def rank_counts(data: pd.DataFrame) -> pd.DataFrame:
+    """Number of runs by estimator, true rank and measured rank, over all dimensions and noise levels."""
+    ok = data[data["status"] == "ok"]
     keys = ["estimator", TRUE, MEASURED]
-    counts = ended.groupby(keys, dropna=False, sort=False).size().rename("runs").reset_index()
+    counts = ok.groupby(keys, dropna=False, sort=False).size().rename("runs").reset_index()
     order = {name: place for place, name in enumerate(ESTIMATORS)}
     return counts.sort_values(keys, key=lambda column: column.map(order) if column.name == "estimator" else column)
 
@@ -130,18 +135,18 @@ def _bin(rank: float) -> str:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """One panel an estimator: true rank across, measured rank upwards, in each cell the number of runs."""
+    """One panel per estimator: true rank on x, measured rank on y, and the number of runs in each cell."""
     from matplotlib.figure import Figure as Canvas
 
     columns = 5
     lines = -(-len(ESTIMATORS) // columns)
     canvas = Canvas(figsize=(0.72 * PANEL[0] * columns, 0.95 * PANEL[1] * lines), layout="constrained")
     panels = list(np.ravel(canvas.subplots(lines, columns, sharex=True, sharey=True)))
-    counts, truths = confusion(data), sorted(data[TRUE].unique())
+    counts, truths = rank_counts(data), sorted(data[TRUE].unique())
     for number, (panel, estimator) in enumerate(zip(panels, ESTIMATORS, strict=False)):
-        _panel(panel, counts[counts["estimator"] == estimator], truths)
-        panel.set_title(f"{ESTIMATORS[estimator]}\n{_said(summary, estimator)}", fontsize=8)
-        # the last line is not full: what stands above its gap is the lowest of its column
+        _draw_counts(panel, counts[counts["estimator"] == estimator], truths)
+        panel.set_title(f"{ESTIMATORS[estimator]}\n{_right_text(summary, estimator)}", fontsize=8)
+        # the last row of panels is not full: above its gap, the panel of the row before is the lowest of its column
         panel.tick_params(labelbottom=number + columns >= len(ESTIMATORS))
         if number + columns >= len(ESTIMATORS):
             panel.set_xlabel("true rank")
@@ -156,7 +161,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     return canvas
 
 
-def _said(summary: pd.DataFrame, estimator: str) -> str:
+def _right_text(summary: pd.DataFrame, estimator: str) -> str:
     rows = summary[(summary["slice"] == "all") & (summary["quantity"] == right(estimator))]
     if rows.empty:
         return "no run"
@@ -164,7 +169,7 @@ def _said(summary: pd.DataFrame, estimator: str) -> str:
     return f"{share:.0%} ({low:.0%} to {high:.0%})"
 
 
-def _panel(axes: Axes, counts: pd.DataFrame, truths: list[float]) -> None:
+def _draw_counts(axes: Axes, counts: pd.DataFrame, truths: list[float]) -> None:
     shades = np.zeros((len(BINS), len(truths)))
     for truth, measured, runs in counts[[TRUE, MEASURED, "runs"]].itertuples(index=False):
         shades[BINS.index(_bin(measured)), truths.index(truth)] += runs
@@ -188,14 +193,14 @@ def _panel(axes: Axes, counts: pd.DataFrame, truths: list[float]) -> None:
 FIGURE = Figure(
     name="rank",
     caption="LowRank tasks, Lt = 7, 12 layers, preset converged: true rank 1, 2, 3, 5 in 20, 30 and 50 dimensions; "
-    "beside that grid rank 10, noise of 0.1 and 0.3 on the targets, and 100 dimensions.",
+    "in addition rank 10, noise of 0.1 and 0.3 on the targets, and 100 dimensions.",
     grids=studies.rank_study,
     collect=collect,
     draw=draw,
     by=("slice",),
     values=(),
     extra=shares,
-    further={"confusion": confusion},
+    further={"confusion": rank_counts},
     tabled={
         "default": right(DEFAULT),
         "held-out": right("test_function_jacobian"),

@@ -1,4 +1,4 @@
-"""Figure 1a: ``-2H/Lt`` rises to the bottleneck rank, the smallest cost of identity falls to it [JK24 figure 1a]."""
+"""Figure 1a: ``-2H/Lt`` rises to the bottleneck rank and the smallest cost of identity falls to it [JK24 figure 1a]."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MEASURES = {
     "time_scale_ratio_g0_1e-4 [1]": "time_scale_ratio_1e-4",
     "time_scale_ratio_g0_1e-6 [1]": "time_scale_ratio_1e-6",
 }
-"""Columns of the data, and the names of the record's measures."""
+"""Columns of the data, each with the name of its measure in the record."""
 
 SHOWN = (
     ("minus_2H_over_Lt [rank]", r"$-2H/\tilde L$, from the momenta", (BLUE, "o", "-")),
@@ -55,14 +55,13 @@ SHOWN = (
     ("coi_min_g0_1e-4 [rank]", r"smallest COI, $g_0 = 10^{-4}$", (PURPLE, "v", "-.")),
 )
 CLOSE = 5.0
-"""Effective depth from which on the right panel looks closely."""
-
+"""Smallest effective depth in the right panel."""
 
 GROWTH = "growth_rate [1]"
 
 
 def growth(effective_depth: float, rank: float, coi: float) -> float:
-    """The rate c at which A grows inside the bottleneck, from ``-2H/Lt = COI (1 - (c/Lt)^2)``; nan where it shrinks.
+    """The rate c at which A grows inside the bottleneck, from ``-2H/Lt = COI (1 - (c/Lt)^2)``; nan if A shrinks.
 
     ``dA = c A`` has the kinetic energy ``c^2 COI / (2 Lt)``, beside the potential energy ``-(Lt/2) COI``.
     """
@@ -71,7 +70,7 @@ def growth(effective_depth: float, rank: float, coi: float) -> float:
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run: medians of -2H/Lt over p in 0.35-0.75, and the smallest COI along the whole path."""
+    """One row per run: medians of -2H/Lt over p in 0.35-0.75, and the smallest COI along the whole path."""
     rows = [
         {
             **run.keys,
@@ -90,7 +89,7 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """Left all effective depths, linear within 10 and logarithmic beyond; right the large ones, near the true rank."""
+    """Left panel: all effective depths, linear up to 10 and logarithmic beyond. Right panel: only the large ones."""
     canvas, axes = panels(2, height=1.35)
     for panel, rows in zip(axes, (summary, summary[summary[EFFECTIVE_DEPTH] >= CLOSE]), strict=True):
         for quantity, label, style in SHOWN:

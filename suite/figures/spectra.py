@@ -34,13 +34,13 @@ KINDS = {
     "weight": ("weight_spectra", r"weights $W_p / \tilde L$"),
 }
 SHOWN = 8
-"""Singular values of each spectrum that are drawn; the data hold all that the records keep."""
+"""Number of singular values of each spectrum that are drawn; the data hold all those of the records."""
 VALUE = "log10_singular_value [1]"
 FLOOR = 1e-6
 
 
 def spectrum_rows(run: Stored, kind: str, values: np.ndarray, places: np.ndarray) -> Iterator[dict[str, Any]]:
-    """Rows of one spectrum along the path: values (layers, m) at places (layers,)."""
+    """Rows of one kind of spectrum along the path, from values (layers, m) at positions ``places`` (layers,)."""
     for layer, (place, row) in enumerate(zip(places, values, strict=True)):
         for index, value in enumerate(row, start=1):
             yield {
@@ -56,9 +56,10 @@ def spectrum_rows(run: Stored, kind: str, values: np.ndarray, places: np.ndarray
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run, layer and singular value: representations over the first value of A_0, weights over Lt.
+    """One row per run, layer and singular value.
 
-    A_l is at p_l, W_l in the middle of its step.
+    Those of representations are divided by the first one of A_0, those of weights by Lt. The position of A_l is p_l,
+    that of W_l is the middle of its step.
     """
     rows: list[dict[str, Any]] = []
     for run in runs:

@@ -1,4 +1,4 @@
-"""Figure 2a: test error against the number of layers under the three step rules [JK24 figure 2a]."""
+"""Figure 2a: test error against the number of layers for the three step rules [JK24 figure 2a]."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RIVALS = ("irregular", "adaptive")
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run."""
+    """One row per run."""
     rows = [
         {
             **run.keys,
@@ -36,9 +36,9 @@ def collect(runs: Runs) -> pd.DataFrame:
             "train_error [variance of the targets]": run.record.train_error,
             "bottleneck_rank [rank]": run.record.bottleneck_rank,
             "fit_time [s]": run.record.wall_clock.get("fit"),
-            # runs that were trained side by side: their times are not those of a quiet machine
+            # the fit times of runs that were trained side by side are not those of an idle machine
             "workers": run.record.provenance.get("workers"),
-            # an evaluation passes through every layer: a cost that does not depend on what else the machine does
+            # each evaluation passes through every layer: this cost does not depend on the load of the machine
             "cost [layer evaluations]": run.setting("depth") * run.record.training.get("evaluations", float("nan")),
         }
         for run in runs
@@ -46,8 +46,8 @@ def collect(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def differences(data: pd.DataFrame) -> pd.DataFrame:
-    """Each rule minus uniform at equal depth, paired by seed."""
+def differences_from_uniform(data: pd.DataFrame) -> pd.DataFrame:
+    """Errors of each rule minus uniform at equal depth, paired by seed."""
     tables = [
         paired_differences(data, ERROR, first=rule, second="uniform", rule="steps", by=[DEPTH]) for rule in RIVALS
     ]
@@ -55,7 +55,7 @@ def differences(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """Left the errors, right the paired differences from uniform steps."""
+    """Left panel: errors. Right panel: paired differences from uniform steps."""
     canvas, (left, right) = panels(2, height=1.35)
     for rule, shift in zip(RULES, (-0.2, 0.0, 0.2), strict=True):
         rows = summary[summary["steps"] == rule]
@@ -78,13 +78,13 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
 FIGURE = Figure(
     name="2a",
     caption="NestedRank-6-3-v0 (dimensions 30-6-3-30), Leaky ResNets with Lt = 3, preset standard. Right: paired by "
-    "seed, which also draws the task.",
+    "seed; the seed also draws the task.",
     grids=studies.steps_study,
     collect=collect,
     draw=draw,
     by=("steps", DEPTH),
     values=(ERROR, "train_error [variance of the targets]", "bottleneck_rank [rank]", "fit_time [s]",
             "cost [layer evaluations]"),
-    extra=differences,
+    extra=differences_from_uniform,
     tabled={"test error": ERROR, **{f"{rule} - uniform": f"{rule} - uniform" for rule in RIVALS}},
 )  # fmt: skip

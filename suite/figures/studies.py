@@ -1,6 +1,6 @@
-"""The runs that figures are made from: what is trained, under which names. Ids are text; nothing is imported.
+"""The runs that the figures need, as grids. Tasks and baselines are named by their ids; none is imported.
 
-Effective depth and depth are always spelled out, as integers: 7 and 7.0 would be two names of one run, trained twice.
+Effective depth and depth are always given, and given as integers.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ PROFILE_DEPTH = 7
 """The registered default of the effective depth."""
 LAYERS = (6, 8, 12, 18)
 DEEPER = 24
-"""Uniform steps go deeper than the others, so that adaptive steps at 18 layers have something of equal cost beside
-them."""
+"""Layers of the deepest runs with uniform steps, so that adaptive steps at 18 layers have uniform ones of equal cost to
+be compared with."""
 SPECTRA_LAYERS = 18
 GRID_EFFECTIVE_DEPTHS, GRID_LAYERS = (1, 3, 7, 15), (8, 12, 20, 30)
 REFINED_EFFECTIVE_DEPTHS, REFINED_LAYERS, REFINED_SEEDS = (3, 7), (10, 40), 3
-"""Beside the layers of the depth study; fewer seeds, since 40 layers cost most."""
+"""The layers study adds these to the depth study, with fewer seeds, because 40 layers are the most expensive."""
 
 RANKS, LARGEST_RANK = (1, 2, 3, 5), 10
 DIMENSION, DIMENSIONS, LARGEST_DIMENSION = 30, (20, 30, 50), 100
-"""Of the inputs: the default of the tasks, those of the rank study, and the one beyond them."""
+"""Dimensions of the inputs: the default of the tasks, those of the full grid of the rank study, and a larger one."""
 NOISES = (0.1, 0.3)
 RANK_LAYERS = 12
-"""Of the rank study: the ranks of 20 layers, at 60% of their cost."""
+"""Layers of the rank study: they give the same ranks as 20 layers, at 60% of the cost."""
 NOISE_SEEDS, LARGEST_SEEDS = 3, 2
 
 
 def layers_for(effective_depth: int) -> int:
-    """L = max(20, 2 Lt): the layers of the depth study."""
+    """Number of layers in the depth study, L = max(20, 2 Lt)."""
     return max(20, 2 * effective_depth)
 
 
@@ -64,17 +64,17 @@ def _grid(
 
 
 def depth_study(seeds: Sequence[int], effective_depths: Sequence[int] = EFFECTIVE_DEPTHS) -> list[Grid]:
-    """Rank 3 at every effective depth, trained until the weights are critical."""
+    """A task of rank 3 at every effective depth, trained until the weights are critical."""
     return [_grid(RANK_TASK, lt, [layers_for(lt)], seeds, "converged") for lt in effective_depths]
 
 
 def profile_study(seeds: Sequence[int]) -> list[Grid]:
-    """The member of the depth study whose profiles are shown."""
+    """The effective depth of the depth study whose profiles are shown."""
     return depth_study(seeds, [PROFILE_DEPTH])
 
 
 def layers_study(seeds: Sequence[int]) -> list[Grid]:
-    """The number of layers alone, at effective depths of the depth study."""
+    """Varying numbers of layers, at two effective depths of the depth study."""
     finer = [
         _grid(RANK_TASK, lt, REFINED_LAYERS, seeds[:REFINED_SEEDS], "converged") for lt in REFINED_EFFECTIVE_DEPTHS
     ]
@@ -89,14 +89,25 @@ def steps_study(seeds: Sequence[int], layers: Sequence[int] = LAYERS) -> list[Gr
     ]
 
 
+def paths_study(seeds: Sequence[int]) -> list[Grid]:
+    """The deepest runs of the steps study, with one seed."""
+    return steps_study(seeds[:1], [SPECTRA_LAYERS])
+
+
+def weights_study(seeds: Sequence[int]) -> list[Grid]:
+    """The deepest runs of the steps study with adaptive and with uniform steps."""
+    uniform, _, adaptive = steps_study(seeds, [SPECTRA_LAYERS])
+    return [adaptive, uniform]
+
+
 def cost_study(seeds: Sequence[int]) -> list[Grid]:
-    """Uniform and adaptive steps, and uniform ones that go deeper."""
+    """Uniform and adaptive steps, and deeper networks with uniform steps."""
     uniform, _, adaptive = steps_study(seeds)
     return [uniform, adaptive, _grid(STEPS_TASK, STEPS_DEPTH, [DEEPER], seeds, "standard")]
 
 
 def grid_study(seeds: Sequence[int]) -> list[Grid]:
-    """Effective depth and layers varied together, wherever L > Lt."""
+    """Effective depth and number of layers varied together, wherever L > Lt."""
     return [
         _grid(RANK_TASK, lt, [depth for depth in GRID_LAYERS if depth > lt], seeds, "standard")
         for lt in GRID_EFFECTIVE_DEPTHS
@@ -104,9 +115,9 @@ def grid_study(seeds: Sequence[int]) -> list[Grid]:
 
 
 def rank_study(seeds: Sequence[int]) -> list[Grid]:
-    """True rank x dimension, each with all seeds; beyond that grid, with fewer: rank 10, noise, and 100 dimensions.
+    """The full grid of true rank and dimension with all seeds; rank 10, noise and 100 dimensions with fewer seeds.
 
-    A setting of the task leaves its draws as they are, so that a teacher with noise is the teacher without.
+    A setting of the task does not change its random draws, so the teacher with noise is the same as without.
     """
 
     def grid(rank: int, count: int | None, **of_task: Sequence[Any]) -> Grid:
@@ -114,7 +125,7 @@ def rank_study(seeds: Sequence[int]) -> list[Grid]:
         task = f"LowRank-k{rank}-v0"
         return _grid(task, PROFILE_DEPTH, [RANK_LAYERS], seeds[:count], "converged", of_task=pairs)
 
-    # the default dimension is not spelled out: it is the task itself
+    # the default dimension is left out: it is that of the task itself
     others = [dimension for dimension in DIMENSIONS if dimension != DIMENSION]
     ranks = (*RANKS, LARGEST_RANK)
     return [

@@ -1,4 +1,4 @@
-"""How figures look: colours that a colour-blind reader can tell [Okabe and Ito 2008], never colour alone."""
+"""Style of the figures: colours for colour-blind readers [Okabe and Ito 2008], always with a marker or line style."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PANEL = (3.7, 2.9)
 
 
 def require_matplotlib() -> None:
-    """Raise :class:`UsageError` with what to install where matplotlib is missing."""
+    """Raise ``UsageError`` with an installation hint if matplotlib is missing."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -50,8 +50,10 @@ def require_matplotlib() -> None:
 
 
 def panels(count: int, *, width: float = 1.0, height: float = 1.0, **settings: Any) -> tuple[Canvas, list[Axes]]:
-    """A figure with ``count`` axes side by side; ``width`` and ``height`` scale a panel, ``settings`` are of
-    ``subplots``."""
+    """Create a figure with ``count`` axes side by side.
+
+    ``width`` and ``height`` scale a panel; ``settings`` are passed to matplotlib's ``subplots``.
+    """
     from matplotlib.figure import Figure as Canvas
 
     canvas = Canvas(figsize=(PANEL[0] * width * count, PANEL[1] * height), layout="constrained")
@@ -71,16 +73,17 @@ def series(
     shift: float = 0.0,
     band: bool = False,
 ) -> None:
-    """One line of a summary with its intervals, as bars or as a band.
+    """Draw one line of a summary with its intervals, as bars or as a band.
 
     Args:
-        axes: to draw on.
-        summary: from ``leakybench.figures.summary``.
-        quantity: which rows.
-        x: column of the abscissa.
-        number: chooses colour, marker and line; ``style`` names them instead.
-        label: in the legend.
-        shift: added to x, so that bars of two lines do not hide each other.
+        axes: axes to draw on.
+        summary: a summary from ``leakybench.figures.summary``.
+        quantity: the quantity to draw.
+        x: column of the x axis.
+        number: index of colour, marker and line style.
+        label: label in the legend.
+        style: colour, marker and line style, instead of ``number``.
+        shift: offset added to x, so that the bars of two lines do not overlap.
         band: shade the interval instead of drawing bars; for lines of many points.
     """
     rows = summary[summary["quantity"] == quantity].sort_values(x)
@@ -93,13 +96,13 @@ def series(
         axes.plot(place, mean, color=colour, linestyle=line, label=label or None)
         axes.fill_between(place, low, high, color=colour, alpha=0.18, linewidth=0)
         return
-    # one run has no interval: no bar instead of an infinite one
+    # a single run has no interval: draw no bar instead of an infinite one
     below, above = (np.nan_to_num(np.abs(end - mean)) for end in (low, high))
     axes.errorbar(place, mean, yerr=[below, above], color=colour, marker=marker, linestyle=line, label=label or None)
 
 
 def depth_axis(axes: Axes, values: Iterable[float], label: str) -> None:
-    """A logarithmic x axis with a tick at each of ``values``, which are numbers of layers or effective depths."""
+    """Make the x axis logarithmic, with a tick at each of ``values``: numbers of layers or effective depths."""
     axes.set_xscale("log")
     ticks = sorted({float(value) for value in values})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -108,13 +111,13 @@ def depth_axis(axes: Axes, values: Iterable[float], label: str) -> None:
 
 
 def legend_below(axes: Axes, columns: int = 2) -> None:
-    """A legend under the axes, where it hides no data."""
+    """Draw a legend under the axes, where it hides no data."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, columnspacing=1.2)
 
 
 def common_legend(canvas: Canvas, axes: Iterable[Axes], *, columns: int = 3, title: str = "") -> None:
-    """One legend under all panels, of the lines of these, a label once."""
+    """Draw one legend under all panels for the lines of ``axes``, each label once."""
     named: dict[str, Any] = {}
     for panel in axes:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
@@ -130,8 +133,8 @@ def common_legend(canvas: Canvas, axes: Iterable[Axes], *, columns: int = 3, tit
         )
 
 
-def encode(canvas: Canvas, kind: str) -> bytes:
-    """The figure as an SVG or PNG file, without a date."""
+def encode_figure(canvas: Canvas, kind: str) -> bytes:
+    """Encode a figure as an SVG or PNG file, without a date."""
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": "leakybench"} if kind == "svg" else {"Software": "leakybench"}
     canvas.savefig(buffer, format=kind, dpi=160, metadata=metadata)

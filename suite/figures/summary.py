@@ -1,4 +1,4 @@
-"""From rows to means with 95% intervals over seeds: the numbers that a figure draws and a text may cite."""
+"""Means with 95% intervals over seeds: the numbers that a figure shows and a text may cite."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from leakybench.stats import interval, paired
 COLUMNS = ("quantity", "mean [of quantity]", "low [of quantity]", "high [of quantity]", "runs")
 
 
-def summarise(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], *, along: str = "") -> pd.DataFrame:
-    """The mean of each of ``values`` over the rows that share ``by``, with Student's 95% interval over those rows.
+def summarise_points(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], *, along: str = "") -> pd.DataFrame:
+    """Mean of each of ``values`` over the rows of each point, with Student's 95% interval over these rows.
 
     Args:
         frame: the data of a figure.
         by: columns that identify a point.
         values: columns to average; values that are not finite are left out.
-        along: a column that differs a little from row to row, such as the place of a layer: averaged for each point.
+        along: a column that differs slightly within a point, such as the position of a layer; it is averaged.
 
     Returns:
-        ``by`` (and ``along``), then :data:`COLUMNS`: the name of the quantity, its mean and the ends of its interval
-        (nan for a single run), and the rows that counted; in order of appearance.
+        The columns ``by`` (and ``along``), then ``COLUMNS``: the name of the quantity, its mean, the ends of its
+        interval (nan for a single run), and the number of rows averaged; in order of appearance.
     """
     rows = []
     for key, group in frame.groupby(list(by), sort=False, dropna=False) if len(frame) else []:
@@ -32,18 +32,26 @@ def summarise(frame: pd.DataFrame, by: Sequence[str], values: Sequence[str], *, 
             numbers = group[name].to_numpy(dtype=np.float64)
             numbers = numbers[np.isfinite(numbers)]
             if len(numbers):
-                found = interval(numbers)
-                rows.append([*key, *place, name, found.estimate, found.low, found.high, len(numbers)])
+                mean = interval(numbers)
+                rows.append([*key, *place, name, mean.estimate, mean.low, mean.high, len(numbers)])
     return pd.DataFrame(rows, columns=[*by, *([along] if along else []), *COLUMNS])
 
 
 def paired_differences(
     frame: pd.DataFrame, value: str, *, first: str, second: str, rule: str, by: Sequence[str]
 ) -> pd.DataFrame:
-    """``first`` minus ``second`` of ``value``, paired by seed, at each ``by``; ``rule`` holds the two names.
+    """Differences of ``value`` between two rules, paired by seed, at each point.
+
+    Args:
+        frame: the data of a figure.
+        value: column to compare.
+        first: name of the first rule.
+        second: name of the second rule, which is subtracted.
+        rule: column that holds the names.
+        by: columns that identify a point.
 
     Returns:
-        As :func:`summarise`, with ``quantity`` = ``first - second``.
+        A table as from ``summarise_points``, with the quantity ``first - second``.
     """
     rows = []
     for key, group in frame.groupby(list(by), sort=False) if len(frame) else []:
@@ -52,13 +60,13 @@ def paired_differences(
             continue
         differences = (table[first] - table[second]).dropna().to_numpy(dtype=np.float64)
         if len(differences):
-            found = paired([differences])
-            rows.append([*key, f"{first} - {second}", found.effect, found.low, found.high, len(differences)])
+            result = paired([differences])
+            rows.append([*key, f"{first} - {second}", result.effect, result.low, result.high, len(differences)])
     return pd.DataFrame(rows, columns=[*by, *COLUMNS])
 
 
 def seeds_text(summary: pd.DataFrame) -> str:
-    """``mean and 95% interval over 5 seeds``; a range where some points have fewer."""
+    """Describe the intervals: ``mean and 95% interval over 5 seeds``, or a range if some points have fewer seeds."""
     if summary.empty:
         return "no runs"
     least, most = int(summary["runs"].min()), int(summary["runs"].max())

@@ -1,9 +1,9 @@
-"""The summaries of figures as Markdown tables, and their places in a document.
+"""Markdown tables of the summaries of figures, filled into a document.
 
     python -m leakybench.figures.tables docs/theory.md [--data results/reference/figures] [--check]
 
-A document names a table by two comments, ``<!-- table: 1a -->`` and ``<!-- end -->``; what stands between them is
-written anew from ``1a.summary.csv``, so that no number in it is copied by hand.
+A document marks the place of a table by two comments, ``<!-- table: 1a -->`` and ``<!-- end -->``. The text between
+them is generated from ``1a.summary.csv``, so that no number in it is copied by hand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pandas as pd
 
 from leakybench.atomic import write_atomic
 from leakybench.errors import UsageError
-from leakybench.figures import load, names_of
+from leakybench.figures import load_figure, names_of
 from leakybench.figures.build import read_csv
 from leakybench.figures.figure import Figure
 
@@ -26,10 +26,12 @@ BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.
 
 
 def table(figure: Figure, summary: pd.DataFrame) -> str:
-    """A row for each point of the summary that has one of the tabled quantities: mean, interval, and how many runs.
+    """Format a summary as a Markdown table, with mean and interval of each tabled quantity and the number of runs.
+
+    There is one row for each point that has at least one of the quantities.
 
     Raises:
-        UsageError: the figure has no table.
+        UsageError: the figure defines no table.
     """
     if not figure.tabled:
         raise UsageError(f"figure {figure.name} has no table")
@@ -39,9 +41,9 @@ def table(figure: Figure, summary: pd.DataFrame) -> str:
     keys = [column for column in figure.by if rows[column].notna().any()]
     lines = []
     for key, group in rows.groupby(keys, sort=False, dropna=False):
-        found = group.set_index("quantity")
-        cells = [_cell(found, quantity) for quantity in figure.tabled.values()]
-        lines.append([*(_key(value) for value in key), *cells, _range(group["runs"])])
+        quantities = group.set_index("quantity")
+        cells = [_interval_cell(quantities, quantity) for quantity in figure.tabled.values()]
+        lines.append([*(_key_text(value) for value in key), *cells, _range(group["runs"])])
     headings = [
         *(column.split(" [")[0].replace("_", " ") for column in keys),
         *(heading.replace("|", r"\|") for heading in figure.tabled),
@@ -51,19 +53,19 @@ def table(figure: Figure, summary: pd.DataFrame) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in [headings, bar, *lines])
 
 
-def _cell(found: pd.DataFrame, quantity: str) -> str:
-    if quantity not in found.index:
+def _interval_cell(quantities: pd.DataFrame, quantity: str) -> str:
+    if quantity not in quantities.index:
         return ""
     columns = [f"{name} [of quantity]" for name in ("mean", "low", "high")]
-    mean, low, high = found.loc[[quantity], columns].to_numpy(dtype=float)[0]
+    mean, low, high = quantities.loc[[quantity], columns].to_numpy(dtype=float)[0]
     if not np.isfinite(high - low) or high == low:
         return f"{mean:.3g}"
-    # a mean that is 0 but for round-off, as of differences that cancel
+    # a mean that is 0 up to round-off, as of differences that cancel
     mean = 0.0 if abs(mean) < 1e-12 * (high - low) else mean
     return f"{mean:.3g} ({low:.3g} to {high:.3g})"
 
 
-def _key(value: object) -> str:
+def _key_text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}" if np.isfinite(value) else ""
     return str(value)
@@ -75,27 +77,27 @@ def _range(runs: pd.Series) -> str:
 
 
 def fill(text: str, data: Path) -> str:
-    """``text`` with each of its tables written from the summaries in ``data``.
+    """Fill each table of ``text`` from the summaries in ``data``.
 
     Raises:
-        UsageError: a name that no figure has, or a summary that cannot be read.
+        UsageError: no figure has the name of a table, or a summary cannot be read.
     """
 
     def written(match: re.Match[str]) -> str:
         (name,) = names_of(match["name"])
-        return match[1] + table(load(name), read_csv(data / f"{name}.summary.csv")) + match[3]
+        return match[1] + table(load_figure(name), read_csv(data / f"{name}.summary.csv")) + match[3]
 
     return BLOCK.sub(written, text)
 
 
 def main(arguments: list[str]) -> int:
-    """Write the tables of a document; with ``--check`` only say whether they are up to date (0) or not (1)."""
+    """Fill the tables of a document; with ``--check`` only return whether they are up to date (0) or not (1)."""
     parser = argparse.ArgumentParser(
         prog="python -m leakybench.figures.tables", description="Fill the tables of a document."
     )
     parser.add_argument("document", type=Path)
     parser.add_argument("--data", type=Path, default=Path("results/reference/figures"), help="folder of the summaries")
-    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 where a table is out of date")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a table is out of date")
     parsed = parser.parse_args(arguments)
     before = parsed.document.read_text(encoding="utf-8")
     after = fill(before, parsed.data)

@@ -36,7 +36,7 @@ SHOWN_G0 = "1e-6"
 
 
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run, g0 and part of the path: the gap -2H/Lt - min COI between its bounds, and whether it is there."""
+    """One row per run, g0 and part of the path: the gap -2H/Lt - min COI, its bounds, and whether they hold."""
     rows: list[dict[str, Any]] = []
     for run in runs:
         for g0 in STABILISERS:
@@ -62,8 +62,10 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """The gap between its bounds on the whole path and inside (linear within 1, logarithmic beyond), and where the
-    second inequality holds."""
+    """Left and middle panel: the gap and its bounds, on the whole path and inside. Right panel: the second inequality.
+
+    The y axes of the gap are linear up to 1 and logarithmic beyond.
+    """
     canvas, axes = panels(3, width=0.95, height=1.35)
     rows = summary[summary["g0"] == SHOWN_G0]
     for panel, part in zip(axes, PARTS, strict=False):

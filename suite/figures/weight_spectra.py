@@ -1,8 +1,7 @@
-"""Figure 2b: weight spectra where the step-sizes adapt [JK24 figure 2b], beside uniform ones."""
+"""Figure 2b: weight spectra under adaptive step-sizes [JK24 figure 2b], beside those under uniform ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from leakybench.figures.style import (
     series,
 )
 from leakybench.figures.summary import seeds_text
-from leakybench.sweeps.grid import Grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -29,15 +27,11 @@ SHOWN_RULES = ("adaptive", "uniform")
 STEP_SIZE = "step_size_times_L [1]"
 
 
-def grids(seeds: Sequence[int]) -> list[Grid]:
-    """The deepest runs of the step study under both rules."""
-    uniform, _, adaptive = studies.steps_study(seeds, [studies.SPECTRA_LAYERS])
-    return [adaptive, uniform]
-
-
 def collect(runs: Runs) -> pd.DataFrame:
-    """One row a run, layer and singular value of W_l/Lt; ``kind`` is the step rule. p: the middle of the layer's
-    step."""
+    """One row per run, layer and singular value of W_l/Lt.
+
+    The column ``kind`` holds the step rule, and p is the middle of the layer's step.
+    """
     rows: list[dict[str, Any]] = []
     for run in runs:
         if not run.ok or "weight_spectra" not in run.arrays:
@@ -45,13 +39,13 @@ def collect(runs: Runs) -> pd.DataFrame:
         p, steps = run.arrays["positions"], run.arrays["step_sizes"]
         rule = steps_of(run.record.run.baseline, run.record.run.baseline_overrides)
         spectra = run.arrays["weight_spectra"] / run.setting("effective_depth")
-        found = spectrum_rows(run, rule, spectra, 0.5 * (p[1:] + p[:-1]))
-        rows += [{**row, STEP_SIZE: float(steps[row["layer"]] * len(steps))} for row in found]
+        values = spectrum_rows(run, rule, spectra, 0.5 * (p[1:] + p[:-1]))
+        rows += [{**row, STEP_SIZE: float(steps[row["layer"]] * len(steps))} for row in values]
     return pd.DataFrame(rows)
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
-    """Three panels: spectra under both rules with a tick at each layer, and the step-sizes that adapted."""
+    """Three panels: spectra under both rules, with a tick at each layer, and the step-sizes."""
     canvas, axes = panels(3, height=1.2, width=0.9)
     axes[1].sharey(axes[0])
     for panel, rule in zip(axes, SHOWN_RULES, strict=False):
@@ -80,9 +74,9 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
 
 FIGURE = Figure(
     name="2b",
-    caption="NestedRank-6-3-v0, Lt = 3, L = 18, preset standard: geometric means over seeds, at the mean place of each "
-    "layer. The bias is left out.",
-    grids=grids,
+    caption="NestedRank-6-3-v0, Lt = 3, L = 18, preset standard: geometric means over seeds, at the mean position of "
+    "each layer, without the bias.",
+    grids=studies.weights_study,
     collect=collect,
     draw=draw,
     by=("kind", "layer", "index"),

@@ -1,6 +1,8 @@
 """Pure functions on float64 arrays that measure a trained network. Rows are samples.
 
-The solver of geodesics is in :mod:`leakybench.measures.geodesic`, apart from the rest because it alone needs scipy.
+The geodesic solver is not imported here, because it alone needs scipy: use ``leakybench.measures.geodesic``. Array
+shapes are annotated with jaxtyping and checked under pytest. Public functions also accept tensors and lists, which they
+convert and check themselves, so their inputs are ``Any``.
 """
 
 from __future__ import annotations

@@ -1,24 +1,32 @@
-"""What a measure accepts: finite real matrices, from numpy or torch, as float64."""
+"""Conversion and checks of the inputs of measures: finite real arrays, from numpy or torch, as float64."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64
 
 from leakybench.baseline import Representations
 from leakybench.errors import UsageError
 
-Array = npt.NDArray[np.float64]
+if TYPE_CHECKING:
+    Number = SupportsFloat
+else:
+    # the functions refuse other values themselves, by name, so a checker at run time must let them through
+    Number = Any
+
+AnyShape = "..."
+"""Shape of an array whose number of dimensions is checked at run time, for ``Float64[np.ndarray, AnyShape]``."""
 
 
-def as_float64(name: str, value: Any, *, ndim: int = 2) -> Array:
-    """``value`` as a finite float64 array; tensors are detached and brought to the host, without importing torch.
+def as_float64(name: str, value: Any, *, ndim: int = 2) -> Float64[np.ndarray, AnyShape]:
+    """Convert ``value`` to a finite float64 array of ``ndim`` dimensions.
+
+    Tensors are detached and copied to the host, without importing torch.
 
     Raises:
-        UsageError: another number of dimensions, an empty array, a complex or non-numeric one, or a value that is not
-            finite.
+        UsageError: the number of dimensions differs, or the array is empty, complex, not numeric, or not finite.
     """
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
@@ -33,16 +41,20 @@ def as_float64(name: str, value: Any, *, ndim: int = 2) -> Array:
     return array
 
 
-def same_rows(name: str, array: Array, activations: Array) -> None:
-    """Raise :class:`UsageError` unless both have one row a sample."""
+def same_rows(name: str, array: Float64[np.ndarray, AnyShape], activations: Float64[np.ndarray, AnyShape]) -> None:
+    """Raise ``UsageError`` unless both arrays have the same number of rows, one per sample."""
     if len(array) != len(activations):
         raise UsageError(
             f"{name} need one row a sample: {len(array)} rows for activations of {len(activations)} samples"
         )
 
 
-def non_negative(name: str, value: Any, *, allow_zero: bool = True) -> float:
-    """``value`` as a finite float, at least 0 (above 0 unless ``allow_zero``), or :class:`UsageError`."""
+def non_negative(name: str, value: Number, *, allow_zero: bool = True) -> float:
+    """Convert ``value`` to a finite float that is at least 0, or above 0 without ``allow_zero``.
+
+    Raises:
+        UsageError: ``value`` is not a number, or out of this range.
+    """
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -53,11 +65,10 @@ def non_negative(name: str, value: Any, *, allow_zero: bool = True) -> float:
 
 
 def check_path(path: Representations) -> Representations:
-    """The same path with float64 arrays, its shapes checked against one another.
+    """Convert the arrays of a path to float64 and check their shapes against one another.
 
     Raises:
-        UsageError: a shape that does not fit the others, step-sizes that are not positive, or a value that is not
-            finite.
+        UsageError: a shape does not fit the others, a step-size is not positive, or a value is not finite.
     """
     activations = as_float64("activations", path.activations, ndim=3)
     step_sizes = as_float64("step_sizes", path.step_sizes, ndim=1)

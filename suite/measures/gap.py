@@ -1,4 +1,4 @@
-"""How many singular values are large: the rule of the largest gap, with a floor."""
+"""The number of large singular values, by the rule of the largest gap with a floor."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64, Int
 
 from leakybench.errors import UsageError
-from leakybench.measures.arrays import Array, as_float64
-
-Counts = npt.NDArray[np.intp]
+from leakybench.measures.arrays import as_float64
 
 FLOOR = 3e-2
 """Values below this share of the first count as noise. On trained networks of true rank 1 to 10, the last true
-direction of a Jacobian has 0.14 of the first and more, the one after it 0.01 to 0.07. A smaller floor counts that one
-at rank 10."""
+direction of a Jacobian has 0.14 of the first or more, and the one after it 0.01 to 0.07. At rank 10 a smaller floor
+counts the latter as well."""
 
 CLOSING = 0.25
-"""A spectrum that ends above the floor has no tail: its end counts as a fall to this share of the floor."""
+"""A spectrum that ends above the floor has no tail: its end counts as a drop to this share of the floor."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """How many values are large, and how clearly.
+    """The number of large values, and how clear the gap behind them is.
 
     Attributes:
-        rank: number of values before the gap; None for a spectrum that vanishes.
-        ratio: of the values on both sides of the gap, at least 1; None where rank is.
+        rank: number of values before the gap; None if the spectrum vanishes.
+        ratio: ratio of the values on both sides of the gap, at least 1; None if ``rank`` is None.
         above_floor: number of values above the floor.
         reason: why there is no rank; empty otherwise.
     """
@@ -40,18 +38,18 @@ class Gap:
 
 
 def largest_gap(values: Any, *, floor: float = FLOOR) -> Gap:
-    """The rank at the largest ratio of neighbours ``s_i / s_{i+1}``, everything below ``floor s_1`` being raised to it.
+    """Find the rank at the largest ratio of neighbours ``s_i / s_{i+1}``.
 
-    Noise of any shape below the floor opens no gap. A spectrum that ends above the floor, as that of a map of full
-    rank does, is followed by a fall to a quarter of the floor, so that 1, 0.7, 0.5, 0.3, 0.2 counts whole. Of equal
-    ratios the first counts.
+    Values below ``floor s_1`` are first raised to it, so that noise of any shape below the floor opens no gap. A
+    spectrum that ends above the floor, such as that of a map of full rank, is followed by a drop to a quarter of the
+    floor, so that all values of 1, 0.7, 0.5, 0.3, 0.2 count. If two ratios are equal, the first one counts.
 
     Args:
         values: singular values, decreasing, (m,).
         floor: share of the first value, in (0, 1).
 
     Raises:
-        UsageError: negative, increasing or non-finite values, or a floor outside (0, 1).
+        UsageError: the values are negative, increasing or not finite, or the floor is outside (0, 1).
     """
     array = as_float64("values", values, ndim=1)
     ranks, ratios, above = largest_gaps(array[None], floor=floor)
@@ -60,9 +58,14 @@ def largest_gap(values: Any, *, floor: float = FLOOR) -> Gap:
     return Gap(rank=int(ranks[0]), ratio=float(ratios[0]), above_floor=int(above[0]))
 
 
-def largest_gaps(values: Any, *, floor: float = FLOOR) -> tuple[Counts, Array, Counts]:
-    """The same for each row of (n, m): ranks, ratios and counts above the floor, each (n,); rank 0 where a row
-    vanishes."""
+def largest_gaps(
+    values: Any, *, floor: float = FLOOR
+) -> tuple[Int[np.ndarray, " n"], Float64[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Apply ``largest_gap`` to each row of ``values`` (n, m).
+
+    Returns:
+        Ranks, ratios and counts above the floor, each (n,). The rank of a row that vanishes is 0.
+    """
     array = as_float64("values", values)
     if not 0.0 < floor < 1.0:
         raise UsageError(f"floor must lie between 0 and 1, got {floor!r}")

@@ -1,5 +1,6 @@
-"""Representation geodesics without a network: minimise the penalised Lagrangian over the path itself [JK24 section
-1.3].
+"""Representation geodesics without a network: the penalised Lagrangian, minimised over the path itself.
+
+The problem is that of [JK24 section 1.3],
 
     min over A_1 .. A_L of  C(A_L D^T, Y) + lambda sum_l rho_l |M_l|^2_(K_{l-1} + gamma I) / (2 scale),
     M_l = dA_l + Lt A_{l-1},    dA_l = (A_l - A_{l-1}) / rho_l,    K = S S^T,    A_0 fixed,    scale = max(Lt, 1)
@@ -8,10 +9,11 @@ with C the mean squared error over samples and outputs. The stabilised norm is t
 
     |M|^2_(K + gamma I) = min over W of |W|^2 + |M - S W^T|^2 / gamma,
 
-so every term is a sum of squares and, by the envelope theorem, its gradient needs only the minimiser: with
-``B = (M - S W^T) / (gamma scale) = (K + gamma I)^{-1} M / scale``, the momentum, the price of a layer has the
-derivative B by dA and ``Lt B - (B W') * [A > 0]`` by A. As gamma falls to 0 the minimum rises to that of a network of
-the same width, whose path leaves no remainder: a network's objective bounds it from above at every gamma.
+so every term is a sum of squares and, by the envelope theorem, its gradient needs only the minimiser: with the momentum
+``B = (M - S W^T) / (gamma scale) = (K + gamma I)^{-1} M / scale``, the price of a layer has the derivative B with
+respect to dA and ``Lt B - (B W') * [A > 0]`` with respect to A. As gamma falls to 0 the minimum rises to that of a
+network of the same width, whose path leaves no remainder. So a network's objective bounds the minimum from above at
+every gamma.
 """
 
 from __future__ import annotations
@@ -21,13 +23,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 from leakybench.baseline import Representations
 from leakybench.errors import UsageError
 from leakybench.measures.arrays import (
-    Array,
+    Number,
     as_float64,
     non_negative,
     same_rows,
@@ -36,30 +39,31 @@ from leakybench.measures.energies import penalty_scale
 from leakybench.measures.norms import features
 
 CONTINUATION = (100.0, 10.0, 1.0)
-"""Multiples of gamma that are solved one after another: a small gamma is stiff, and the larger one gives it a start."""
+"""Multiples of gamma that are solved one after another: the problem is stiff at a small gamma, and the solution at a
+larger one is a good start."""
 
 _KINK = 1e-3
-"""Entries below this share of the root mean square lie at a kink: line searches that cross it stop about there."""
+"""Entries below this share of the root mean square lie at a kink of the rectifier, near which line searches stop."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
-    """What a geodesic connects, and at which price.
+class GeodesicProblem:
+    """Boundary values, step-sizes and penalty of a geodesic problem.
 
     Attributes:
         start: A_0, (N, w).
         targets: Y, (N, d_out).
         readout: D, (d_out, w).
-        step_sizes: rho_1 .. rho_L, (L,), their sum 1.
+        step_sizes: rho_1 .. rho_L, (L,), with sum 1.
         effective_depth: Lt.
         penalty: lambda.
         gamma: absolute stabiliser, in units of K.
     """
 
-    start: Array
-    targets: Array
-    readout: Array
-    step_sizes: Array
+    start: Float64[np.ndarray, "N w"]
+    targets: Float64[np.ndarray, "N d_out"]
+    readout: Float64[np.ndarray, "d_out w"]
+    step_sizes: Float64[np.ndarray, " L"]
     effective_depth: float
     penalty: float
     gamma: float
@@ -67,44 +71,45 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True)
 class Geodesic:
-    """A minimiser of the discretised problem.
+    """A local minimiser of the discretised problem.
 
     Attributes:
         activations: A_0 .. A_L, (L + 1, N, w).
         momenta: B_1 .. B_L, (L, N, w).
         weights: the ridge weights of each layer, (L, w, w + 1).
-        step_sizes: (L,).
-        effective_depth, gamma: of the problem.
+        step_sizes: rho_1 .. rho_L, (L,).
+        effective_depth: Lt of the problem.
+        gamma: absolute stabiliser of the problem.
         cost: C at the end of the path.
         energy: ``sum_l rho_l |M_l|^2 / (2 scale)``, without lambda.
         objective: ``C + lambda energy``.
         hamiltonian: ``(scale/2) (|B^T S|^2 + gamma |B|^2) - Lt Tr(B^T A)`` of each layer, (L,): constant for the
             continuous geodesic.
         residual: size of the objective's gradient over that of its energy part, at the entries away from a kink of the
-            rectifier: a minimiser may sit on one, where the two sides have different slopes.
-        evaluations: of objective and gradient.
+            rectifier. A minimiser may lie on a kink, where the slopes on both sides differ.
+        evaluations: number of evaluations of objective and gradient.
     """
 
-    activations: Array
-    momenta: Array
-    weights: Array
-    step_sizes: Array
+    activations: Float64[np.ndarray, "points N w"]
+    momenta: Float64[np.ndarray, "L N w"]
+    weights: Float64[np.ndarray, "L w w+1"]
+    step_sizes: Float64[np.ndarray, " L"]
     effective_depth: float
     gamma: float
     cost: float
     energy: float
     objective: float
-    hamiltonian: Array
+    hamiltonian: Float64[np.ndarray, " L"]
     residual: float
     evaluations: int
 
     @property
-    def positions(self) -> Array:
-        """p_0 .. p_L, (L + 1,)."""
+    def positions(self) -> Float64[np.ndarray, " points"]:
+        """Positions p_0 .. p_L, (L + 1,)."""
         return np.concatenate([[0.0], np.cumsum(self.step_sizes)])
 
     def representations(self) -> Representations:
-        """The path as the measures take it. Its weights reproduce it up to the remainders, of order gamma."""
+        """The path in the form that the measures take; its weights reproduce it up to remainders of order gamma."""
         return Representations(
             activations=self.activations,
             positions=self.positions,
@@ -115,12 +120,19 @@ class Geodesic:
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """One layer's price ``|M|^2`` with what its gradient and its Hamiltonian need."""
+class LayerPrice:
+    """The price of one layer, with the parts of its gradient and its Hamiltonian.
+
+    Attributes:
+        price: ``|M|^2_(K + gamma I)``.
+        weights: the ridge weights W, (w, w + 1).
+        momentum: B, (N, w).
+        hamiltonian: ``(scale/2) (|B^T S|^2 + gamma |B|^2) - Lt Tr(B^T A)``.
+    """
 
     price: float
-    weights: Array
-    momentum: Array
+    weights: Float64[np.ndarray, "w w+1"]
+    momentum: Float64[np.ndarray, "N w"]
     hamiltonian: float
 
 
@@ -129,17 +141,17 @@ def solve_geodesic(
     targets: Any,
     readout: Any,
     *,
-    effective_depth: float,
-    penalty: float,
-    gamma: float,
+    effective_depth: Number,
+    penalty: Number,
+    gamma: Number,
     step_sizes: Any,
     path: Any | None = None,
     iterations: int = 2000,
     continuation: Sequence[float] = CONTINUATION,
 ) -> Geodesic:
-    """Minimise the penalised Lagrangian over the path by L-BFGS in float64.
+    """Minimise the penalised Lagrangian over the path by L-BFGS in float64 [JK24 section 1.3].
 
-    The problem is not convex: what is found is a local minimum, which depends on the path it starts from.
+    The problem is not convex: the result is a local minimum, which depends on the initial path.
 
     Args:
         start: A_0, (N, w).
@@ -149,14 +161,14 @@ def solve_geodesic(
         penalty: lambda, above 0.
         gamma: absolute stabiliser, above 0, in units of K; ``g0 |S_0|_op^2`` is the layer-wise choice at the start.
         step_sizes: rho, (L,), positive.
-        path: A_1 .. A_L to start from, (L, N, w); the straight line from A_0 to the smallest exact fit unless given.
-        iterations: of L-BFGS at each stage.
-        continuation: falling multiples of gamma that are solved one after another, ending with 1.
+        path: initial A_1 .. A_L, (L, N, w); default: the straight line from A_0 to the nearest exact fit.
+        iterations: maximum number of L-BFGS iterations at each stage.
+        continuation: decreasing multiples of gamma that are solved one after another, ending with 1.
 
     Raises:
-        UsageError: shapes that do not fit, values that are not finite or not positive where they must be.
+        UsageError: the shapes do not fit, or a value is not finite or not positive where it must be.
     """
-    problem = _problem(start, targets, readout, effective_depth, penalty, gamma, step_sizes)
+    problem = geodesic_problem(start, targets, readout, effective_depth, penalty, gamma, step_sizes)
     layers, shape = len(problem.step_sizes), problem.start.shape
     if not continuation or continuation[-1] != 1.0:
         raise UsageError(f"continuation must end with 1, got {tuple(continuation)}")
@@ -170,7 +182,7 @@ def solve_geodesic(
     for factor in continuation:
         stage = _with_gamma(problem, factor * problem.gamma)
         solution = minimize(
-            lambda flat, stage=stage: _objective(stage, flat.reshape(layers, *shape)),
+            lambda flat, stage=stage: path_objective(stage, flat.reshape(layers, *shape)),
             state.ravel(),
             jac=True,
             method="L-BFGS-B",
@@ -181,8 +193,14 @@ def solve_geodesic(
     return _finished(problem, state, evaluations)
 
 
-def layer_price(activations: Array, after: Array, step_size: float, effective_depth: float, gamma: float) -> _Layer:
-    """``|M|^2_(K + gamma I)`` of one layer by ridge regression; A and the A after it (N, w)."""
+def layer_price(
+    activations: Float64[np.ndarray, "N w"],
+    after: Float64[np.ndarray, "N w"],
+    step_size: float,
+    effective_depth: float,
+    gamma: float,
+) -> LayerPrice:
+    """Compute ``|M|^2_(K + gamma I)`` of one layer by ridge regression, from A_{l-1} and A_l, each (N, w)."""
     S, scale = features(activations), penalty_scale(effective_depth)
     M = (after - activations) / step_size + effective_depth * activations
     gram = S.T @ S
@@ -192,11 +210,13 @@ def layer_price(activations: Array, after: Array, step_size: float, effective_de
     B = rest / (gamma * scale)
     price = float(np.sum(W**2)) + float(np.sum(rest**2)) / gamma
     produced = float(np.sum((B.T @ S) ** 2)) + gamma * float(np.sum(B**2))
-    return _Layer(price, W, B, 0.5 * scale * produced - effective_depth * float(np.vdot(B, activations)))
+    return LayerPrice(price, W, B, 0.5 * scale * produced - effective_depth * float(np.vdot(B, activations)))
 
 
-def _objective(problem: Problem, path: Array) -> tuple[float, Array]:
-    """Value and flat gradient by A_1 .. A_L, (L, N, w)."""
+def path_objective(
+    problem: GeodesicProblem, path: Float64[np.ndarray, "L N w"]
+) -> tuple[float, Float64[np.ndarray, " L*N*w"]]:
+    """Objective of the path A_1 .. A_L, (L, N, w), and its gradient, flat."""
     scale, depth, penalty = penalty_scale(problem.effective_depth), problem.effective_depth, problem.penalty
     error = path[-1] @ problem.readout.T - problem.targets
     value = float(np.mean(error**2))
@@ -214,7 +234,7 @@ def _objective(problem: Problem, path: Array) -> tuple[float, Array]:
     return value, gradient.ravel()
 
 
-def _finished(problem: Problem, path: Array, evaluations: int) -> Geodesic:
+def _finished(problem: GeodesicProblem, path: Float64[np.ndarray, "L N w"], evaluations: int) -> Geodesic:
     activations = np.concatenate([problem.start[None], path])
     scale, depth = penalty_scale(problem.effective_depth), problem.effective_depth
     layers = [
@@ -223,7 +243,7 @@ def _finished(problem: Problem, path: Array, evaluations: int) -> Geodesic:
     ]
     momenta = np.stack([layer.momentum for layer in layers])
     energy = float(sum(rho * layer.price for rho, layer in zip(problem.step_sizes, layers, strict=True))) / (2 * scale)
-    objective, gradient = _objective(problem, path)
+    objective, gradient = path_objective(problem, path)
     size = problem.penalty * float(np.linalg.norm(momenta))
     smooth = np.abs(path).ravel() > _KINK * np.sqrt(np.mean(path**2))
     return Geodesic(
@@ -242,8 +262,8 @@ def _finished(problem: Problem, path: Array, evaluations: int) -> Geodesic:
     )
 
 
-def _straight_line(problem: Problem) -> Array:
-    """From A_0 to the nearest A_L with ``A_L D^T = Y``, at equal speed; (L, N, w)."""
+def _straight_line(problem: GeodesicProblem) -> Float64[np.ndarray, "L N w"]:
+    """The straight line from A_0 to the nearest A_L with ``A_L D^T = Y``, at constant speed; (L, N, w)."""
     D = problem.readout
     missing = problem.targets - problem.start @ D.T
     end = problem.start + missing @ np.linalg.solve(D @ D.T, D)
@@ -251,13 +271,18 @@ def _straight_line(problem: Problem) -> Array:
     return (1.0 - p) * problem.start + p * end
 
 
-def _with_gamma(problem: Problem, gamma: float) -> Problem:
-    return Problem(**{**vars(problem), "gamma": gamma})
+def _with_gamma(problem: GeodesicProblem, gamma: float) -> GeodesicProblem:
+    return GeodesicProblem(**{**vars(problem), "gamma": gamma})
 
 
-def _problem(
-    start: Any, targets: Any, readout: Any, effective_depth: float, penalty: float, gamma: float, step_sizes: Any
-) -> Problem:
+def geodesic_problem(
+    start: Any, targets: Any, readout: Any, effective_depth: Number, penalty: Number, gamma: Number, step_sizes: Any
+) -> GeodesicProblem:
+    """Check the arguments of ``solve_geodesic`` and convert them to float64.
+
+    Raises:
+        UsageError: the shapes do not fit, or a value is not finite or not positive where it must be.
+    """
     A0, Y, D = as_float64("start", start), as_float64("targets", targets), as_float64("readout", readout)
     same_rows("targets", Y, A0)
     if D.shape != (Y.shape[1], A0.shape[1]):
@@ -267,7 +292,7 @@ def _problem(
     rho = as_float64("step_sizes", step_sizes, ndim=1)
     if (rho <= 0.0).any():
         raise UsageError(f"step_sizes must be positive, got {rho.min()}")
-    return Problem(
+    return GeodesicProblem(
         start=A0,
         targets=Y,
         readout=D,

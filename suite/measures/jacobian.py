@@ -1,4 +1,4 @@
-"""The Jacobian rank: in how many directions a map moves when its input moves by one standard deviation.
+"""The Jacobian rank: the number of directions in which a map moves when its input moves by one standard deviation.
 
 The rank of the Jacobian at any point bounds the bottleneck rank from below [Jacot 2023, arXiv 2209.15055]. Unlike the
 linear rank of a representation it does not count the directions that a code needs to stay in the positive orthant: a
@@ -11,44 +11,48 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from leakybench.baseline import Representations
 from leakybench.errors import UsageError
-from leakybench.measures.arrays import Array, as_float64
+from leakybench.measures.arrays import Number, as_float64
 from leakybench.measures.gap import FLOOR, largest_gap, largest_gaps
 from leakybench.measures.recursion import skips, tangents
 from leakybench.measures.spectra import gram_spectrum
 
 SAMPLES = 64
-"""Samples at which a Jacobian is taken: a share of samples that agree then has a standard error of at most 0.06."""
+"""Number of samples at which a Jacobian is taken: a share of these samples has a standard error of at most 0.06."""
 
 STEP = 1e-2
 """Half the distance of a central difference, in standard deviations of the inputs. A float32 prediction then gives each
-derivative to 1e-5, far below the floor of the gap, and few of the linear pieces of a network are crossed."""
+derivative to 1e-5, far below the floor of the gap, and the difference crosses few of the linear pieces of a network."""
 
 _NULL = 1e-6
-"""Input directions with less than this share of the largest spread do not occur in the data (float32 leaves 1e-7)."""
+"""Input directions with less than this share of the largest spread do not occur in the data; float32 leaves 1e-7."""
 
 
-def principal_directions(rows: Array) -> Array:
-    """Directions of the data, each as long as its standard deviation, (m, w), m the rank of the centred rows (n, w)."""
+def principal_directions(rows: Float64[np.ndarray, "n w"]) -> Float64[np.ndarray, "m w"]:
+    """Principal directions of the rows (n, w), (m, w), where m is the rank of the centred rows.
+
+    The length of each direction is its standard deviation.
+    """
     centred = rows - rows.mean(axis=0)
     _, values, right = np.linalg.svd(centred, full_matrices=False)
     keep = values > _NULL * values[0] if values[0] > 0.0 else np.zeros(len(values), dtype=bool)
     return values[keep, None] * right[keep] / np.sqrt(len(rows))
 
 
-def path_spectra(path: Representations, *, samples: int = SAMPLES) -> Array:
-    """Singular values of ``dA_l/dx`` at the first samples, decreasing, (L + 1, n, m), by forward differentiation.
+def path_spectra(path: Representations, *, samples: int = SAMPLES) -> Float64[np.ndarray, "points n r"]:
+    """Singular values of ``dA_l/dx`` at the first samples, decreasing, (L + 1, n, r), by forward differentiation.
 
-    The embedding is unknown; since it is linear, the principal directions of A_0 are those of the embedded inputs.
+    The embedding is unknown, but it is linear, so the principal directions of A_0 are those of the embedded inputs.
 
     Args:
-        path: checked, see :func:`leakybench.measures.arrays.check_path`.
-        samples: how many samples at most.
+        path: a checked path, see ``leakybench.measures.arrays.check_path``.
+        samples: maximum number of samples.
 
     Raises:
-        UsageError: an A_0 that does not vary, or weights that do not reproduce the path.
+        UsageError: A_0 does not vary, or the weights do not reproduce the path.
     """
     start = principal_directions(path.activations[0])
     if len(start) == 0:
@@ -59,51 +63,55 @@ def path_spectra(path: Representations, *, samples: int = SAMPLES) -> Array:
 
 
 def function_spectra(
-    predict: Callable[[Any], Any], inputs: Any, *, samples: int = SAMPLES, step: float = STEP
-) -> Array:
-    """Singular values of the Jacobian of any map at the first inputs, decreasing, (n, min(m, d_out)), by central
-    differences.
+    predict: Callable[[Any], Any], inputs: Any, *, samples: int = SAMPLES, step: Number = STEP
+) -> Float64[np.ndarray, "n r"]:
+    """Singular values of the Jacobian of any map at the first inputs, decreasing, (n, r), r = min(m, d_out).
 
-    ``J_i = (f(x + h t_i) - f(x - h t_i)) / (2 h)`` for the principal directions t_i of the inputs. A map that is
-    constant by pieces, such as a tree, has a zero Jacobian, and what this finds are the jumps that a step crosses.
+    The Jacobian is taken by central differences, ``J_i = (f(x + h t_i) - f(x - h t_i)) / (2 h)``, along the m principal
+    directions t_i of the inputs. A piecewise constant map, such as a tree, has a zero Jacobian; here it gives the jumps
+    that a step crosses.
 
     Args:
-        predict: from float32 (n, d_in) to (n, d_out).
-        inputs: (N, d_in); the directions come from all of them, the samples are the first ones.
-        samples: how many samples at most.
-        step: h, in standard deviations.
+        predict: the map, from float32 (n, d_in) to (n, d_out).
+        inputs: (N, d_in). The directions come from all of them; the samples are the first ones.
+        samples: maximum number of samples.
+        step: h, in standard deviations of the inputs.
 
     Raises:
-        UsageError: inputs that do not vary, or predictions that are not finite or of a wrong shape.
+        UsageError: the inputs do not vary, or the predictions are not finite or have a wrong shape.
     """
     rows = as_float64("inputs", inputs)
     directions = principal_directions(rows)
     if len(directions) == 0:
         raise UsageError("the inputs are the same for all samples: they have no directions to follow")
-    at = rows[:samples]
-    points = at[:, None, None, :] + step * np.stack([directions, -directions])[None]
+    at, h = rows[:samples], float(step)
+    points = at[:, None, None, :] + h * np.stack([directions, -directions])[None]
     flat = np.ascontiguousarray(points.reshape(-1, rows.shape[1]), dtype=np.float32)
     values = as_float64("predictions", predict(flat))
     if len(values) != len(flat):
         raise UsageError(f"predictions need one row a sample: {len(values)} rows for {len(flat)} inputs")
     pairs = values.reshape(len(at), 2, len(directions), -1)
-    return gram_spectrum((pairs[:, 0] - pairs[:, 1]) / (2.0 * step))
+    return gram_spectrum((pairs[:, 0] - pairs[:, 1]) / (2.0 * h))
 
 
 def jacobian_rank(spectra: Any, *, floor: float = FLOOR) -> dict[str, Any]:
     """The rank at the largest gap of the root mean square spectrum over the samples, with its evidence.
 
-    The rank at any point bounds the bottleneck rank, so a direction counts that is alive at some of them; and one gap
-    of a pooled spectrum is less noisy than the median of 64, which loses weak directions of a map of full rank.
+    The rank at any point bounds the bottleneck rank from below, so a direction that moves the output at some of the
+    samples counts. And the gap of one pooled spectrum is less noisy than the median over 64 samples, which loses weak
+    directions of a map of full rank.
 
     Args:
         spectra: singular values of the Jacobian at each sample, (n, m).
-        floor: of the gap rule, see :func:`leakybench.measures.gap.largest_gap`.
+        floor: floor of the gap rule, see ``leakybench.measures.largest_gap``.
 
     Returns:
-        ``rank`` (None where the map is constant at half of the samples or more), ``gap`` (the ratio there),
+        A dict with ``rank`` (None if the map is constant at half of the samples or more), ``gap`` (the ratio there),
         ``agreement`` (share of the samples that have this rank by themselves), ``spectrum`` (root mean square, the
-        first 12), ``samples``, ``reason``.
+        first 12 values), ``samples`` (their number) and ``reason`` (why there is no rank).
+
+    Raises:
+        UsageError: the singular values are negative, increasing or not finite.
     """
     array = as_float64("spectra", spectra)
     ranks, _, _ = largest_gaps(array, floor=floor)
@@ -111,6 +119,6 @@ def jacobian_rank(spectra: Any, *, floor: float = FLOOR) -> dict[str, Any]:
     evidence: dict[str, Any] = {"spectrum": pooled[:12].tolist(), "samples": len(array)}
     if 2 * int(np.sum(ranks > 0)) <= len(ranks):
         return {"rank": None, "agreement": 0.0, "gap": None, "reason": "the map is constant", **evidence}
-    found = largest_gap(pooled, floor=floor)
-    agreement = float(np.mean(ranks == found.rank))
-    return {"rank": found.rank, "agreement": agreement, "gap": found.ratio, "reason": "", **evidence}
+    gap = largest_gap(pooled, floor=floor)
+    agreement = float(np.mean(ranks == gap.rank))
+    return {"rank": gap.rank, "agreement": agreement, "gap": gap.ratio, "reason": "", **evidence}

@@ -1,4 +1,4 @@
-"""The norm that the features of a layer put on representations, and the cost of identity [JK24 section 1.3-1.4].
+"""The norm that the features of a layer induce on representations, and the cost of identity [JK24 sections 1.3-1.4].
 
 With ``S = [relu(A), 1]`` of one layer, the smallest weights that produce M from it, ``S W^T = M``, have squared size
 
@@ -18,17 +18,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from leakybench.measures.arrays import (
-    Array,
+    Number,
     as_float64,
     non_negative,
     same_rows,
 )
 
 _IN_RANGE = 1e-9
-"""A part outside the range of S below this share of |M| is round-off of the projection (1e-16 times the square root
-of the sizes that occur, with a margin); a float32 representation that leaves the range does so by 1e-8 at least."""
+"""A part outside the range of S below this share of |M| is round-off of the projection, which is 1e-16 times the square
+root of the sizes that occur. A float32 representation that leaves the range does so by at least 1e-8."""
 
 _GRAM_FLOOR = 1e-12
 """Eigenvalues of a Gram matrix below this share of the largest have lost half of their digits to its round-off,
@@ -44,26 +45,27 @@ class Kernel:
         values: singular values s_1 >= .. >= s_r > 0, (r,); ``s_1^2`` is the operator norm of K.
     """
 
-    left: Array
-    values: Array
+    left: Float64[np.ndarray, "N r"]
+    values: Float64[np.ndarray, " r"]
 
     @property
     def operator_norm(self) -> float:
-        """|K|_op = |S|_op^2; 0 for features that vanish."""
+        """Operator norm ``|K|_op = |S|_op^2``; 0 if the features vanish."""
         return float(self.values[0]) ** 2 if len(self.values) else 0.0
 
 
-def features(activations: Any, *, bias: bool = True) -> Array:
-    """``S = [relu(A), 1]``, (N, w + 1), or ``relu(A)``, (N, w), without bias; A (N, w)."""
+def features(activations: Any, *, bias: bool = True) -> Float64[np.ndarray, "N features"]:
+    """Features ``S = [relu(A), 1]``, (N, w + 1), or ``relu(A)``, (N, w), without bias; A (N, w)."""
     array = as_float64("activations", activations)
     rectified = np.maximum(array, 0.0)
     return np.hstack([rectified, np.ones((len(array), 1))]) if bias else rectified
 
 
 def kernel(activations: Any, *, bias: bool = True) -> Kernel:
-    """Decompose the features of one layer, so that several norms share the work; A (N, w).
+    """Decompose the features of one layer; A (N, w).
 
-    Singular values below ``eps max(N, w + 1) s_1`` are round-off and count as zero.
+    Several norms can share one decomposition. Singular values below ``eps max(N, w + 1) s_1`` are round-off and count
+    as zero.
     """
     S = features(activations, bias=bias)
     left, values, _ = np.linalg.svd(S, full_matrices=False)
@@ -71,11 +73,12 @@ def kernel(activations: Any, *, bias: bool = True) -> Kernel:
     return Kernel(left=left[:, keep], values=values[keep])
 
 
-def gram_kernel(activations: Array) -> Kernel:
-    """The same from the eigenvectors of ``S^T S``, in less than half the time, for whole paths; A (N, w), N > w + 1.
+def gram_kernel(activations: Float64[np.ndarray, "N w"]) -> Kernel:
+    """Decompose the features of one layer by the eigenvectors of ``S^T S``; A (N, w), N > w + 1.
 
-    Squaring leaves singular values exact to 1e-8 of the first only; those below 1e-6 count as outside the range. A
-    stabilised norm is then exact to 1e-8 relative for every g0 of 1e-8 and more.
+    Takes less than half the time of ``kernel``, for whole paths. Because of the squaring, singular values are exact to
+    1e-8 of the first only; those below 1e-6 count as outside the range. A stabilised norm then has a relative error of
+    1e-8 for every g0 of at least 1e-8.
     """
     S = features(activations)
     squares, right = np.linalg.eigh(S.T @ S)
@@ -89,39 +92,39 @@ class Components:
     """The inner product of two representations split along the kernel's directions; unit: that of M^T N.
 
     Attributes:
-        inside: u_j^T M N^T u_j for each direction, (r,).
-        outside: Tr of the product of what is outside the range of S.
-        scale: |M| |N|, against which ``outside`` is judged to be round-off.
+        inside: ``u_j^T M N^T u_j`` for each direction, (r,).
+        outside: trace of the product of the parts outside the range of S.
+        scale: ``|M| |N|``, relative to which ``outside`` may be round-off.
     """
 
-    inside: Array
+    inside: Float64[np.ndarray, " r"]
     outside: float
     scale: float
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A representation M (N, m) in and out of the range of S.
+    """A representation M (N, m), split into its parts inside and outside the range of S.
 
     Attributes:
-        inside: U^T M, (r, m).
-        outside: M - U U^T M, (N, m).
-        size: |M|_F.
+        inside: ``U^T M``, (r, m).
+        outside: ``M - U U^T M``, (N, m).
+        size: ``|M|_F``.
     """
 
-    inside: Array
-    outside: Array
+    inside: Float64[np.ndarray, "r m"]
+    outside: Float64[np.ndarray, "N m"]
     size: float
 
 
-def project(layer: Kernel, M: Array) -> Projection:
-    """Split M (N, m) into its coordinates in the range of S and what is outside."""
+def project(layer: Kernel, M: Float64[np.ndarray, "N m"]) -> Projection:
+    """Split M (N, m) into its coordinates in the range of S and the rest."""
     inside = layer.left.T @ M
     return Projection(inside=inside, outside=M - layer.left @ inside, size=float(np.linalg.norm(M)))
 
 
 def product(first: Projection, second: Projection) -> Components:
-    """``Tr(M^T N)`` along the directions of the kernel on which both were projected."""
+    """Split ``Tr(M^T N)`` along the directions of the kernel on which both were projected."""
     return Components(
         inside=np.einsum("jm,jm->j", first.inside, second.inside),
         outside=float(np.vdot(first.outside, second.outside)),
@@ -129,15 +132,17 @@ def product(first: Projection, second: Projection) -> Components:
     )
 
 
-def components(layer: Kernel, M: Array) -> Components:
-    """Split ``Tr(M^T M)`` along a kernel's directions; M (n, m)."""
+def components(layer: Kernel, M: Float64[np.ndarray, "N m"]) -> Components:
+    """Split ``Tr(M^T M)`` along the directions of a kernel; M (N, m)."""
     projection = project(layer, M)
     return product(projection, projection)
 
 
 def weighted(layer: Kernel, parts: Components, gamma: float) -> float:
-    """``Tr(M^T (K + gamma I)^{-1} N)`` from the split; at gamma = 0 infinite with the sign of a part outside the
-    range."""
+    """Compute ``Tr(M^T (K + gamma I)^{-1} N)`` from its components.
+
+    At gamma = 0 a part outside the range of S makes the value infinite, with the sign of that part.
+    """
     total = float(np.sum(parts.inside / (layer.values**2 + gamma)))
     if gamma > 0.0:
         return total + parts.outside / gamma
@@ -146,22 +151,23 @@ def weighted(layer: Kernel, parts: Components, gamma: float) -> float:
     return float(np.copysign(np.inf, parts.outside))
 
 
-def kernel_norm(M: Any, activations: Any, *, gamma: float, bias: bool = True) -> float:
-    """``|M|^2_(K + gamma I) = Tr(M^T (K + gamma I)^{-1} M)`` with ``K = S S^T``, ``S = [relu(A), 1]`` [JK24 section
-    1.4].
+def kernel_norm(M: Any, activations: Any, *, gamma: Number, bias: bool = True) -> float:
+    """Squared norm ``|M|^2_(K + gamma I) = Tr(M^T (K + gamma I)^{-1} M)`` of one layer [JK24 section 1.4].
+
+    ``K = S S^T`` with ``S = [relu(A), 1]``.
 
     Args:
-        M: (N, m), one sample a row.
+        M: a representation, one sample per row, (N, m).
         activations: A of the layer, (N, w).
-        gamma: absolute, at least 0, in units of K. The layer-wise choice is ``gamma_l = g0 |S_l|_op^2``. At 0 the
-            pseudo-inverse is meant: the value is infinite unless M lies in the range of S.
+        gamma: absolute stabiliser, at least 0, in units of K. The layer-wise choice is ``gamma_l = g0 |S_l|_op^2``. At
+            0 the inverse is the pseudo-inverse, and the value is infinite unless M lies in the range of S.
         bias: whether S has the column of ones.
 
     Returns:
         The squared norm, at least 0. Unit: squared weights.
 
     Raises:
-        UsageError: shapes that do not fit, values that are not finite, a negative gamma.
+        UsageError: the numbers of rows differ, a value is not finite, or gamma is negative.
     """
     array = as_float64("M", M)
     same_rows("M", array, as_float64("activations", activations))
@@ -170,22 +176,23 @@ def kernel_norm(M: Any, activations: Any, *, gamma: float, bias: bool = True) ->
     return weighted(layer, components(layer, array), stabiliser)
 
 
-def cost_of_identity(activations: Any, *, g0: float, bias: bool = True) -> float:
-    """``|A|^2_(K + gamma I)`` with ``gamma = g0 |S|_op^2``: the size of the smallest identity layer [JK24 section 1.3].
+def cost_of_identity(activations: Any, *, g0: Number, bias: bool = True) -> float:
+    """Cost of identity ``|A|^2_(K + gamma I)`` with ``gamma = g0 |S|_op^2`` [JK24 section 1.3].
 
-    Without bias and with g0 = 0 it is at least ``|A|_*^2 / |A|_F^2``, and equals rank(A) for non-negative A. A larger
-    g0 gives a smaller value: each direction of A with ``s_j^2 << gamma`` is lost, so a value says its g0.
+    It is the squared size of the smallest weights that reproduce A. Without bias and with g0 = 0 it is at least
+    ``|A|_*^2 / |A|_F^2``, and equals rank(A) for non-negative A. A larger g0 gives a smaller value, because each
+    direction of A with ``s_j^2 << gamma`` is lost. So always report the value together with its g0.
 
     Args:
         activations: A of the layer, (N, w).
-        g0: relative stabiliser, at least 0; at 0 the value is infinite unless A lies in the range of S.
+        g0: relative stabiliser, at least 0. At 0 the value is infinite unless A lies in the range of S.
         bias: whether S has the column of ones.
 
     Returns:
-        A number, at least 0, without unit; 0 for a zero representation.
+        A number of at least 0, without unit; 0 for a zero representation.
 
     Raises:
-        UsageError: values that are not finite, a negative g0.
+        UsageError: a value is not finite, or g0 is negative.
     """
     array = as_float64("activations", activations)
     relative = non_negative("g0", g0)
@@ -197,8 +204,11 @@ def cost_of_identity(activations: Any, *, g0: float, bias: bool = True) -> float
     return weighted(layer, parts, relative * layer.operator_norm)
 
 
-def require_samples(activations: Array) -> str | None:
-    """A warning where there are fewer samples than features: every M is then in the range of S and K has full rank."""
+def require_samples(activations: Float64[np.ndarray, "*layers N w"]) -> str | None:
+    """Return a warning if there are fewer samples than features, and None otherwise.
+
+    With fewer samples K has full rank and every M is in the range of S.
+    """
     samples, width = activations.shape[-2:]
     if samples < width + 1:
         return f"{samples} samples for {width + 1} features: norms at small g0 measure the sample, not the layer"

@@ -1,13 +1,13 @@
-"""Profiles of a whole path, layer by layer: what the figures of the paper are drawn from."""
+"""Profiles of a whole path, layer by layer, from which the figures of the paper are drawn."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from leakybench.baseline import Representations
-from leakybench.measures.arrays import Array
 from leakybench.measures.energies import (
     SplitLayer,
     penalty_scale,
@@ -23,44 +23,48 @@ G0 = (1e-1, 1e-2, 1e-3, 1e-4)
 
 @dataclass(frozen=True)
 class EnergyProfile:
-    """Of a path at each g0, with ``gamma_l = g0 |S_l|_op^2``; the layer l has its energies in the norm of A_{l-1}.
+    """Energies of a path at G values of g0, with ``gamma_l = g0 |S_l|_op^2``.
+
+    The energies of layer l are taken in the norm of A_{l-1}.
 
     Attributes:
-        coi: |A_l|^2, (G, L + 1).
-        kinetic, cross, potential: (G, L).
-        speed: |dA_l|, (G, L).
-        gamma: absolute, (G, L + 1).
+        coi: cost of identity ``|A_l|^2``, (G, L + 1).
+        kinetic: kinetic energy, (G, L).
+        cross: cross term, (G, L).
+        potential: potential energy, (G, L).
+        speed: ``|dA_l|``, (G, L).
+        gamma: absolute stabiliser, (G, L + 1).
     """
 
-    coi: Array
-    kinetic: Array
-    cross: Array
-    potential: Array
-    speed: Array
-    gamma: Array
+    coi: Float64[np.ndarray, "G points"]
+    kinetic: Float64[np.ndarray, "G L"]
+    cross: Float64[np.ndarray, "G L"]
+    potential: Float64[np.ndarray, "G L"]
+    speed: Float64[np.ndarray, "G L"]
+    gamma: Float64[np.ndarray, "G points"]
 
 
 @dataclass(frozen=True)
 class MomentumProfile:
-    """What the momenta add, each (L,), by the pairs (A_{l-1}, B_l) of a layer.
+    """Measures that need momenta, from the pair (A_{l-1}, B_l) of each layer.
 
     Attributes:
-        hamiltonian: H_l, no stabiliser.
-        momentum: |B_l|^2.
-        momentum_features: |B_l^T S_{l-1}|^2, that is |W_l|^2/Lt^2 at a critical point.
-        criticality: |W_l - scale B_l^T S_{l-1}| / |W_l|.
-        residual: the same over all layers at once, weighted by rho_l.
+        hamiltonian: H_l, without a stabiliser, (L,).
+        momentum: ``|B_l|^2``, (L,).
+        momentum_features: ``|B_l^T S_{l-1}|^2``, which is ``|W_l|^2/Lt^2`` at a critical point, (L,).
+        criticality: ``|W_l - scale B_l^T S_{l-1}| / |W_l|``, (L,).
+        residual: the criticality over all layers at once, weighted by rho_l.
     """
 
-    hamiltonian: Array
-    momentum: Array
-    momentum_features: Array
-    criticality: Array
+    hamiltonian: Float64[np.ndarray, " L"]
+    momentum: Float64[np.ndarray, " L"]
+    momentum_features: Float64[np.ndarray, " L"]
+    criticality: Float64[np.ndarray, " L"]
     residual: float
 
 
 def split_path(path: Representations, *, motion: bool = True) -> list[SplitLayer]:
-    """One decomposition a layer, for l = 0..L; all norms of the path come from them at little cost."""
+    """Decompose each layer l = 0..L once, so that all norms of the path cost little; without ``motion`` only A_l."""
     moves = list(velocities(path.activations, path.step_sizes)) if motion else []
     last = len(path.activations) - 1
     return [
@@ -69,15 +73,17 @@ def split_path(path: Representations, *, motion: bool = True) -> list[SplitLayer
     ]
 
 
-def coi_profile(layers: list[SplitLayer], g0: tuple[float, ...] = G0) -> tuple[Array, Array]:
-    """``|A_l|^2`` at ``gamma_l = g0 |S_l|_op^2`` and these gammas, each (G, L + 1)."""
+def coi_profile(
+    layers: list[SplitLayer], g0: tuple[float, ...] = G0
+) -> tuple[Float64[np.ndarray, "G points"], Float64[np.ndarray, "G points"]]:
+    """Cost of identity ``|A_l|^2`` at ``gamma_l = g0 |S_l|_op^2``, and these gammas, each (G, L + 1)."""
     gamma = np.array([[value * split.layer.operator_norm for split in layers] for value in g0])
     coi = np.array([[split.coi(g) for split, g in zip(layers, row, strict=True)] for row in gamma])
     return coi, gamma
 
 
 def energy_profile(path: Representations, layers: list[SplitLayer], g0: tuple[float, ...] = G0) -> EnergyProfile:
-    """All energies of a path [JK24 section 1.4]; ``layers`` from :func:`split_path`."""
+    """All energies of a path [JK24 section 1.4]; ``layers`` from ``split_path``."""
     coi, gamma = coi_profile(layers, g0)
     depth, scale = path.effective_depth, penalty_scale(path.effective_depth)
     terms = [
@@ -96,7 +102,7 @@ def energy_profile(path: Representations, layers: list[SplitLayer], g0: tuple[fl
 
 
 def momentum_profile(path: Representations) -> MomentumProfile | None:
-    """The Hamiltonian and the criticality of each layer [JK24 section 1.5]; None where the path has no momenta."""
+    """The Hamiltonian and the criticality of each layer [JK24 section 1.5]; None if the path has no momenta."""
     if path.momenta is None:
         return None
     depth, scale = path.effective_depth, penalty_scale(path.effective_depth)

@@ -1,40 +1,69 @@
-"""The recursion of the networks on given weights: forward, along tangents, backward [JK24 section 1.1].
+"""The recursion of the networks with given weights: forward, along tangents, and backward [JK24 section 1.1].
 
     A_l = skip_l A_{l-1} + rho_l S_{l-1} W_l^T,    S = [relu(A), 1],    l = 1..L
 
-with ``skip_l = 1 - rho_l Lt``; a fully-connected network has no skip.
+with ``skip_l = 1 - rho_l Lt``. In a fully-connected network ``skip_l`` is 0.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float64
 
 from leakybench.baseline import Representations
 from leakybench.errors import UsageError
-from leakybench.measures.arrays import Array
 from leakybench.measures.norms import features
 
 _CONSISTENT = 1e-3
-"""The recursion must reproduce a stored path to this share of its size: float32 gives 1e-6, another rule an error of
-order 1."""
+"""Largest error of the recursion on a stored path, relative to its size: float32 gives 1e-6, another rule gives an
+error of order 1."""
 
 
-def step(activations: Array, weights: Array, step_size: float, skip: float) -> Array:
-    """One layer, (N, w); A (N, w), W (w, w + 1)."""
+def step(
+    activations: Float64[np.ndarray, "N w"], weights: Float64[np.ndarray, "w w+1"], step_size: float, skip: float
+) -> Float64[np.ndarray, "N w"]:
+    """Apply one layer to A (N, w), with W (w, w + 1)."""
     return skip * activations + step_size * (features(activations) @ weights.T)
 
 
-def propagate(embedded: Array, weights: Array, step_sizes: Array, skips: Array) -> Array:
-    """A_0 .. A_L, (L + 1, N, w), from A_0 (N, w) and W (L, w, w + 1); step_sizes and skips (L,)."""
+def propagate(
+    embedded: Float64[np.ndarray, "N w"],
+    weights: Float64[np.ndarray, "L w w+1"],
+    step_sizes: Float64[np.ndarray, " L"],
+    skips: Float64[np.ndarray, " L"],
+) -> Float64[np.ndarray, "L+1 N w"]:
+    """Compute the path A_0 .. A_L, (L + 1, N, w), from A_0 (N, w).
+
+    Args:
+        embedded: A_0, (N, w).
+        weights: W_1 .. W_L, (L, w, w + 1).
+        step_sizes: rho_l, (L,).
+        skips: skip_l, (L,).
+    """
     path = [embedded]
     for W, rho, skip in zip(weights, step_sizes, skips, strict=True):
         path.append(step(path[-1], W, float(rho), float(skip)))
     return np.stack(path)
 
 
-def adjoint(activations: Array, last: Array, weights: Array, step_sizes: Array, skips: Array) -> Array:
-    """B_0 .. B_L, (L + 1, N, w), from B_L: ``B_{l-1} = skip_l B_l + rho_l (B_l W_l') * [A_{l-1} > 0]``, W' without
-    bias."""
+def adjoint(
+    activations: Float64[np.ndarray, "points N w"],
+    last: Float64[np.ndarray, "N w"],
+    weights: Float64[np.ndarray, "L w w+1"],
+    step_sizes: Float64[np.ndarray, " L"],
+    skips: Float64[np.ndarray, " L"],
+) -> Float64[np.ndarray, "L+1 N w"]:
+    """Compute the momenta B_0 .. B_L, (L + 1, N, w), backward from B_L.
+
+        B_{l-1} = skip_l B_l + rho_l (B_l W_l') * [A_{l-1} > 0],    W' without the bias column
+
+    Args:
+        activations: A_0 .. A_L, (L + 1, N, w); A_L is not used and may be left out.
+        last: B_L, (N, w).
+        weights: W_1 .. W_L, (L, w, w + 1).
+        step_sizes: rho_l, (L,).
+        skips: skip_l, (L,).
+    """
     momenta = [last]
     for layer in range(len(weights) - 1, -1, -1):
         through = (momenta[-1] @ weights[layer][:, :-1]) * (activations[layer] > 0.0)
@@ -42,13 +71,21 @@ def adjoint(activations: Array, last: Array, weights: Array, step_sizes: Array, 
     return np.stack(momenta[::-1])
 
 
-def tangents(activations: Array, start: Array, weights: Array, step_sizes: Array, skips: Array) -> Array:
-    """Derivatives of A_0 .. A_L along given directions, (L + 1, n, m, w), by forward differentiation of the recursion.
+def tangents(
+    activations: Float64[np.ndarray, "points n w"],
+    start: Float64[np.ndarray, "m w"],
+    weights: Float64[np.ndarray, "L w w+1"],
+    step_sizes: Float64[np.ndarray, " L"],
+    skips: Float64[np.ndarray, " L"],
+) -> Float64[np.ndarray, "L+1 n m w"]:
+    """Differentiate the recursion forward: derivatives of A_0 .. A_L along given directions, (L + 1, n, m, w).
 
     Args:
-        activations: A_0 .. A_L at the samples, (L + 1, n, w); their signs are the masks.
+        activations: A_0 .. A_L at the samples, (L + 1, n, w); their signs are the masks of the rectifier.
         start: directions at A_0, the same for each sample, (m, w).
-        weights, step_sizes, skips: of the layers, (L, w, w + 1), (L,), (L,).
+        weights: W_1 .. W_L, (L, w, w + 1).
+        step_sizes: rho_l, (L,).
+        skips: skip_l, (L,).
     """
     samples = activations.shape[1]
     directions, width = start.shape
@@ -61,14 +98,13 @@ def tangents(activations: Array, start: Array, weights: Array, step_sizes: Array
     return path
 
 
-def skips(path: Representations) -> Array:
-    """The factors of A_{l-1} in the recursion that made a path, (L,): ``1 - rho_l Lt``, or 0 for a fully-connected
-    network.
+def skips(path: Representations) -> Float64[np.ndarray, " L"]:
+    """Find the factors of A_{l-1} in the recursion that produced a path, (L,).
 
-    Which of the two is decided by which one reproduces the path.
+    They are ``1 - rho_l Lt``, or 0 for a fully-connected network; the candidate that reproduces the path is returned.
 
     Raises:
-        UsageError: neither does, so that the weights and step-sizes are not those of the activations.
+        UsageError: neither candidate reproduces the path, so the weights and step-sizes do not belong to it.
     """
     leaky = 1.0 - path.step_sizes * path.effective_depth
     errors = {}
@@ -82,8 +118,8 @@ def skips(path: Representations) -> Array:
     )
 
 
-def recursion_error(path: Representations, skips: Array, samples: int = 16) -> float:
-    """``|A_l - skip_l A_{l-1} - rho_l S_{l-1} W_l^T| / |A|`` over all layers and the first samples."""
+def recursion_error(path: Representations, skips: Float64[np.ndarray, " L"], samples: int = 16) -> float:
+    """Relative error ``|A_l - skip_l A_{l-1} - rho_l S_{l-1} W_l^T| / |A|`` over all layers and the first samples."""
     A = path.activations[:, :samples]
     violation = 0.0
     for layer, W in enumerate(path.weights):

@@ -1,4 +1,4 @@
-"""Every measure of one run, taken together for its record."""
+"""All measures of one run, for its record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
 from leakybench.baseline import Model, Representations, TraceableModel
 from leakybench.errors import UsageError
-from leakybench.measures.arrays import Array, check_path
+from leakybench.measures.arrays import AnyShape, check_path
 from leakybench.measures.energies import SplitLayer, penalty_scale
 from leakybench.measures.jacobian import function_spectra, jacobian_rank
 from leakybench.measures.momenta import balancedness
@@ -36,16 +37,26 @@ from leakybench.measures.spectra import nuclear_rank, stable_rank, weight_spectr
 from leakybench.measures.theorem import stable_decomposition, time_scales
 
 THEOREM_G0 = (1e-4, 1e-6, 1e-8)
-"""The relative stabilisers of the theorem, whose bounds are vacuous at larger ones: on a converged network (Lt = 7,
+"""The relative stabilisers of the theorem. At larger ones its bounds are vacuous; on a converged network (Lt = 7,
 rank 3) they are narrowest at 1e-6."""
 
-SHOWN = 12
-"""Singular values of each spectrum that are kept."""
+Arrays = dict[str, Float64[np.ndarray, AnyShape]]
+"""Profiles along the path, by name."""
+
+STORED_VALUES = 12
+"""Number of singular values of each spectrum that a record stores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What the record takes over: the rank with its evidence, plain numbers, and larger arrays."""
+    """The measures of one run.
+
+    Attributes:
+        bottleneck_rank: the rank, or None with a reason in the evidence.
+        rank_evidence: the default estimator, and the answer of each estimator.
+        values: numbers by name, see ``measure_model``.
+        arrays: profiles along the path, by name.
+    """
 
     bottleneck_rank: int | None
     rank_evidence: Mapping[str, Any] = field(default_factory=dict)
@@ -54,43 +65,50 @@ class Measured:
 
 
 def measure_model(model: Model, train: Any, test: Any) -> Measured:
-    """Measure a fitted model on its training inputs and on held-out ones.
+    """Measure a fitted model on its training inputs and on held-out inputs.
 
     The bottleneck rank is the Jacobian rank of ``model.predict`` at 64 training inputs. A model with
-    ``representations`` gets the Hamiltonian picture too, and every other estimator of the rank. A model whose attribute
-    ``differentiable`` is False, such as a sum of trees, has no derivative and hence no rank.
+    ``representations`` also gets the Hamiltonian measures [JK24 sections 1.3-1.5 and 2] and every other estimator of
+    the rank. A model whose attribute ``differentiable`` is False, such as a sum of trees, has no derivative and hence
+    no rank.
 
-    Names in ``values``: a suffix such as ``_1e-2`` is the g0 of the norm, on which the value depends; a prefix
-    ``test_`` says held-out inputs; ``_inside`` says p in 0.35-0.75 instead of the whole path.
+    Names in ``values``: a suffix such as ``_1e-2`` is the g0 of the norm, on which the value depends. The prefix
+    ``test_`` means held-out inputs. ``_inside`` means p in 0.35-0.75 instead of the whole path.
 
-    - ``coi_min``: the smallest cost of identity along the path.
-    - ``hamiltonian_rank``, ``_cv``: median and coefficient of variation of -2H/Lt inside, from the momenta. Those are
-    the
-      gradient over lambda, so the value means something only where ``criticality`` is a few hundredths.
-    - ``stable_hamiltonian_rank``, ``_cv``: the same from kinetic and potential energy, which need no momenta.
+    - ``coi_min``: smallest cost of identity along the path.
+    - ``hamiltonian_rank``, ``hamiltonian_cv``: median and coefficient of variation of -2H/Lt inside, from the momenta.
+      The momenta are the gradient over lambda, so the value is meaningful only if ``criticality`` is a few hundredths.
+    - ``stable_hamiltonian_rank``, ``stable_hamiltonian_cv``: the same from kinetic and potential energy, which need no
+      momenta.
     - ``criticality``, ``criticality_median``: violation of ``W = Lt B^T S``, over all layers and of the median layer.
-    - ``kinetic_share``, ``cross_share``: of the Lagrangian; the rest is potential. ``path_length``: int |dA| dp.
-    - ``weight_excess``: penalty of the weights over the Lagrangian, the least that the same path can cost; at least 1.
-    - ``theorem_gap``, between ``_low`` and ``_high``: both sides of the stable decomposition theorem, on the whole
-    path and
-      inside; ``theorem_excess_share``: share of layers at which its second inequality holds.
+    - ``kinetic_share``, ``cross_share``: shares of the Lagrangian; the rest is potential energy.
+    - ``lagrangian``: the Lagrangian, integrated over p.
+    - ``path_length``: length of the path, int |dA| dp.
+    - ``weight_excess``: penalty of the weights over the Lagrangian, which is the least that the same path can cost; at
+      least 1.
+    - ``theorem_gap``, ``theorem_gap_low``, ``theorem_gap_high``, ``theorem_gap_holds``: the first inequality of the
+      stable decomposition theorem, on the whole path and inside.
+    - ``theorem_excess_share``: share of layers at which its second inequality holds.
     - ``time_scale_ratio``: slope of |dA| on ``Lt sqrt(COI - min COI)``.
+    - ``momentum_max``, ``momentum_features_max``: largest ``|B|^2`` and largest ``|B^T S|^2`` along the path.
+    - ``nuclear_rank``, ``stable_rank``: soft ranks of the centred spectrum at the clearest layer.
     - ``balancedness``: largest violation of the law for |W_p|^2, over the largest |W_p|^2.
-    - ``warning``: why the norms say little here; empty otherwise.
+    - ``warning``: why the norms are not informative here; empty otherwise.
 
     Args:
-        model: fitted; ``predict`` must be finite.
-        train, test: splits with ``inputs`` (n, d_in) and ``targets`` (n, d_out).
+        model: a fitted model; its predictions must be finite.
+        train: training split with ``inputs`` (n, d_in) and ``targets`` (n, d_out).
+        test: held-out split of the same form.
 
     Returns:
-        Plain numbers, the evidence of each estimator, and profiles along the path.
+        The rank with the evidence of each estimator, numbers, and profiles along the path.
 
     Raises:
-        UsageError: predictions or representations of a wrong shape or not finite.
+        UsageError: predictions or representations have a wrong shape or are not finite.
     """
     estimators: dict[str, Any] = {"function_jacobian": _function_rank(model, train.inputs)}
     values: dict[str, Any] = {}
-    arrays: dict[str, Array] = {}
+    arrays: Arrays = {}
     if isinstance(model, TraceableModel):
         path = check_path(model.representations(train.inputs, train.targets))
         _measure_path(path, values, arrays, estimators)
@@ -98,11 +116,13 @@ def measure_model(model: Model, train: Any, test: Any) -> Measured:
     estimators["test_function_jacobian"] = _function_rank(model, test.inputs)
     chosen = estimators["function_jacobian"]
     evidence = {"estimator": "function_jacobian", "reason": chosen["reason"], "estimators": estimators}
-    return Measured(bottleneck_rank=chosen["rank"], rank_evidence=evidence, values=_plain(values), arrays=arrays)
+    return Measured(
+        bottleneck_rank=chosen["rank"], rank_evidence=evidence, values=_finite_or_none(values), arrays=arrays
+    )
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same numbers; one that is not finite, such as the residual of weights that vanish, becomes None."""
+def _finite_or_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace numbers that are not finite, such as the residual of weights that vanish, by None."""
     return {name: None if isinstance(v, float) and not np.isfinite(v) else v for name, v in values.items()}
 
 
@@ -116,9 +136,7 @@ def _function_rank(model: Model, inputs: np.ndarray) -> dict[str, Any]:
     return jacobian_rank(spectra)
 
 
-def _measure_path(
-    path: Representations, values: dict[str, Any], arrays: dict[str, Array], estimators: dict[str, Any]
-) -> None:
+def _measure_path(path: Representations, values: dict[str, Any], arrays: Arrays, estimators: dict[str, Any]) -> None:
     """The whole picture, on training inputs."""
     centred, plain = layer_spectra(path.activations)
     layers = split_path(path)
@@ -127,9 +145,9 @@ def _measure_path(
         "positions": path.positions,
         "step_sizes": path.step_sizes,
         "g0": np.array(G0),
-        "spectra_centred": centred[:, :SHOWN],
-        "spectra": plain[:, :SHOWN],
-        "weight_spectra": weight_spectra(path.weights)[:, :SHOWN],
+        "spectra_centred": centred[:, :STORED_VALUES],
+        "spectra": plain[:, :STORED_VALUES],
+        "weight_spectra": weight_spectra(path.weights)[:, :STORED_VALUES],
         "coi": energy.coi,
         "kinetic": energy.kinetic,
         "cross": energy.cross,
@@ -193,7 +211,7 @@ def _energy_values(
 def _momentum_values(
     path: Representations, momentum: MomentumProfile, values: dict[str, Any], estimators: dict[str, Any]
 ) -> None:
-    """-2H/Lt inside the bottleneck, how flat it is, and how critical the weights are."""
+    """Median and variation of -2H/Lt inside the bottleneck, and the criticality of the weights."""
     values |= {
         "criticality": momentum.residual,
         "criticality_median": float(np.median(momentum.criticality)),
@@ -207,11 +225,11 @@ def _momentum_values(
         estimators["hamiltonian"] = rounded(values["hamiltonian_rank"])
 
 
-def _median_and_cv(median: str, cv: str, numbers: Array) -> dict[str, float]:
-    """The median, and the standard deviation over the mean where that is not 0; numbers (m,)."""
-    found = {median: float(np.median(numbers))}
+def _median_and_cv(median: str, cv: str, numbers: Float64[np.ndarray, " m"]) -> dict[str, float]:
+    """The median, and the standard deviation over the mean unless the mean is 0; numbers (m,)."""
+    values = {median: float(np.median(numbers))}
     mean = float(numbers.mean())
-    return found | {cv: float(numbers.std()) / abs(mean)} if mean != 0.0 else found
+    return values | {cv: float(numbers.std()) / abs(mean)} if mean != 0.0 else values
 
 
 def _theorem_values(
@@ -243,18 +261,17 @@ def _theorem_values(
             values[f"theorem_excess_share{where}{name}"] = sides.excess_share
         speed, predicted = time_scales(speeds, coi, effective_depth=depth)
         if predicted.any():
-            # the slope of |dA| on its prediction, through the origin: 1 where the scales separate as predicted
+            # the slope of |dA| on its prediction, through the origin: 1 if the scales separate as predicted
             values[f"time_scale_ratio{name}"] = float(speed @ predicted / (predicted @ predicted))
 
 
 def _measure_held_out(
-    path: Representations, values: dict[str, Any], arrays: dict[str, Array], estimators: dict[str, Any]
+    path: Representations, values: dict[str, Any], arrays: Arrays, estimators: dict[str, Any]
 ) -> None:
-    """The cost of identity and the linear rank on inputs that training never saw; the paper looks at training
-    inputs."""
+    """Cost of identity and linear rank on held-out inputs; the paper only uses training inputs."""
     centred, _ = layer_spectra(path.activations)
     coi, _ = coi_profile(split_path(path, motion=False))
-    arrays |= {"test_spectra_centred": centred[:, :SHOWN], "test_coi": coi}
+    arrays |= {"test_spectra_centred": centred[:, :STORED_VALUES], "test_coi": coi}
     for g0, row in zip(G0, coi, strict=True):
         values[f"test_coi_min{suffix(g0)}"] = float(row.min())
     values["test_warning"] = require_samples(path.activations) or ""
@@ -262,6 +279,6 @@ def _measure_held_out(
 
 
 def suffix(g0: float) -> str:
-    """The end of a name that says its g0: ``_1e-2``."""
+    """Suffix of a name that gives its g0: ``_1e-2``."""
     mantissa, exponent = f"{g0:.0e}".split("e")
     return f"_{mantissa}e{int(exponent)}"

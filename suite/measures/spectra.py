@@ -1,32 +1,32 @@
-"""Singular values of representations and of weights, and the soft ranks that they give."""
+"""Singular values of representations and weights, and soft ranks computed from them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 
-from leakybench.measures.arrays import Array, as_float64
+from leakybench.measures.arrays import as_float64
 
 
-def singular_values(matrices: Array) -> Array:
-    """Singular values of each matrix, decreasing; (.., n, m) to (.., min(n, m))."""
+def singular_values(matrices: Float64[np.ndarray, "*batch n m"]) -> Float64[np.ndarray, "*batch min(n,m)"]:
+    """Singular values of each matrix, decreasing, (.., min(n, m)); matrices (.., n, m)."""
     return np.asarray(np.linalg.svd(matrices, compute_uv=False), dtype=np.float64)
 
 
-def spectrum(activations: Any, *, centred: bool) -> Array:
-    """Singular values of a representation, decreasing, (min(N, w),); of ``A - mean(A)`` over the samples if
-    ``centred``.
+def spectrum(activations: Any, *, centred: bool) -> Float64[np.ndarray, " r"]:
+    """Singular values of a representation, decreasing, (min(N, w),).
 
     The uncentred spectrum of a bottleneck shows one more large value than the centred one: the constant direction that
     keeps the code in the positive orthant. Unit: that of the activations, times the square root of N.
 
     Args:
-        activations: A of the layer, (N, w). A single sample has a centred spectrum of zeros.
-        centred: subtract the mean row first.
+        activations: A of the layer, (N, w). The centred spectrum of a single sample is zero.
+        centred: subtract the mean over the samples first.
 
     Raises:
-        UsageError: not a matrix, or values that are not finite.
+        UsageError: ``activations`` is not a matrix, or a value is not finite.
     """
     array = as_float64("activations", activations)
     if centred:
@@ -34,45 +34,63 @@ def spectrum(activations: Any, *, centred: bool) -> Array:
     return singular_values(array)
 
 
-def both_spectra(activations: Array) -> tuple[Array, Array]:
+def both_spectra(
+    activations: Float64[np.ndarray, "N w"],
+) -> tuple[Float64[np.ndarray, " r"], Float64[np.ndarray, " r"]]:
     """The centred and the plain spectrum of one layer, each (min(N, w),), by Gram matrices; A (N, w).
 
-    Ten times faster than :func:`spectrum`, at the cost of what lies below 1e-8 of the first value, which float32 has
-    lost before.
+    Ten times faster than ``spectrum``, but values below 1e-8 of the first one are lost. Float32 activations do not hold
+    them anyway.
     """
     return gram_spectrum(activations - activations.mean(axis=0)), gram_spectrum(activations)
 
 
-def gram_spectrum(matrices: Array) -> Array:
-    """Singular values of each matrix, decreasing, exact to 1e-8 of the first; (.., n, m) to (.., min(n, m))."""
+def gram_spectrum(matrices: Float64[np.ndarray, "*batch n m"]) -> Float64[np.ndarray, "*batch min(n,m)"]:
+    """Singular values of each matrix, decreasing, exact to 1e-8 of the first, (.., min(n, m)); matrices (.., n, m)."""
     wide = np.swapaxes(matrices, -1, -2) if matrices.shape[-2] > matrices.shape[-1] else matrices
     squares = np.linalg.eigvalsh(wide @ np.swapaxes(wide, -1, -2))[..., ::-1]
     return np.sqrt(np.maximum(squares, 0.0))
 
 
-def weight_spectra(weights: Any, *, bias: bool = False) -> Array:
-    """Singular values of each layer's weights, decreasing, (L, w); weights (L, w, w + 1), their last column the bias.
+def weight_spectra(weights: Any, *, bias: bool = False) -> Float64[np.ndarray, "L w"]:
+    """Singular values of each layer's weights, decreasing, (L, w).
 
     Args:
-        weights: W_1 .. W_L.
+        weights: W_1 .. W_L with the bias in the last column, (L, w, w + 1).
         bias: keep the bias column. Without it the values are those of the map between features.
+
+    Raises:
+        UsageError: ``weights`` does not have three dimensions, or a value is not finite.
     """
     array = as_float64("weights", weights, ndim=3)
     return singular_values(array if bias else array[:, :, :-1])
 
 
 def stable_rank(values: Any) -> float:
-    """``|A|_F^2 / |A|_op^2 = sum s_j^2 / s_1^2`` [Rudelson and Vershynin 2007]; 0 for a zero spectrum; values (m,)."""
+    """Stable rank ``|A|_F^2 / |A|_op^2 = sum s_j^2 / s_1^2`` [Rudelson and Vershynin 2007].
+
+    Args:
+        values: singular values, (m,).
+
+    Returns:
+        A number between 1 and the rank; 0 for a zero spectrum.
+    """
     array = as_float64("values", values, ndim=1)
     top = float(np.max(np.abs(array)))
     return float(np.sum((array / top) ** 2)) if top > 0.0 else 0.0
 
 
 def nuclear_rank(values: Any) -> float:
-    """``|A|_*^2 / |A|_F^2 = (sum s_j)^2 / sum s_j^2``: the lower bound of the cost of identity [JK24 section 1.3].
+    """Nuclear rank ``|A|_*^2 / |A|_F^2 = (sum s_j)^2 / sum s_j^2`` [JK24 section 1.3].
 
-    Between 1 and the rank, and equal to the rank where all non-zero singular values are equal; 0 for a zero spectrum;
-    values (m,).
+    It is a lower bound of the cost of identity without bias.
+
+    Args:
+        values: singular values, (m,).
+
+    Returns:
+        A number between 1 and the rank, equal to the rank if all non-zero singular values are equal; 0 for a zero
+        spectrum.
     """
     array = np.abs(as_float64("values", values, ndim=1))
     top = float(np.max(array))

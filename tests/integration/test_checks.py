@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import leakybench
-from leakybench.checks.certificate import jacobian_ranks
+from leakybench.checks.certificate import teacher_ranks
 from leakybench.checks.parametrize import parametrize_with_checks
 from leakybench.registry import baselines, tasks
 from tests.helpers.cli import call
@@ -22,7 +22,7 @@ def test_a_plugin_author_writes_this(check):
 def test_the_jacobian_rank_is_exact_for_a_known_map():
     rng = np.random.default_rng(0)
     inner, outer = 0.2 * rng.standard_normal((9, 4)), rng.standard_normal((4, 7))
-    ranks = jacobian_ranks(lambda x: np.tanh(x @ inner) @ outer, rng.standard_normal((20, 9)))
+    ranks = teacher_ranks(lambda x: np.tanh(x @ inner) @ outer, rng.standard_normal((20, 9)))
     assert ranks.tolist() == [4] * 20
 
 

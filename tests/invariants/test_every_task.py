@@ -12,11 +12,12 @@ import pytest
 
 import leakybench
 from leakybench import seeding
+from leakybench.measures.certificate import jacobian_ranks
 from leakybench.registry import build, tasks
-from leakybench.tasks.certificate import active_subspace, jacobian_ranks, loss_without_weakest
+from leakybench.tasks.balance import active_subspace, loss_without_weakest
 from leakybench.tasks.factored import FactoredTask
 
-SPECS = {spec.id: spec for spec in tasks if spec.entry_point.startswith("tasks.")}
+SPECS = {spec.id: spec for spec in tasks if spec.entry_point.startswith("leakybench.tasks.")}
 EVERY = sorted(SPECS)
 SYNTHETIC = [id for id in EVERY if SPECS[id].true_rank is not None]
 REAL = [id for id in EVERY if id not in SYNTHETIC]

@@ -11,9 +11,9 @@ from leakybench.errors import UsageError
 from leakybench.measures import kernel_norm, spectrum
 from leakybench.measures.geodesic import (
     Geodesic,
-    _objective,
-    _problem,
+    geodesic_problem,
     layer_price,
+    path_objective,
     solve_geodesic,
 )
 from leakybench.measures.momenta import hamiltonian
@@ -51,12 +51,12 @@ def test_the_price_of_a_layer_is_the_kernel_norm(
 @pytest.mark.parametrize("depth", [0.0, 0.5, 4.0])
 def test_the_gradient_equals_finite_differences(depth: float) -> None:
     A0, Y, D = ends(0)
-    problem = _problem(A0, Y, D, depth, 0.01, 0.1, np.array([0.2, 0.5, 0.3]))
+    problem = geodesic_problem(A0, Y, D, depth, 0.01, 0.1, np.array([0.2, 0.5, 0.3]))
     rng = np.random.default_rng(1)
     path, direction = rng.standard_normal((2, 3, *A0.shape))
-    _, gradient = _objective(problem, path)
+    _, gradient = path_objective(problem, path)
     h = 1e-6
-    plus, minus = (_objective(problem, path + sign * h * direction)[0] for sign in (1.0, -1.0))
+    plus, minus = (path_objective(problem, path + sign * h * direction)[0] for sign in (1.0, -1.0))
     # central differences: h^2 from the third derivative, 1e-16/h from round-off
     assert (plus - minus) / (2.0 * h) == pytest.approx(gradient @ direction.ravel(), rel=1e-7)
 
@@ -78,8 +78,8 @@ def test_one_layer_is_a_linear_problem(depth: float) -> None:
     exact = np.linalg.solve(system, right.ravel()).reshape(7, 4)
     np.testing.assert_allclose(found.activations[1], exact, rtol=0.0, atol=1e-5 * np.abs(exact).max())
     # the curve of the objective is flat at the minimum: the square of the error above
-    problem = _problem(A0, Y, D, depth, penalty, gamma, [1.0])
-    assert found.objective == pytest.approx(_objective(problem, exact[None])[0], rel=1e-9)
+    problem = geodesic_problem(A0, Y, D, depth, penalty, gamma, [1.0])
+    assert found.objective == pytest.approx(path_objective(problem, exact[None])[0], rel=1e-9)
 
 
 @cases
@@ -91,7 +91,7 @@ def test_a_network_never_costs_less_than_its_own_path(seed: int, depth: float, g
     weights = rng.standard_normal((4, 8, 9))
     steps = np.full(4, 0.25)
     path = propagate(A0, weights, steps, 1.0 - steps * depth)[1:]
-    value, _ = _objective(_problem(A0, Y, D, depth, 0.01, gamma, steps), path)
+    value, _ = path_objective(geodesic_problem(A0, Y, D, depth, 0.01, gamma, steps), path)
     network = np.mean((path[-1] @ D.T - Y) ** 2) + 0.01 * 0.25 * np.sum(weights**2) / (2.0 * max(depth, 1.0))
     assert value <= network * (1.0 + 1e-12)
 
@@ -139,9 +139,9 @@ def test_the_solutions_are_stationary(solved: list[Geodesic]) -> None:
 
 def test_the_solution_is_better_than_where_it_started(solved: list[Geodesic]) -> None:
     A0, Y, D = ends(3, samples=8, width=4, d=2)
-    problem = _problem(A0, Y, D, DEPTH, PENALTY, solved[0].gamma, solved[0].step_sizes)
+    problem = geodesic_problem(A0, Y, D, DEPTH, PENALTY, solved[0].gamma, solved[0].step_sizes)
     line = np.stack([A0 + p * (Y - A0 @ D.T) @ D for p in np.linspace(0.2, 1.0, 5)])
-    assert solved[0].objective < 0.9 * _objective(problem, line)[0]
+    assert solved[0].objective < 0.9 * path_objective(problem, line)[0]
     assert solved[0].objective == pytest.approx(solved[0].cost + PENALTY * solved[0].energy, rel=1e-12)
 
 

@@ -17,7 +17,7 @@ from leakybench.errors import UsageError
 from leakybench.figures import (
     MODULES,
     adaptive,
-    load,
+    load_figure,
     names_of,
     rank_limit,
     studies,
@@ -25,16 +25,16 @@ from leakybench.figures import (
 )
 from leakybench.figures.build import (
     adapted,
-    build,
+    build_figure,
     draw_files,
     jobs_of,
     read_csv,
 )
 from leakybench.figures.figure import DEPTH, KEYS, Runs
-from leakybench.figures.paths import project
+from leakybench.figures.paths import project_paths
 from leakybench.figures.step_rules import ERROR
 from leakybench.figures.style import FORMATS
-from leakybench.figures.summary import paired_differences, seeds_text, summarise
+from leakybench.figures.summary import paired_differences, seeds_text, summarise_points
 from leakybench.store import Store
 from leakybench.sweeps.grid import Setting
 from tests.helpers.cli import ROOT, one_line_error
@@ -67,11 +67,11 @@ def some_paths(tmp_path: Path) -> pd.DataFrame:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_every_figure_draws_from_its_files_and_names_its_units(name: str, store: Store, tmp_path: Path) -> None:
-    figure = load(name)
+    figure = load_figure(name)
     assert figure.name == name
     jobs = jobs_of(figure, SEEDS)
     fill(store, jobs)
-    built = build(figure, jobs, store, tmp_path, FORMATS)
+    built = build_figure(figure, jobs, store, tmp_path, FORMATS)
     assert (built.runs, built.missing) == (len(jobs), 0)
     further = [f"{end}.csv" for end in figure.further]
     expected = {f"{name}.{end}" for end in ("csv", "summary.csv", *further, *FORMATS)}
@@ -87,12 +87,12 @@ def test_every_figure_draws_from_its_files_and_names_its_units(name: str, store:
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_missing_and_collapsed_runs_leave_a_figure_that_says_so(name: str, store: Store, tmp_path: Path) -> None:
-    figure = load(name)
+    figure = load_figure(name)
     jobs = jobs_of(figure, SEEDS)
     fill(store, [job for job in jobs if job.run.seed == 0])
     nothing = {"measures": {}, "arrays": {}, "bottleneck_rank": None, "rank_evidence": {}}
     fill(store, [job for job in jobs if job.run.seed == 1], status="collapsed", test_error=1.0, **nothing)
-    built = build(figure, jobs, store, tmp_path, ("svg",))
+    built = build_figure(figure, jobs, store, tmp_path, ("svg",))
     assert built.missing == sum(job.run.seed == 2 for job in jobs)
     summary = read_csv(tmp_path / f"{name}.summary.csv")
     if name == "rank":  # its rows count runs of several tasks
@@ -102,22 +102,22 @@ def test_missing_and_collapsed_runs_leave_a_figure_that_says_so(name: str, store
 
 
 def test_the_paths_draw_from_their_data(tmp_path: Path) -> None:
-    figure = load(TRAINED)
+    figure = load_figure(TRAINED)
     data = some_paths(tmp_path)
     data.to_csv(tmp_path / "2c.csv", index=False)
-    figure.summarise(data).to_csv(tmp_path / "2c.summary.csv", index=False)
+    figure.summary_of(data).to_csv(tmp_path / "2c.summary.csv", index=False)
     assert [path.name for path in draw_files(figure, tmp_path, FORMATS)] == ["2c.svg", "2c.png"]
 
 
 def test_the_paths_are_trained_once_for_the_same_runs(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figure = load(TRAINED)
+    figure = load_figure(TRAINED)
     settings = [Setting("width", 60), Setting("depth", 6)]
     jobs = jobs_of(figure, SEEDS, preset="smoke", settings=settings)
     assert [job.run.seed for job in jobs] == [0, 0, 0]
     fill(store, jobs)
-    built = build(figure, jobs, store, tmp_path, ("png",))
+    built = build_figure(figure, jobs, store, tmp_path, ("png",))
     data = read_csv(tmp_path / "2c.csv")
     assert len(data) == 3 * 7
     starts = data[data["layer"] == 0]
@@ -128,32 +128,32 @@ def test_the_paths_are_trained_once_for_the_same_runs(
         raise AssertionError("trained again")
 
     again = dataclasses.replace(figure, collect=refuse)
-    assert build(again, jobs, store, tmp_path, ("png",)).files == built.files
+    assert build_figure(again, jobs, store, tmp_path, ("png",)).files == built.files
     with pytest.raises(AssertionError, match="trained again"):
-        build(again, jobs[:2], store, tmp_path, ("png",))
+        build_figure(again, jobs[:2], store, tmp_path, ("png",))
 
 
 def test_equal_data_give_equal_files(store: Store, tmp_path: Path) -> None:
-    figure = load("1a")
+    figure = load_figure("1a")
     jobs = jobs_of(figure, SEEDS)
     fill(store, jobs)
     folders = [tmp_path / name for name in ("first", "second")]
     for folder in folders:
         folder.mkdir()
-        build(figure, jobs, store, folder, FORMATS)
+        build_figure(figure, jobs, store, folder, FORMATS)
     for file in folders[0].iterdir():
         assert file.read_bytes() == (folders[1] / file.name).read_bytes(), file.name
 
 
 def test_nothing_is_drawn_from_no_run(store: Store, tmp_path: Path) -> None:
-    figure = load("1a")
-    built = build(figure, jobs_of(figure, SEEDS), store, tmp_path, FORMATS)
+    figure = load_figure("1a")
+    built = build_figure(figure, jobs_of(figure, SEEDS), store, tmp_path, FORMATS)
     assert (built.files, built.runs) == ([], 0)
     assert not list(tmp_path.glob("1a*"))
 
 
 def test_runs_of_another_source_serve_where_asked_for(store: Store) -> None:
-    (job, *_) = jobs_of(load("1c"), SEEDS)
+    (job, *_) = jobs_of(load_figure("1c"), SEEDS)
     for number, source in enumerate(("0.1.0+aaaaaaaaaaaa", "0.1.0+bbbbbbbbbbbb")):
         other = dataclasses.replace(job, run=dataclasses.replace(job.run, source=source))
         store.write(fabricated(other, provenance={"created": f"2026-01-0{2 - number}"}))
@@ -175,7 +175,7 @@ def test_settings_replace_those_of_the_same_name() -> None:
 
 def test_the_summary_is_students_interval_over_finite_values() -> None:
     frame = pd.DataFrame({"x": [1, 1, 1, 2], "p": [0.1, 0.2, 0.3, 0.4], "y": [1.0, 3.0, np.nan, 5.0]})
-    found = summarise(frame, ["x"], ["y"], along="p")
+    found = summarise_points(frame, ["x"], ["y"], along="p")
     assert found["mean [of quantity]"].tolist() == [2.0, 5.0]
     assert found["runs"].tolist() == [2, 1]
     assert found["p"].tolist() == pytest.approx([0.2, 0.4])
@@ -214,7 +214,7 @@ def test_a_planar_path_is_shown_whole() -> None:
     rng = np.random.default_rng(0)
     plane = np.linalg.qr(rng.normal(size=(5 * 4, 2)))[0]
     places = [rng.normal(size=(6, 2)), rng.normal(size=(9, 2))]
-    shown, share = project([(place @ plane.T).reshape(-1, 5, 4) for place in places])
+    shown, share = project_paths([(place @ plane.T).reshape(-1, 5, 4) for place in places])
     assert share == pytest.approx(1.0)
     for place, found in zip(places, shown, strict=True):
         assert found.shape == place.shape
@@ -262,7 +262,7 @@ def test_without_training_the_exit_code_tells_whether_all_is_there(
     arguments = ["figures", "--only", "1c", "--no-train", "--results", str(store.folder), "--out", str(tmp_path)]
     assert main(arguments) == 3
     assert "not drawn: no run" in capsys.readouterr().err
-    jobs = jobs_of(load("1c"), range(5))
+    jobs = jobs_of(load_figure("1c"), range(5))
     fill(store, jobs[:4])
     assert main([*arguments, "--format", "png"]) == 3
     assert "4 runs, 1 missing" in capsys.readouterr().err
@@ -280,10 +280,10 @@ def test_figures_are_trained_and_drawn_by_one_command(capsys: pytest.CaptureFixt
 
 
 def test_tables_of_a_document_come_from_the_summaries(store: Store, tmp_path: Path) -> None:
-    figure = load("theorem")
+    figure = load_figure("theorem")
     jobs = jobs_of(figure, SEEDS)
     fill(store, jobs)
-    build(figure, jobs, store, tmp_path, ("svg",))
+    build_figure(figure, jobs, store, tmp_path, ("svg",))
     document = tmp_path / "text.md"
     document.write_text("before\n<!-- table: theorem -->\nold\n<!-- end -->\nafter\n")
     arguments = [str(document), "--data", str(tmp_path)]

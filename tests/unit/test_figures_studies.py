@@ -17,11 +17,11 @@ from leakybench.figures import (
     MODULES,
     adaptive,
     layers,
-    load,
+    load_figure,
     rank,
     studies,
 )
-from leakybench.figures.build import build, jobs_of, read_csv
+from leakybench.figures.build import build_figure, jobs_of, read_csv
 from leakybench.figures.figure import DEPTH, Runs
 from leakybench.measures.path import G0
 from leakybench.store import Store
@@ -38,17 +38,21 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_figures_share_their_runs() -> None:
-    ids = [{job.run.run_id for job in jobs_of(load(name), SEEDS)} for name in ("1a", "3", "theorem", "cross-term")]
+    ids = [
+        {job.run.run_id for job in jobs_of(load_figure(name), SEEDS)} for name in ("1a", "3", "theorem", "cross-term")
+    ]
     assert ids[0] == ids[1] == ids[2] == ids[3]
-    assert {job.run.run_id for job in jobs_of(load("1c"), SEEDS)} < ids[0]
-    assert {job.run.run_id for job in jobs_of(load("2b"), SEEDS)} < {j.run.run_id for j in jobs_of(load("2a"), SEEDS)}
+    assert {job.run.run_id for job in jobs_of(load_figure("1c"), SEEDS)} < ids[0]
+    assert {job.run.run_id for job in jobs_of(load_figure("2b"), SEEDS)} < {
+        j.run.run_id for j in jobs_of(load_figure("2a"), SEEDS)
+    }
 
 
 def test_no_run_goes_by_two_names() -> None:
     # 7 and 7.0 are equal settings of different run ids: a study that writes the other one trains everything again
     names: dict[Any, set[str]] = {}
     for name in MODULES:
-        for job in jobs_of(load(name), SEEDS):
+        for job in jobs_of(load_figure(name), SEEDS):
             settings = (sorted(job.run.task_overrides.items()), sorted(job.run.baseline_overrides.items()))
             key = (job.run.task, job.run.preset, job.run.seed, *map(tuple, settings))
             names.setdefault(key, set()).add(job.run.run_id)
@@ -60,14 +64,14 @@ def test_the_help_says_how_many_runs_the_figures_need(capsys: pytest.CaptureFixt
     stated = re.findall(r"^  ([\w,-]+) +(\d+) runs ", capsys.readouterr().out, re.MULTILINE)
     assert {name for names, _ in stated for name in names.split(",")} == set(MODULES)
     for names, count in stated:
-        ids = {job.run.run_id for name in names.split(",") for job in jobs_of(load(name), range(5))}
+        ids = {job.run.run_id for name in names.split(",") for job in jobs_of(load_figure(name), range(5))}
         assert len(ids) == int(count), names
 
 
 def test_uniform_steps_go_deeper_at_every_seed() -> None:
     deeper = [
         job.run.seed
-        for job in jobs_of(load("adaptive"), range(5))
+        for job in jobs_of(load_figure("adaptive"), range(5))
         if job.run.baseline_overrides == {"depth": studies.DEEPER, "effective_depth": 3, "steps": "uniform"}
     ]
     assert deeper == [0, 1, 2, 3, 4]
@@ -77,7 +81,7 @@ def test_uniform_steps_go_deeper_at_every_seed() -> None:
 def test_runs_of_another_source_serve_whole_numbers_written_either_way(
     store: Store, effective_depth: float, found: int
 ) -> None:
-    (job, *_) = jobs_of(load("1c"), SEEDS)
+    (job, *_) = jobs_of(load_figure("1c"), SEEDS)
     overrides = {**job.run.baseline_overrides, "effective_depth": effective_depth}
     written = dataclasses.replace(job.run, source="0.1.0+aaaaaaaaaaaa", baseline_overrides=overrides)
     store.write(fabricated(dataclasses.replace(job, run=written)))
@@ -96,15 +100,15 @@ def test_fit_times_come_with_the_workers_that_ran_side_by_side(workers: list[int
 
 
 def test_the_workers_of_a_run_are_in_the_data(store: Store, tmp_path: Path) -> None:
-    jobs = jobs_of(load("adaptive"), (0,))
+    jobs = jobs_of(load_figure("adaptive"), (0,))
     fill(store, jobs, provenance={"workers": 2})
-    build(load("adaptive"), jobs, store, tmp_path, ("svg",))
+    build_figure(load_figure("adaptive"), jobs, store, tmp_path, ("svg",))
     assert set(read_csv(tmp_path / "adaptive.csv")["workers"]) == {2}
 
 
 def answers(store: Store, seeds: tuple[int, ...], answer: Any) -> pd.DataFrame:
     """Data of the rank study; ``answer`` maps a job and an estimator to the rank that it gives."""
-    jobs = jobs_of(load("rank"), seeds)
+    jobs = jobs_of(load_figure("rank"), seeds)
     for job in jobs:
         evidence = {name: {"rank": answer(job, name), "gap": 2.0} for name in rank.ESTIMATORS}
         store.write(fabricated(job, rank_evidence={"estimators": evidence}))
@@ -112,7 +116,7 @@ def answers(store: Store, seeds: tuple[int, ...], answer: Any) -> pd.DataFrame:
 
 
 def test_the_rank_study_is_the_grid_and_what_lies_beyond_it() -> None:
-    jobs = jobs_of(load("rank"), range(5))
+    jobs = jobs_of(load_figure("rank"), range(5))
     runs = [
         (job.task_spec.true_rank, job.run.task_overrides.get("d", 30), job.run.task_overrides.get("noise", 0.0),
          job.run.seed)
@@ -162,7 +166,7 @@ def test_shares_of_right_ranks_are_counted_by_hand(store: Store) -> None:
 
 def test_confusion_counts_every_run_once_for_each_estimator(store: Store) -> None:
     data = answers(store, (0,), lambda job, name: None if name == "hamiltonian" else job.task_spec.true_rank + 1)
-    table = rank.confusion(data)
+    table = rank.rank_counts(data)
     assert list(table["estimator"].unique()) == list(rank.ESTIMATORS)
     assert set(table.groupby("estimator")["runs"].sum()) == {28}
     none = table[table["estimator"] == "hamiltonian"]
@@ -173,7 +177,9 @@ def test_confusion_counts_every_run_once_for_each_estimator(store: Store) -> Non
 
 
 def test_the_excess_of_the_first_layer_is_that_of_its_profiles(store: Store) -> None:
-    (job, *_) = [job for job in jobs_of(load("layers"), (0,)) if job.run.baseline_overrides["effective_depth"] == 7]
+    (job, *_) = [
+        job for job in jobs_of(load_figure("layers"), (0,)) if job.run.baseline_overrides["effective_depth"] == 7
+    ]
     record = fabricated(job)
     profiles = {name: record.arrays[name].copy() for name in ("coi", "speed")}
     profiles["coi"][-1, 0], profiles["speed"][-1, 0] = 6.0, 15.0  # the last g0 is 1e-4
@@ -187,10 +193,10 @@ def test_the_excess_of_the_first_layer_is_that_of_its_profiles(store: Store) -> 
 
 
 def test_collapsed_runs_are_counted_apart_from_wrong_ranks(store: Store, tmp_path: Path) -> None:
-    figure, jobs = load("rank"), jobs_of(load("rank"), (0, 1))
+    figure, jobs = load_figure("rank"), jobs_of(load_figure("rank"), (0, 1))
     fill(store, [job for job in jobs if job.run.seed == 0])
     fill(store, [job for job in jobs if job.run.seed == 1], status="collapsed", rank_evidence={}, measures={})
-    build(figure, jobs, store, tmp_path, ("svg",))
+    build_figure(figure, jobs, store, tmp_path, ("svg",))
     found = read_csv(tmp_path / "rank.summary.csv").set_index(["slice", "quantity"])
     assert found.loc[("all", rank.NOT_OK), "mean [of quantity]"] == 0.5
     assert found.loc[("all", rank.right(rank.DEFAULT)), ["mean [of quantity]", "runs"]].tolist() == [1.0, 28]
@@ -207,7 +213,7 @@ def test_every_rank_has_its_place_in_the_drawing(measured: float, shown: str) ->
 
 
 def test_the_violation_of_the_second_inequality_is_in_layers_and_in_a_share_of_the_path(store: Store) -> None:
-    jobs = jobs_of(load("layers"), SEEDS)
+    jobs = jobs_of(load_figure("layers"), SEEDS)
     assert {(j.run.baseline_overrides["effective_depth"], j.run.baseline_overrides["depth"]) for j in jobs} == {
         (lt, depth) for lt in (3, 7) for depth in (10, 20, 40)
     }  # fmt: skip

@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 import leakybench
-from leakybench.tasks.certificate import (
-    active_subspace,
-    jacobian,
-    jacobian_ranks,
-    loss_without_weakest,
-)
+from leakybench.measures.certificate import jacobian, jacobian_ranks
+from leakybench.tasks.balance import active_subspace, loss_without_weakest
 
 
 def rng(seed=0):

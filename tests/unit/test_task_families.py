@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 import leakybench
-from leakybench.tasks.certificate import jacobian, jacobian_ranks
+from leakybench.measures.certificate import jacobian, jacobian_ranks
 from leakybench.tasks.full_rank import leaky_moments
 from leakybench.tasks.symmetry import chi_moments
 

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leakybench
-from leakybench.tasks.certificate import active_subspace, jacobian_ranks
+from leakybench.measures.certificate import jacobian_ranks
+from leakybench.tasks.balance import active_subspace
 
 
 def points(task, n, seed=7):
