@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from leakybench.errors import UsageError
     from leakybench.packs.pack import PackError, read_pack
     from leakybench.packs.validation import Objection, ValidationReport, validate
+    from leakybench.report.text import clean
 
     if args.sample < 0:
         raise UsageError(f"--sample must be at least 0, got {args.sample}")
@@ -66,16 +67,10 @@ def run(args: argparse.Namespace) -> int:
         arguments.print_json(content | {"rerun": report.rerun})
         return 0 if report.valid else 1
     for objection in report.objections:
-        print(_one_line(f"refused: {objection}"))
+        print(clean(f"refused: {objection}"))
     for note in report.notes:
-        print(_one_line(f"note: {note}"))
+        print(clean(f"note: {note}"))
     if report.valid:
         rerun = f"{len(report.rerun)} rerun with the same result" if report.rerun else "none rerun"
         print(f"valid: {len(report.records)} runs, {rerun}")
     return 0 if report.valid else 1
-
-
-def _one_line(text: str) -> str:
-    from leakybench.report.text import clean
-
-    return clean(text)

@@ -236,8 +236,8 @@ def test_a_worker_that_cannot_start_is_an_error_of_the_engine(monkeypatch: pytes
     ("name", "settings", "words"),
     [
         ("slurm", {"workers": 1}, "engine must be one of"),
-        ("local", {"workers": 0, "limits": Limits(timeout=1.0)}, "needs at least 1 worker"),
-        ("local", {"workers": 1, "scheduler": "tcp://a:1"}, "needs the engine dask"),
+        ("local", {"workers": 0, "limits": Limits(timeout=1.0)}, "requires at least 1 worker"),
+        ("local", {"workers": 1, "scheduler": "tcp://a:1"}, "requires the engine dask"),
         ("dask", {"workers": 1, "scheduler": "not an address"}, "tcp://HOST:PORT"),
         ("dask", {"workers": 0}, "at least 1 worker"),
     ],

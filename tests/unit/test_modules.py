@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import leakybench
+from leakybench.provenance import source_of
 
 SMALL = {"d": 8, "n_train": 150, "n_test": 60}
 
@@ -100,6 +103,28 @@ def test_a_trainer_of_ones_own_and_chosen_layers() -> None:
     wrong = leakybench.wrap_module(plain, trainer=one_step, layers=["17"]).fit(task.train, seed=0, preset="smoke")
     with pytest.raises(leakybench.UsageError, match="the module has no submodule '17'; it has: 0, 1"):
         wrong.hidden(task.test.inputs)
+
+
+def copy_mean(module, inputs, targets, *, seed, preset):
+    with torch.no_grad():
+        module[4].bias.copy_(targets.mean(0))
+
+
+def test_the_spec_names_the_code_of_the_trainer() -> None:
+    default, own = leakybench.wrap_module(plain).spec, leakybench.wrap_module(plain, trainer=copy_mean).spec
+    assert default.kwargs["trainer"] == "leakybench.module_baseline:train_with_adam"
+    assert own.kwargs["trainer"] == f"{__name__}:copy_mean"
+    # a function without a place of its own in a module has only its bare name
+    inner = leakybench.wrap_module(plain, trainer=lambda module, x, y, *, seed, preset: None)
+    assert inner.spec.kwargs["trainer"] == "<lambda>"
+    shadowed = functools.wraps(copy_mean)(lambda module, x, y, *, seed, preset: None)
+    assert leakybench.wrap_module(plain, trainer=shadowed).spec.kwargs["trainer"] == "copy_mean"
+
+
+def test_the_source_version_follows_the_trainer() -> None:
+    task = leakybench.spec("LowRank-k2-v0")
+    elsewhere = source_of(task, leakybench.wrap_module(plain).spec)
+    assert source_of(task, leakybench.wrap_module(plain, trainer=copy_mean).spec) != elsewhere
 
 
 @pytest.mark.parametrize(
