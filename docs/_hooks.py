@@ -1,7 +1,7 @@
-"""Brings into the site what is not a page: the reference figures, which lie outside its folder, and the notebooks.
+"""Add the reference figures, which lie outside the docs folder, and the notebooks to the site.
 
-A notebook becomes a page of its cells and the outputs that it was stored with; nothing is executed. The library for
-this is nbconvert, whose pages fetch scripts from other servers when they are read.
+A notebook becomes a page of its cells and their stored outputs; nothing is executed. nbconvert is not used because its
+pages fetch scripts from other servers when they are read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ OUTSIDE, INSIDE = "../results/reference/figures/", "figures/"
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add every figure as if it lay in ``docs/figures``."""
+    """Add every figure as a file of ``docs/figures``, and every notebook as a page with its images."""
     for path in sorted(FIGURES.glob("*.svg")) if FIGURES.is_dir() else []:
         files.append(File.generated(config, f"{INSIDE}{path.name}", content=path.read_bytes()))
     for path in sorted(Path(config["docs_dir"]).glob("*.ipynb")):
@@ -31,7 +31,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def as_page(path: Path) -> tuple[str, dict[str, bytes]]:
-    """The Markdown of a notebook, and its images by their place beside the page."""
+    """Return the Markdown of a notebook, and its images by file name."""
     parts, images = [], {}
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
@@ -40,14 +40,14 @@ def as_page(path: Path) -> tuple[str, dict[str, bytes]]:
             if kind == "image/png":
                 name = f"{path.stem}_{len(images) + 1}.png"
                 images[name] = base64.b64decode(content)
-                parts.append(f"![what this cell draws]({name})")
+                parts.append(f"![Figure drawn by this cell]({name})")
             else:
                 parts.append(content if kind == "text/markdown" else f"```text\n{content.rstrip()}\n```")
     return "\n\n".join([*parts, f"[This page as a notebook]({path.name})", ""]), images
 
 
 def _outputs(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Kind and content of each output of a cell, in the richest form that a page can show."""
+    """Yield kind and content of each output of a cell, in the richest form that a page can show."""
     for output in cell.get("outputs", ()):
         shown = output.get("data") or {"text/plain": output.get("text", "")}
         for kind in ("image/png", "text/markdown", "text/plain"):
@@ -57,7 +57,7 @@ def _outputs(cell: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
-    """Point the pages, which link to the repository's folder, to the figures and the notebooks' pages of the site."""
+    """Replace links to files of the repository by links to the figures and the notebooks' pages of the site."""
     own = page.file.src_uri.replace(".md", ".ipynb")
     links = [path.name for path in Path(__file__).parent.glob("*.ipynb") if path.name != own]
     for name in links:

@@ -70,7 +70,7 @@ def test_workflow_on_the_page_is_one():
     (text,) = re.findall(r"^```yaml[^\n]*\n(.*?)^```$", PAGE, re.M | re.S)
     steps = yaml.safe_load(text)["jobs"]["training"]["steps"]
     assert [next(iter(step)) for step in steps] == ["uses", "uses", "uses", "run", "run"]
-    # nothing is published: the suite is checked out at a commit beside the tests, installed from there and not collected
+    # nothing is published, so a checkout at a commit beside the tests is installed, and its own tests are not collected
     checkout, install, test = steps[1]["with"], steps[3]["run"], steps[4]["run"]
     assert (checkout["repository"], checkout["ref"]) == ("OWNER/leakybench", "COMMIT")
     assert f"pip install ./{checkout['path']}" in install

@@ -1,4 +1,4 @@
-"""The workflow of GitHub Actions: what it runs exists, what it uses is pinned, and what must fail can."""
+"""The workflow of GitHub Actions: its commands exist, its actions are pinned, and a failing step fails the job."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.readme_example import first_example
 
 yaml = pytest.importorskip("yaml", reason="no PyYAML")
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +57,26 @@ def test_a_failure_fails():
 def test_jobs_may_read_and_nothing_else():
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert all("permissions" not in job for job in JOBS.values())
+
+
+def test_the_example_of_the_readme_runs_from_the_wheel_on_every_python():
+    job = JOBS["wheel"]
+    assert job["strategy"]["matrix"]["python"] == JOBS["test"]["strategy"]["matrix"]["python"]
+    assert "if" not in job
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    parts = ("pip wheel", "readme_example.py checkout/README.md", "rm -r checkout", "-m venv", "python example.py")
+    order = [next(index for index, command in enumerate(commands) if part in command) for part in parts]
+    # the checkout is gone before the example runs, so that it can only come from the wheel
+    assert order == sorted(set(order))
+    assert any(re.fullmatch(r"fresh/bin/pip install wheel/\*\.whl", command) for command in commands)
+
+
+def test_the_example_is_the_one_that_evaluates_a_baseline():
+    code = first_example((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert code.startswith("import leakybench\n")
+    assert "leakybench.evaluate(" in code
+    with pytest.raises(ValueError, match="no block of Python"):
+        first_example("```bash\nls\n```\n")
 
 
 def test_pythons_are_those_that_the_package_says_it_runs_on():

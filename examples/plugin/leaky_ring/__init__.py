@@ -1,4 +1,4 @@
-"""Registers one task and one baseline; the entry points in pyproject.toml name these two functions."""
+"""Register one task and one baseline: the entry points in pyproject.toml name these two functions."""
 
 
 def register_tasks() -> None:

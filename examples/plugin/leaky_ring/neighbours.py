@@ -8,7 +8,7 @@ from leakybench.baseline import check_preset
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """Setting: count, how many neighbours vote."""
+    """Mean of the targets of the ``count`` nearest training inputs."""
 
     count: int = 5
 
