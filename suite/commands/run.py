@@ -70,54 +70,68 @@ def add_parser(subparsers: Any) -> None:
         "run", help="compute runs and print their table", description=DESCRIPTION, epilog=EPILOG
     )
     # defaults are None here and filled in later, so that options can override a plan file
-    what = parser.add_argument_group("what to run")
-    what.add_argument("--task", metavar="GLOB[,..]", action="append", help="tasks, by id or glob")
-    what.add_argument("--baseline", metavar="GLOB[,..]", action="append", help="baselines, by id or glob")
-    what.add_argument(
+    _add_what(parser.add_argument_group("what to run"))
+    _add_how(parser.add_argument_group("how to run it"))
+    out = parser.add_argument_group("output")
+    out.add_argument("--results", metavar="DIR", help=_default("results", "folder that holds the records"))
+    out.add_argument("--dry-run", action="store_true", help="print the plan with a time estimate, and compute nothing")
+    arguments.add_json(out)
+
+
+def _add_what(group: Any) -> None:
+    """Options that choose the runs."""
+    group.add_argument("--task", metavar="GLOB[,..]", action="append", help="tasks, by id or glob")
+    group.add_argument("--baseline", metavar="GLOB[,..]", action="append", help="baselines, by id or glob")
+    group.add_argument(
         "--steps",
         metavar="RULE[,..]",
         action="append",
         help="step-size rules to combine with the baselines that have layers, as in uniform,adaptive; "
         "'leakybench baselines' lists the rules of each (default: its first rule)",
     )
-    what.add_argument(
+    group.add_argument(
         "--set",
         metavar="[GLOB:]NAME=VALUE",
         action="append",
         help="override a setting of the baselines (of those that match GLOB); repeat it for several values",
     )
-    what.add_argument(
+    group.add_argument(
         "--set-task",
         metavar="[GLOB:]NAME=VALUE",
         action="append",
         help="override a setting of the tasks (of those that match GLOB); repeat it for several values",
     )
-    what.add_argument("--seeds", metavar="SEEDS", help=_default("seeds", "seeds: 0:5 (0 to 4), 0:10:2, or 0,2,5"))
-    what.add_argument("--preset", metavar="PRESET", help=_default("preset", f"training effort: {', '.join(PRESETS)}"))
-    what.add_argument("--plan", metavar="FILE.toml", type=Path, help="read the sweep from a plan file")
-    what.add_argument(
+    group.add_argument("--seeds", metavar="SEEDS", help=_default("seeds", "seeds: 0:5 (0 to 4), 0:10:2, or 0,2,5"))
+    group.add_argument("--preset", metavar="PRESET", help=_default("preset", f"training effort: {', '.join(PRESETS)}"))
+    group.add_argument("--plan", metavar="FILE.toml", type=Path, help="read the sweep from a plan file")
+    group.add_argument(
         "--retry", metavar="WHICH", help=_default("retry", "stored runs to compute again: failed, all, none")
     )
-    how = parser.add_argument_group("how to run it")
-    how.add_argument(
+
+
+def _add_how(group: Any) -> None:
+    """Options that say where and within which limits the runs are computed."""
+    group.add_argument(
         "--workers",
         metavar="N",
         type=int,
         help="worker processes; 0 computes in this process (default: one per available core)",
     )
-    how.add_argument("--threads", metavar="N", type=int, help=_default("threads", "threads of each worker"))
-    how.add_argument(
+    group.add_argument("--threads", metavar="N", type=int, help=_default("threads", "threads of each worker"))
+    group.add_argument(
         "--oversubscribe", action="store_true", default=None, help="allow workers x threads to exceed the cores"
     )
-    how.add_argument("--engine", metavar="ENGINE", help=_default("engine", "local (processes on this machine) or dask"))
-    how.add_argument(
+    group.add_argument(
+        "--engine", metavar="ENGINE", help=_default("engine", "local (processes on this machine) or dask")
+    )
+    group.add_argument(
         "--scheduler",
         metavar="ADDRESS",
         help="address of an existing Dask scheduler (default: start a cluster on this machine)",
     )
-    how.add_argument("--timeout", metavar="TIME", help="time limit of a run: 90, 10m, 2h (default: no limit)")
-    how.add_argument("--memory", metavar="SIZE", help="memory limit of a run: 512M, 4G (default: no limit)")
-    how.add_argument(
+    group.add_argument("--timeout", metavar="TIME", help="time limit of a run: 90, 10m, 2h (default: no limit)")
+    group.add_argument("--memory", metavar="SIZE", help="memory limit of a run: 512M, 4G (default: no limit)")
+    group.add_argument(
         "--batch",
         metavar="HOW",
         help=_default(
@@ -128,10 +142,6 @@ def add_parser(subparsers: Any) -> None:
             "amplifies",
         ),
     )
-    out = parser.add_argument_group("output")
-    out.add_argument("--results", metavar="DIR", help=_default("results", "folder that holds the records"))
-    out.add_argument("--dry-run", action="store_true", help="print the plan with a time estimate, and compute nothing")
-    arguments.add_json(out)
 
 
 def _default(name: str, text: str) -> str:

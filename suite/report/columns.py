@@ -44,18 +44,68 @@ def summary_columns(rows: Sequence[SummaryRow], by: str, letters: Mapping[str, s
         by: one of ``leakybench.analysis.summary.GROUPINGS``.
         letters: short name of each machine.
     """
+    hidden = set(GROUPINGS["cell"]) - set(GROUPINGS[by])
+    if len(letters) < 2:
+        hidden.add("machine")
+    if len({row.preset for row in rows}) < 2:
+        hidden.add("preset")
+    if all(row.statistics.criticality is None for row in rows):
+        hidden.add("criticality")
+    columns = {**_GROUP_COLUMNS, **_QUALITY_COLUMNS, **_cost_columns(letters)}
+    return [column for name, column in columns.items() if name not in hidden]
 
-    def error(row: SummaryRow) -> str:
-        numbers = row.statistics
-        shown = text.error_text(numbers.test_error, numbers.test_error_low, numbers.test_error_high)
-        return shown + "*" * bool(numbers.imputed)
 
-    def rank(row: SummaryRow) -> str:
-        return text.rank_text(row.statistics.rank, row.statistics.rank_min, row.statistics.rank_max)
+def _error(row: SummaryRow) -> str:
+    numbers = row.statistics
+    shown = text.error_text(numbers.test_error, numbers.test_error_low, numbers.test_error_high)
+    return shown + "*" * bool(numbers.imputed)
 
-    def recovered(row: SummaryRow) -> str:
-        numbers = row.statistics
-        return text.MISSING if numbers.recovered is None else f"{numbers.recovered}/{numbers.recovered_of}"
+
+def _recovered(row: SummaryRow) -> str:
+    numbers = row.statistics
+    return text.MISSING if numbers.recovered is None else f"{numbers.recovered}/{numbers.recovered_of}"
+
+
+_GROUP_COLUMNS: dict[str, Column[SummaryRow]] = {
+    "task": Column(name="task", text=lambda row: _name(row.task), key=lambda row: _natural(row.task)),
+    "method": Column(name="baseline", text=lambda row: _name(row.method), key=lambda row: _natural(row.method)),
+    "steps": Column(name="steps", text=lambda row: _name(row.steps), key=lambda row: row.steps),
+    "preset": Column(name="preset", text=lambda row: text.clean(row.preset), key=lambda row: row.preset),
+}
+
+_QUALITY_COLUMNS: dict[str, Column[SummaryRow]] = {
+    "error": Column(
+        name="test error", unit="mean (95%), / var(y)", text=_error, key=lambda row: row.statistics.test_error
+    ),
+    "rank": Column(
+        name="rank",
+        unit="mode (range)",
+        text=lambda row: text.rank_text(row.statistics.rank, row.statistics.rank_min, row.statistics.rank_max),
+        key=lambda row: row.statistics.rank,
+        right=True,
+    ),
+    "true_rank": Column(
+        name="true",
+        unit="rank",
+        text=lambda row: _integer(row.statistics.true_rank),
+        key=lambda row: row.statistics.true_rank,
+        right=True,
+    ),
+    "recovered": Column(
+        name="recovered", unit="runs", text=_recovered, key=lambda row: _share(row.statistics), right=True
+    ),
+    "criticality": Column(
+        name="criticality",
+        unit="median, rel.",
+        text=lambda row: text.error_text(row.statistics.criticality),
+        key=lambda row: row.statistics.criticality,
+        right=True,
+    ),
+}
+
+
+def _cost_columns(letters: Mapping[str, str]) -> dict[str, Column[SummaryRow]]:
+    """Time, threads, machine (by its short name), number of runs and their statuses."""
 
     def threads(row: SummaryRow) -> str:
         return ", ".join(map(str, row.statistics.threads)) or text.MISSING
@@ -63,32 +113,7 @@ def summary_columns(rows: Sequence[SummaryRow], by: str, letters: Mapping[str, s
     def machine(row: SummaryRow) -> str:
         return ", ".join(letters[name] for name in row.statistics.machine) or text.MISSING
 
-    columns: dict[str, Column[SummaryRow]] = {
-        "task": Column(name="task", text=lambda row: _name(row.task), key=lambda row: _natural(row.task)),
-        "method": Column(name="baseline", text=lambda row: _name(row.method), key=lambda row: _natural(row.method)),
-        "steps": Column(name="steps", text=lambda row: _name(row.steps), key=lambda row: row.steps),
-        "preset": Column(name="preset", text=lambda row: text.clean(row.preset), key=lambda row: row.preset),
-        "error": Column(
-            name="test error", unit="mean (95%), / var(y)", text=error, key=lambda row: row.statistics.test_error
-        ),
-        "rank": Column(name="rank", unit="mode (range)", text=rank, key=lambda row: row.statistics.rank, right=True),
-        "true_rank": Column(
-            name="true",
-            unit="rank",
-            text=lambda row: _integer(row.statistics.true_rank),
-            key=lambda row: row.statistics.true_rank,
-            right=True,
-        ),
-        "recovered": Column(
-            name="recovered", unit="runs", text=recovered, key=lambda row: _share(row.statistics), right=True
-        ),
-        "criticality": Column(
-            name="criticality",
-            unit="median, rel.",
-            text=lambda row: text.error_text(row.statistics.criticality),
-            key=lambda row: row.statistics.criticality,
-            right=True,
-        ),
+    return {
         "fit": Column(
             name="fit",
             unit="median, s",
@@ -112,14 +137,6 @@ def summary_columns(rows: Sequence[SummaryRow], by: str, letters: Mapping[str, s
             key=lambda row: row.statistics.runs,
         ),
     }
-    hidden = set(GROUPINGS["cell"]) - set(GROUPINGS[by])
-    if len(letters) < 2:
-        hidden.add("machine")
-    if len({row.preset for row in rows}) < 2:
-        hidden.add("preset")
-    if all(row.statistics.criticality is None for row in rows):
-        hidden.add("criticality")
-    return [column for name, column in columns.items() if name not in hidden]
 
 
 def board_columns(tasks: int, cost_unit: str) -> list[Column[BoardRow]]:

@@ -129,7 +129,8 @@ class Grid:
             yield from given
             return
         # the rule is always spelled out, so that a table says which one a row used
-        rules = [rule for rule in dict.fromkeys(self.steps) if rule in spec.steps] or [spec.default_steps]
+        rules: Sequence[str | None] = [rule for rule in dict.fromkeys(self.steps) if rule in spec.steps]
+        rules = rules or [spec.default_steps]
         for rule, overrides in itertools.product(rules, given):
             yield {**overrides, "steps": rule}
 
