@@ -77,13 +77,23 @@ if __name__ == "__main__":
 ERRORS = ("test error", "training error")
 FAULTS = {
     "rate divided by 10": (
-        "leakybench/baselines/networks/quasi_newton.py", "alpha = torch.ones_like(value)", "alpha = 0.1 * torch.ones_like(value)",
+        "leakybench/baselines/networks/quasi_newton.py",
+        "alpha = torch.ones_like(value)",
+        "alpha = 0.1 * torch.ones_like(value)",
         ERRORS,
     ),
     "bias dropped": (
-        "leakybench/baselines/networks/kernels.py", "self.states[:, :, width].fill_(1.0)", "self.states[:, :, width].fill_(0.0)", ERRORS
+        "leakybench/baselines/networks/kernels.py",
+        "self.states[:, :, width].fill_(1.0)",
+        "self.states[:, :, width].fill_(0.0)",
+        ERRORS,
     ),
-    "wrong skip factor": ("leakybench/baselines/networks/recursion.py", "1.0 - value * depth for", "1.0 - 0.5 * value * depth for", ERRORS),
+    "wrong skip factor": (
+        "leakybench/baselines/networks/recursion.py",
+        "1.0 - value * depth for",
+        "1.0 - 0.5 * value * depth for",
+        ERRORS,
+    ),
     "adaptive steps frozen": (
         "leakybench/baselines/networks/steps.py",
         "        if self.frozen_at is not None:\n            return False",
@@ -91,14 +101,22 @@ FAULTS = {
         ("spread of the adaptive steps",),
     ),
     "rank off by one": (
-        "leakybench/measures/run.py", 'bottleneck_rank=chosen["rank"]', 'bottleneck_rank=(chosen["rank"] or 0) + 1',
+        "leakybench/measures/run.py",
+        'bottleneck_rank=chosen["rank"]',
+        'bottleneck_rank=(chosen["rank"] or 0) + 1',
         ("rank recovery",),
     ),
     "penalty ignored": (
-        "leakybench/baselines/networks/objective.py", "return self.problem.penalty *", "return 0.0 * self.problem.penalty *", ERRORS
+        "leakybench/baselines/networks/objective.py",
+        "return self.problem.penalty *",
+        "return 0.0 * self.problem.penalty *",
+        ERRORS,
     ),
     "training set in the test set": (
-        "leakybench/task.py", "return self._splits[1]", "return self._splits[0]", ("test error",)
+        "leakybench/task.py",
+        "return self._splits[1]",
+        "return self._splits[0]",
+        ("test error",),
     ),
     "a step made 30% slower": (
         "leakybench/baselines/networks/network_baseline.py",
@@ -114,7 +132,7 @@ FAULTS = {
         """,
         ("fit time",),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +171,7 @@ def _plant(source: str, before: str, after: str) -> str:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_fault_has_its_place_in_the_code_of_today(fault):
     name, before, after, _ = FAULTS[fault]
-    source = (ROOT / name).read_text(encoding="utf-8")
+    source = (ROOT / "src" / name).read_text(encoding="utf-8")
     planted = ast.parse(_plant(source, before, after))
     assert ast.dump(planted) != ast.dump(ast.parse(source))
 
