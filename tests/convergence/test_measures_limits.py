@@ -1,5 +1,4 @@
-"""What the paper states for the continuous flow, approached by the layers at the rate 1/L of the explicit Euler
-scheme."""
+"""Statements of the paper on the continuous flow, approached by layers at the rate 1/L of the explicit Euler scheme."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ SAMPLES, WIDTH = 12, 6
 
 
 def slope(errors: list[float]) -> float:
-    """Of log error against log 1/L, by least squares."""
+    """Slope of log error against log 1/L, by least squares."""
     return float(np.polyfit(np.log(1.0 / np.array(LAYERS)), np.log(errors), 1)[0])
 
 

@@ -1,4 +1,4 @@
-"""Contract of every built-in task: a new registration is tested without anyone writing a test for it."""
+"""Contract of every built-in task; newly registered tasks are tested as well."""
 
 import dataclasses
 import hashlib

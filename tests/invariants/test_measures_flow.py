@@ -1,4 +1,4 @@
-"""Continuous solutions of Hamilton's equations: what the paper states for the flow, checked on the flow itself.
+"""Statements of the paper on the continuous flow, checked on continuous solutions of Hamilton's equations.
 
     dA/dp = Lt (K B - A),    dB/dp = Lt B - (B W') * relu'(A),    W = Lt B^T S,    W' = W without its bias column
 
@@ -125,7 +125,7 @@ def test_both_inequalities_of_the_stable_decomposition_hold(flow: Flow, gamma: f
 
 @pytest.mark.parametrize("gamma", [1e-4, 1e-2, 1.0])
 def test_the_decomposition_holds_on_a_part_of_the_path(flow: Flow, gamma: float) -> None:
-    """With the length of the part over its extent; the whole path is the part of extent 1."""
+    """The length of a part is divided by its extent; the whole path is the part of extent 1."""
     part = slice(POINTS // 3, POINTS // 2)
     A, velocity = flow.A[part], flow.velocity[part]
     coi = np.array([kernel_norm(a, a, gamma=gamma) for a in A])

@@ -1,4 +1,4 @@
-"""The figures, from fabricated records: what they draw, what they write, and what they say where runs are missing."""
+"""The figures from fabricated records: drawings, tables, and the messages when runs are missing."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_without_training_the_exit_code_tells_whether_all_is_there(
 ) -> None:
     arguments = ["figures", "--only", "1c", "--no-train", "--results", str(store.folder), "--out", str(tmp_path)]
     assert main(arguments) == 3
-    assert "not drawn: no run" in capsys.readouterr().err
+    assert "not drawn, because it has no run" in capsys.readouterr().err
     jobs = jobs_of(load_figure("1c"), range(5))
     fill(store, jobs[:4])
     assert main([*arguments, "--format", "png"]) == 3

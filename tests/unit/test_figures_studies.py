@@ -1,4 +1,4 @@
-"""Which runs the figures are made from, and the figures that are about runs of their own: rank, layers, adaptive."""
+"""The runs behind each figure, and the figures with runs of their own: rank, layers, adaptive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""measure_model on models that are built by hand: what the record receives."""
+"""``measure_model`` on models that are built by hand: the values that a record receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MultiIndex, Staircase, Symmetry, Curved, FullRank: what each formula promises."""
+"""MultiIndex, Staircase, Symmetry, Curved, FullRank: the properties that each formula implies."""
 
 import math
 
