@@ -25,6 +25,9 @@ PACKAGE = "leakybench"
 RESULT_MODULES = tuple(f"{PACKAGE}.{name}" for name in ("task", "baseline", "seeding", "evaluation", "measures"))
 """Modules of the framework whose code decides what a record says."""
 
+PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
+"""Names of the folders of installed packages, of whatever environment."""
+
 
 def source_of(task: Spec, baseline: Spec) -> str:
     """Return the source version of one pair of specs, with the overrides of the run merged into their kwargs.
@@ -143,8 +146,25 @@ def _is_local(top: str) -> bool:
     origin = _file(top) or next(iter(_folders(top)), None)
     if origin is None:
         return False
-    installed = [Path(path).resolve() for path in {sysconfig.get_path(key) for key in ("purelib", "platlib")}]
-    return not any(origin.resolve().is_relative_to(folder) for folder in installed)
+    return not _is_installed(top, origin.resolve())
+
+
+def _is_installed(top: str, origin: Path) -> bool:
+    """Whether a file lies where packages are installed.
+
+    That is a folder of this environment; one of the environment below it, the user or the system, which are known by
+    their name; or any folder that holds the metadata of the module's distribution, as ``pip install --target`` leaves
+    it. An editable install keeps its metadata apart from the code, so the code is local.
+    """
+    here = [Path(path).resolve() for path in {sysconfig.get_path(key) for key in ("purelib", "platlib")}]
+    if any(origin.is_relative_to(folder) for folder in here) or not PACKAGE_FOLDERS.isdisjoint(origin.parts):
+        return True
+    folder = origin.parent.parent if origin.name == "__init__.py" else origin.parent
+    for record in folder.glob("*.dist-info/RECORD"):
+        text = f"\n{record.read_text(encoding='utf-8', errors='replace')}"
+        if f"\n{top}/" in text or f"\n{top}.py," in text:
+            return True
+    return False
 
 
 def _release(module: str) -> str | None:

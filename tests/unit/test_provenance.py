@@ -82,6 +82,33 @@ def test_local_modules_beside_the_entry_count(package, name):
     assert version("loose_script") != before
 
 
+RECORD = "loose_helper-1.0.dist-info/RECORD"
+
+
+@pytest.mark.parametrize(
+    ("folder", "record", "counts"),
+    [
+        ("vendor", None, True),
+        ("vendor", "other_name/__init__.py,,\nnot_loose_helper.py,,\n", True),
+        ("vendor", "loose_helper.py,,\n", False),
+        ("lib/python3/site-packages", None, False),
+        ("lib/python3/dist-packages", None, False),
+    ],
+)
+def test_installed_modules_are_not_followed_wherever_they_lie(package, monkeypatch, folder, record, counts):
+    """Packages of the user, of the system or of ``pip install --target`` lie outside this environment's own folder."""
+    place = package.parent / folder
+    place.mkdir(parents=True)
+    helper = shutil.move(package.parent / "loose_helper.py", place / "loose_helper.py")
+    if record is not None:
+        (place / RECORD).parent.mkdir()
+        (place / RECORD).write_text(record)
+    monkeypatch.syspath_prepend(place)
+    before = version("loose_script")
+    change(Path(helper))
+    assert (version("loose_script") != before) is counts
+
+
 def test_what_type_checkers_alone_see_does_not_count(package):
     before = version("sourcepkg.typed")
     change(package / "apart.py")
