@@ -292,6 +292,8 @@ def _canonical(node: Any, package: str, imports: list[_Import], *, late: bool) -
     for name, value in ast.iter_fields(node):
         if value is None or value == [] or name in ("ctx", "kind", "type_comment"):
             continue
+        if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some f-strings with an empty part, others do not
+            value = [part for part in value if not (isinstance(part, ast.Constant) and part.value == "")]
         text = _canonical(value, package, imports, late=late)
         fields.append(f"{name}={text}")
     return f"{type(node).__name__}({','.join(fields)})"
