@@ -193,7 +193,7 @@ def test_ctrl_c_in_a_batch_gives_its_runs_up(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 3
-    assert "interrupted: 0 of 6 runs are done and safe" in err
+    assert "interrupted: 0 of 6 runs are complete and stored" in err
     assert "--batch 3" in err
     assert not list(tmp_path.iterdir())
 

@@ -121,7 +121,7 @@ def test_a_limit_on_file_sizes_is_a_full_disk_too(tmp_path: Path) -> None:
     full = cli.call(*grid, preexec_fn=limit)
     assert full.returncode == 3
     assert "File too large" in full.stderr
-    assert "0 of 4 runs are done" in full.stderr
+    assert "0 of 4 runs are complete and stored" in full.stderr
     assert Store(tmp_path).ids() == []
     assert not [path for path in tmp_path.iterdir() if path.suffix in (".tmp", ".claim")]
     assert cli.call(*grid).returncode == 0
@@ -176,7 +176,7 @@ def test_an_interrupted_sweep_says_what_is_done_and_how_to_go_on(
     assert process.returncode == 3
     done = len(Store(tmp_path).ids())
     lines = err.splitlines()
-    assert f"interrupted: {done} of 30 runs are done and safe" in lines[0]
+    assert f"interrupted: {done} of 30 runs are complete and stored" in lines[0]
     assert lines[1].startswith("leakybench: resume with: leakybench run --task dummy/Tiny-v0")
     assert len(lines) == 2
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".npz"}
