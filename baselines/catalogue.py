@@ -12,11 +12,11 @@ NETWORKS = [
     ("LeakyResNet-v0", "leaky_resnet:LeakyResNet", "leaky residual network of a given effective depth"),
 ]
 OTHERS = [
-    ("Mean-v0", "references:Mean", "the mean of the training targets: test error 1 by definition"),
-    ("Ridge-v0", "references:Ridge", "linear ridge regression, penalty by cross-validation on the training data"),
+    ("Mean-v0", "mean:Mean", "the mean of the training targets: test error 1 by definition"),
+    ("Ridge-v0", "ridge:Ridge", "linear ridge regression, penalty by cross-validation on the training data"),
     (
         "KernelRidge-v0",
-        "references:KernelRidge",
+        "kernel_ridge:KernelRidge",
         "kernel ridge regression, kernel width and penalty by cross-validation",
     ),
     ("NeuralODE-v0", "neural_ode:NeuralODE", "the leaky flow with an adaptive solver (dopri5)"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
-from leakybench.baselines.references import Fitted
+from leakybench.baselines.fitted import PiecewiseConstant
 from leakybench.specs import BaselineSpec
 from leakybench.task import Split
 
@@ -61,13 +61,6 @@ class GradientBoosting:
         models = [HistGradientBoostingRegressor(**best, **fixed).fit(inputs, targets[:, i]) for i in range(d_out)]
         values = {**best, "held_out": min(scores), "trees": int(sum(model.n_iter_ for model in models))}
         return PiecewiseConstant(regressor=_Columns(models), report=FitReport(values=values))
-
-
-@dataclass(frozen=True, kw_only=True)
-class PiecewiseConstant(Fitted):
-    """A fitted regressor whose derivative is 0 wherever it exists."""
-
-    differentiable: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ import numpy as np
 
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
-from leakybench.baselines.gradient_boosting import PiecewiseConstant
-from leakybench.baselines.references import Fitted
+from leakybench.baselines.fitted import Fitted, PiecewiseConstant
 from leakybench.errors import UsageError
 from leakybench.specs import BaselineSpec
 from leakybench.task import Split

@@ -175,13 +175,13 @@ def test_a_module_that_is_no_file_is_passed_over(package):
     assert version("no_such_module_anywhere").startswith("0.1.0+")
 
 
-def test_the_networks_code_counts_for_networks_and_not_for_references():
+def test_the_networks_code_counts_for_networks_and_not_for_ridge_regression():
     files = {path.name for path in provenance._closure("leakybench.baselines.leaky_resnet")}
     assert {"leaky_resnet.py", "network_baseline.py", "training.py", "recursion.py", "quasi_newton.py"} <= files
-    assert "references.py" not in files
+    assert "ridge.py" not in files
     assert "catalogue.py" not in files  # a new id leaves the stored runs of the others as they are
-    references = {path.name for path in provenance._closure("leakybench.baselines.references")}
-    assert references == {"references.py", "__init__.py"}
+    files = {path.name for path in provenance._closure("leakybench.baselines.ridge")}
+    assert files == {"ridge.py", "fitted.py", "__init__.py"}
 
 
 def answers(python) -> bool:

@@ -1,0 +1,33 @@
+"""Linear ridge regression (scikit-learn)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leakybench.baseline import FitReport, check_preset
+from leakybench.baselines.fitted import Fitted
+from leakybench.specs import BaselineSpec
+from leakybench.task import Split
+
+PENALTIES = tuple(10.0**exponent for exponent in range(-4, 4))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ridge:
+    """Linear ridge regression, with the one of ``PENALTIES`` that has the smallest leave-one-out training error."""
+
+    spec: BaselineSpec | None = None
+
+    def prepare(self) -> None:
+        """Import what fitting needs, so that the import does not count as training time."""
+        import sklearn.linear_model  # noqa: F401
+
+    def fit(self, train: Split, *, seed: int, preset: str) -> Fitted:
+        """Fit on (n, d_in) inputs and (n, d_out) targets; nothing is drawn."""
+        from sklearn.linear_model import RidgeCV
+
+        check_preset(preset)
+        fitted = RidgeCV(alphas=PENALTIES).fit(train.inputs.astype(np.float64), train.targets.astype(np.float64))
+        return Fitted(regressor=fitted, report=FitReport(values={"penalty": float(fitted.alpha_)}))
