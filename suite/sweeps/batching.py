@@ -216,7 +216,12 @@ class Batches:
         return []
 
     def _count(self, group: _Group, share: int) -> int:
-        """Return how many runs of a group the next job has, 0 to wait; ``share``: jobs of the group to run side by side."""
+        """Return how many runs of a group the next job has; 0 to wait.
+
+        Args:
+            group: runs that differ only in their seed.
+            share: number of its jobs to run side by side.
+        """
         left = len(group.waiting)
         # a running single run ends long before a batch would, so its worker will need a part as well
         parts = max(share - group.running["batch"], 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leakybench.console.plans import reasons
+from leakybench.console.plans import failure_reasons
 from leakybench.errors import UsageError
 from leakybench.store import Store
 from leakybench.sweeps.grid import Setting
@@ -102,7 +102,7 @@ def test_the_end_of_a_sweep_names_the_commonest_reasons_of_failures(store: Store
         store.write(record(run=job.run, **fields))  # type: ignore[arg-type]
     plan = make_plan(planned, store, retry="none")
     first = planned[3].run
-    lines = reasons(plan, store)
+    lines = failure_reasons(plan, store)
     assert lines[0] == f"error: late (dummy/Tiny-v0 x {first.baseline_label}, seed 3, {first.run_id[:8]} and 2 more)"
     assert lines[1].startswith(r"error: ValueError: a\nb (")
     assert lines[1].endswith("and 1 more)")
