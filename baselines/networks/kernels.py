@@ -18,7 +18,7 @@ from leakybench.baselines.networks import recursion, recursion_bf16
 from leakybench.baselines.networks.recursion import Coefficients, Movement, layers
 
 
-class Kernel(ABC):
+class RecursionKernel(ABC):
     """Memory and passes of the recursion in one precision of the products.
 
     Args:
@@ -85,7 +85,7 @@ class Kernel(ABC):
         out.addcmul_(weights, self.branch.new_tensor(decay)[:, None, None])
 
 
-class DataPrecisionKernel(Kernel):
+class DataPrecisionKernel(RecursionKernel):
     """Products in the precision of the data.
 
     Under uniform step-sizes the products run on V itself, with b and c as their factors. Otherwise they run on
@@ -93,7 +93,7 @@ class DataPrecisionKernel(Kernel):
     """
 
     def forward(self, weights: Tensor, movement: Movement | None = None) -> None:
-        """As declared by ``Kernel``."""
+        """As declared by ``RecursionKernel``."""
         if self.coefficients.even:
             self._factors, self._used = layers(weights), self.coefficients
         else:
@@ -101,7 +101,7 @@ class DataPrecisionKernel(Kernel):
         recursion.forward_pass(self._factors, self.state_layers, self.running, self._used, movement)
 
     def backward(self, weights: Tensor, out: Tensor, *, decay: Sequence[float], to_input: bool) -> None:
-        """As declared by ``Kernel``."""
+        """As declared by ``RecursionKernel``."""
         even = self.coefficients.even
         recursion.backward_pass(
             self._factors,
@@ -118,7 +118,7 @@ class DataPrecisionKernel(Kernel):
             self.add_decay(out, weights, decay)
 
 
-class Bfloat16Kernel(Kernel):
+class Bfloat16Kernel(RecursionKernel):
     """Products of U_l = b_l V_l in bfloat16, with the states in bfloat16 too; see ``recursion_bf16``."""
 
     states_dtype = torch.bfloat16
@@ -133,14 +133,14 @@ class Bfloat16Kernel(Kernel):
         self._rounded_gradient = torch.empty_like(self._update)
 
     def forward(self, weights: Tensor, movement: Movement | None = None) -> None:
-        """As declared by ``Kernel``."""
+        """As declared by ``RecursionKernel``."""
         torch.mul(weights, self.branch, out=self._factors)
         recursion_bf16.forward_pass(
             layers(self._factors), self.state_layers, self.running, self._update, self.coefficients, movement
         )
 
     def backward(self, weights: Tensor, out: Tensor, *, decay: Sequence[float], to_input: bool) -> None:
-        """As declared by ``Kernel``."""
+        """As declared by ``RecursionKernel``."""
         recursion_bf16.backward_pass(
             layers(self._factors),
             self.state_layers,
@@ -164,7 +164,7 @@ def make_kernel(
     *,
     dtype: torch.dtype,
     device: torch.device,
-) -> Kernel:
+) -> RecursionKernel:
     """The kernel for products in torch.bfloat16, or in the precision of the data where ``products`` is None."""
     kind = DataPrecisionKernel if products is None else Bfloat16Kernel
     kernel = kind(coefficients.depth, runs, width, samples, dtype=dtype, device=device)
