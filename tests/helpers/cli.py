@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+SEARCH_PATH = os.pathsep.join((str(ROOT / "src"), str(ROOT)))
+"""Where processes under test find the package of this checkout, and the helpers."""
 GRID = ("run", "--task", "dummy/Tiny-v0", "--baseline")
 
 
@@ -18,7 +20,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **extra}
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": SEARCH_PATH, **extra}
 
 
 def start(*arguments: object, **settings: Any) -> subprocess.Popen[str]:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.cli import ROOT
+from tests.helpers.cli import SEARCH_PATH
 
 TIMEOUT = 600
 """Seconds that one cell may take."""
@@ -30,7 +30,7 @@ def execute(path: Path, folder: Path) -> Any:
         config = Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}})
         place = {"metadata": {"path": str(folder)}}
         client = NotebookClient(notebook, timeout=TIMEOUT, record_timing=False, resources=place, config=config)
-        client.execute(env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
+        client.execute(env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": SEARCH_PATH})
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]

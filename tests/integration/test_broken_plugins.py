@@ -12,7 +12,7 @@ import pytest
 
 from leakybench.store import Store
 from tests.helpers.broken_plugins import PLUGINS, install
-from tests.helpers.cli import ROOT, environment
+from tests.helpers.cli import SEARCH_PATH, environment
 
 REASONS = {
     "bad-id": ("entry points", "malformed id 'bad id!'"),
@@ -39,7 +39,7 @@ def call(site: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[
     return subprocess.run(
         [sys.executable, "-m", "leakybench", *arguments],
         cwd=cwd,
-        env=environment(PYTHONPATH=f"{site}:{ROOT}"),
+        env=environment(PYTHONPATH=f"{site}:{SEARCH_PATH}"),
         capture_output=True,
         text=True,
         timeout=840,

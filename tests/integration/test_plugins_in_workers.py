@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from leakybench.store import Store
-from tests.helpers.cli import ROOT, environment
+from tests.helpers.cli import SEARCH_PATH, environment
 
 MODULE = """
 from tests.helpers.dummies import Tiny, TinyTask
@@ -49,7 +49,7 @@ def test_a_plugin_is_found_by_workers(site: Path, tmp_path: Path, engine: str) -
     done = subprocess.run(
         [sys.executable, "-m", "leakybench", *grid, "--engine", engine, "--workers", "1"],
         cwd=tmp_path,
-        env=environment(PYTHONPATH=f"{site}:{ROOT}"),
+        env=environment(PYTHONPATH=f"{site}:{SEARCH_PATH}"),
         capture_output=True,
         text=True,
         timeout=120,

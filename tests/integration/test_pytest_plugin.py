@@ -6,11 +6,11 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.helpers.cli import ROOT, SEARCH_PATH
+
 PAGE = (ROOT / "docs" / "gate.md").read_text(encoding="utf-8")
 FIVE_LINES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)
 MY_FIT = """
@@ -38,7 +38,7 @@ def session(tmp_path):
         # the plugin is named by hand, and not twice where the installed package names it already
         loaded = [] if _installed() else ["-p", "leakybench.gate.pytest_plugin"]
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *loaded, *arguments, "test_mine.py"]
-        full = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        full = {**os.environ, "PYTHONPATH": SEARCH_PATH, **environment}
         return subprocess.run(command, cwd=tmp_path, env=full, capture_output=True, text=True, timeout=300)
 
     return run
