@@ -160,6 +160,26 @@ def carry(folder: Path, reason: str) -> tuple[int, int]:
     return changed, kept
 
 
+def note_in_gate(config: Path, folder: Path, reason: str) -> None:
+    """Add the carry-over to the history of a gate's reference."""
+    from leakybench.atomic import write_atomic
+    from leakybench.provenance import provenance
+    from leakybench.store import Store
+
+    records = list(Store(folder, set_aside=False))
+    origin = provenance()
+    entry = {
+        "reason": f"ids carried over: {reason}",
+        "created": origin["created"],
+        "commit": origin["commit"],
+        "sources": sorted({record.run.source for record in records}),
+        "runs": len(records),
+    }
+    content = json.loads(config.read_text(encoding="utf-8"))
+    content["history"].append(entry)
+    write_atomic(config, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
 def _training(record: Any) -> dict[str, Any]:
     """The training report with the criticality residual by its present definition."""
     training = dict(record.training)
@@ -208,6 +228,8 @@ def main() -> int:
         return 1
     for folder in args.folders:
         changed, kept = carry(folder, args.reason)
+        if changed and (folder.parent / "gate.json").exists():
+            note_in_gate(folder.parent / "gate.json", folder, args.reason)
         print(f"{folder}: {changed} records carried over, {kept} had the present id")
     return 0
 
