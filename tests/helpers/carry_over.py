@@ -107,12 +107,12 @@ def _equal(name: str, before: Any, after: Any) -> bool:
 
 
 def _plain(result: dict[str, Any]) -> dict[str, Any]:
-    """Every number of a result by its dotted name."""
+    """Every number of a result by its dotted name, times and the criticality of training left out."""
     found = json.loads(json.dumps(result["found"]))
     training = found.get("training", {})
     training.pop("criticality_residual", None)
     training["curve"] = [point[:2] for point in training.get("curve", ())]
-    return dict(_flatten("", found))
+    return {name: value for name, value in _flatten("", found) if not name.rpartition(".")[2].startswith("seconds")}
 
 
 def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:

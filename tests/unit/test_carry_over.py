@@ -27,6 +27,7 @@ RESULT = {"found": {"status": "ok", "test_error": 0.5, "measures": {"coi_min": 3
         ({"measures": {"coi_min": 3.01}}, ["measures.coi_min"]),
         ({"measures": {}}, ["measures.coi_min"]),
         ({"training": {"objective": 1.0, "criticality_residual": 0.3}}, []),
+        ({"training": {"objective": 1.0, "seconds_tuning": 0.3}}, []),
     ],
 )
 def test_results_are_compared_to_the_bit_and_measures_to_their_round_off(change, names):
