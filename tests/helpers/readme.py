@@ -14,6 +14,7 @@ command prints and nothing else.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import re
 import shlex
@@ -28,6 +29,7 @@ BLOCK = re.compile(r"(<!-- begin: leakybench (?P<head>[^\n]*?) -->\n)(?P<body>.*
 CELL_BORDER = re.compile(r"(?<!\\)\|")
 
 
+@functools.cache
 def run_command(arguments: str) -> str:
     """Run ``leakybench ARGUMENTS`` in the repository's root and return what it prints."""
     out = io.StringIO()

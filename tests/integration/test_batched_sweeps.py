@@ -47,7 +47,7 @@ def assert_whole(folder: Path, seeds: int) -> None:
     assert {path.suffix for path in folder.iterdir()} == {".json", ".npz"}
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow), 2])
 def test_batches_give_the_records_of_single_runs(tmp_path: Path, workers: int) -> None:
     # least squares without batched products: equal to the bit
     once = (*MANY, "--seeds", "0:7", "--workers", workers, "--results")
@@ -150,6 +150,7 @@ def test_a_batch_has_the_time_of_its_runs_together(tmp_path: Path) -> None:
     assert {found.wall_clock["batch"] for found in store} == {3}
 
 
+@pytest.mark.slow
 def test_a_batch_beyond_its_time_or_memory_falls_back_to_single_runs(tmp_path: Path) -> None:
     store, counts, notes = sweep_with(tmp_path / "time", Limits(timeout=3.0), "3", mode="hang")
     assert counts == {"ok": 3}
@@ -160,7 +161,7 @@ def test_a_batch_beyond_its_time_or_memory_falls_back_to_single_runs(tmp_path: P
     assert notes[0].endswith("ended at the limit of 300 MiB of memory")
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_sweep_killed_in_a_batch_loses_and_repeats_no_finished_run(tmp_path: Path, workers: int) -> None:
     folder, ledger = tmp_path / "runs", tmp_path / "ledger"
     words = ("--set", "batch_seconds=0.3", "--set", f"ledger={ledger}", "--seeds", "0:12", "--batch", 3)

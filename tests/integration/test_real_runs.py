@@ -33,7 +33,11 @@ def once(tmp_path_factory):
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(["--steps", "uniform,adaptive", "--seeds", "0,1", "--workers", "1"], id="another process"),
+        pytest.param(
+            ["--steps", "uniform,adaptive", "--seeds", "0,1", "--workers", "1"],
+            id="another process",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ["--steps", "adaptive,uniform", "--seeds", "1,0", "--workers", "2"], id="other order, two workers"
         ),

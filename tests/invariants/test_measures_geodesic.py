@@ -131,12 +131,14 @@ def solved() -> list[Geodesic]:
     return found
 
 
+@pytest.mark.slow
 def test_the_solutions_are_stationary(solved: list[Geodesic]) -> None:
     # L-BFGS stops where the objective no longer falls by 1e-13 of itself; the gradient is of the order of the square
     # root of that times the curvature, which reaches |S|^2/gamma = 10 times L^2
     assert max(geodesic.residual for geodesic in solved) < 1e-2
 
 
+@pytest.mark.slow
 def test_the_solution_is_better_than_where_it_started(solved: list[Geodesic]) -> None:
     A0, Y, D = ends(3, samples=8, width=4, d=2)
     problem = geodesic_problem(A0, Y, D, DEPTH, PENALTY, solved[0].gamma, solved[0].step_sizes)
@@ -145,6 +147,7 @@ def test_the_solution_is_better_than_where_it_started(solved: list[Geodesic]) ->
     assert solved[0].objective == pytest.approx(solved[0].cost + PENALTY * solved[0].energy, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_last_momentum_is_minus_the_gradient_of_the_cost(solved: list[Geodesic]) -> None:
     geodesic = solved[-1]
     _, Y, D = ends(3, samples=8, width=4, d=2)
@@ -154,6 +157,7 @@ def test_the_last_momentum_is_minus_the_gradient_of_the_cost(solved: list[Geodes
     assert np.linalg.norm(geodesic.momenta[-1] - expected) < 1e-2 * np.linalg.norm(geodesic.momenta)
 
 
+@pytest.mark.slow
 def test_the_hamiltonian_of_a_geodesic_becomes_constant_with_depth(solved: list[Geodesic]) -> None:
     spread = [float(np.ptp(geodesic.hamiltonian)) for geodesic in solved]
     # order 1: each doubling of L halves the drift, or nearly
@@ -161,6 +165,7 @@ def test_the_hamiltonian_of_a_geodesic_becomes_constant_with_depth(solved: list[
     assert spread[2] < 0.7 * spread[1]
 
 
+@pytest.mark.slow
 def test_the_path_of_a_geodesic_can_be_measured(solved: list[Geodesic]) -> None:
     path = solved[1].representations()
     assert path.activations.shape == (11, 8, 4)
