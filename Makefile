@@ -34,6 +34,9 @@ bench: $(STAMP) ## train every baseline under every step rule on the low-rank ta
 	$(BIN)/leakybench run --task '$(TASKS)' --baseline '$(BASELINES)' --steps uniform,irregular,adaptive \
 	  --seeds $(SEEDS) --preset $(PRESET) --workers $(WORKERS) --results $(RESULTS)
 
+# one thread: the networks of the tests are small, and several threads slow them down
+test test-slow: export OMP_NUM_THREADS ?= 1
+
 test: $(STAMP) ## the tests that take minutes
 	$(BIN)/python -m pytest -m "not slow"
 
