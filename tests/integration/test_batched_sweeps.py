@@ -199,6 +199,7 @@ def test_ctrl_c_in_a_batch_gives_its_runs_up(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_two_batching_sweeps_share_a_folder(tmp_path: Path) -> None:
     folder, ledger = tmp_path / "runs", tmp_path / "ledger"
     words = ("--set", "batch_seconds=0.1", "--set", f"ledger={ledger}", "--set", "seconds=0.2", "--seeds", "0:24")

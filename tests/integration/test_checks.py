@@ -51,6 +51,7 @@ def test_an_object_of_a_notebook_is_checked_in_this_process():
         report.raise_on_failure()
 
 
+@pytest.mark.slow
 def test_the_command_prints_json_and_exits_with_1_on_failure():
     done = call("check", "task", "dummy/Tiny-v0", "--json")
     report = json.loads(done.stdout)[0]

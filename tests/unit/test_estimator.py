@@ -103,6 +103,7 @@ def test_early_stopping_keeps_the_best_weights():
     assert stopped.validation_errors_[-1] > min(stopped.validation_errors_)
 
 
+@pytest.mark.slow
 def test_the_tools_of_scikit_learn_take_it():
     x, y = data()
     pipeline = make_pipeline(PolynomialFeatures(2), LeakyResNetRegressor(**TINY))

@@ -99,7 +99,12 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+SLOW_FAULT = "a step made 30% slower"  # ten repetitions, since times are noisy
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=pytest.mark.slow if name == SLOW_FAULT else ()) for name in FAULTS]
+)
 def test_planted_fault_is_caught_and_named(fault):
     change, metric = FAULTS[fault]
     # times are the noisy ones; the others do not depend on the draw but for the small jitter
