@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
+import pickletools
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -113,17 +113,17 @@ def test_arrays_that_need_pickle_are_refused_on_the_way_in(store: Store) -> None
 
 
 def test_arrays_that_need_pickle_are_refused_on_the_way_out(store: Store, tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, (str(tmp_path / "unpickled"),)
-
+    # what would make a folder if anybody unpickled it, written by hand: the text form of os.mkdir(FOLDER)
+    trap = b"cos\nmkdir\n(V" + str(tmp_path / "unpickled").encode() + b"\ntR."
+    assert [operation.name for operation, _, _ in pickletools.genops(trap)][-2:] == ["REDUCE", "STOP"]
     written = record(arrays={"a": np.ones(1)})
     store.write(written)
     with zipfile.ZipFile(store.path(written.run_id, "npz"), "w") as archive, archive.open("a.npy", "w") as member:
-        np.lib.format.write_array(member, np.array([Trap()], dtype=object), allow_pickle=True)
+        np.lib.format.write_array_header_1_0(member, {"descr": "|O", "fortran_order": False, "shape": (1,)})
+        member.write(trap)
     with pytest.raises(DamagedError):
         store.arrays(written.run_id)
-    store.path(written.run_id, "npz").write_bytes(pickle.dumps(Trap()))
+    store.path(written.run_id, "npz").write_bytes(trap)
     with pytest.raises(DamagedError):
         store.arrays(written.run_id)
     assert not (tmp_path / "unpickled").exists()
