@@ -57,14 +57,14 @@ def source_version(*entry_modules: str, named: tuple[str, ...] = ()) -> str:
     Returns:
         ``<version of the distribution>+<12 hexadecimal digits>``.
     """
-    paths = {path for name in RESULT_MODULES for path in _package(name)}
+    files = {path: name for name in RESULT_MODULES for path in _package(name)}
     installed = []
     for name in (*entry_modules, *named):
         if name in named and (release := _release(name)):
             installed.append(release)
         else:
-            paths |= _closure(name)
-    digests = sorted(filter(None, (_digest(path, frozenset(paths)) for path in paths)))
+            files = {**_closure(name), **files}
+    digests = sorted(filter(None, (_digest(path, files) for path in files)))
     hasher = hashlib.sha256("\n".join([*digests, *installed]).encode())
     return f"{_version(PACKAGE) or '0'}+{hasher.hexdigest()[:12]}"
 
@@ -102,9 +102,9 @@ class _Import:
         return (f"{self.module}.{self.name}", self.module) if self.name else (self.module,)
 
 
-def _closure(module: str) -> set[Path]:
-    """The files of a module and of all that it imports, at any depth, as far as ``_follows`` goes."""
-    paths: set[Path] = set()
+def _closure(module: str) -> dict[Path, str]:
+    """The files of a module and of all that it imports, as far as ``_follows`` goes, with the module of each."""
+    files: dict[Path, str] = {}
     seen: set[tuple[str, bool]] = set()
     waiting = [(module, True)]
     while waiting:
@@ -114,13 +114,13 @@ def _closure(module: str) -> set[Path]:
         seen.add((name, called))
         origin = _file(name)
         if origin is not None:
-            paths.add(origin)
-            for found in _parsed(origin, name)[1]:
+            files.setdefault(origin, name)
+            for found in _parse(origin, files[origin])[1]:
                 if called or not found.late:
                     waiting += [(target, True) for target in found.targets if _follows(target, module)]
         if (parent := name.rpartition(".")[0]) and _follows(parent, module):
             waiting.append((parent, False))  # importing a module runs the __init__ of its packages
-    return paths
+    return files
 
 
 def _follows(name: str, entry: str) -> bool:
@@ -222,19 +222,24 @@ def _package(module: str) -> list[Path]:
     return sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
 
 
-def _digest(path: Path, counted: frozenset[Path]) -> str:
+def _digest(path: Path, files: Mapping[Path, str]) -> str:
     """Hash of a file's code and imports; empty for a file without any.
 
     An import of a counted file is named by that file's code, one of the framework by its name alone, any other as it
     is written.
+
+    Args:
+        path: one of ``files``.
+        files: the module of each file that counts.
     """
-    code, imports = _parsed(path, _module_of(path))
+    code, imports = _parse(path, files[path])
     lines = []
     for found in imports:
         target = next((file for name in found.targets if (file := _file(name)) is not None), None)
-        if target in counted:
+        if target is not None and target in files:
             whole = found.name and _file(found.targets[0]) == target
-            lines.append(f"{_bare(target)} {'' if whole else found.name} {found.alias}")
+            bare = hashlib.sha256(_parse(target, files[target])[0].encode()).hexdigest()
+            lines.append(f"{bare} {'' if whole else found.name} {found.alias}")
         else:
             place = "" if found.module.split(".")[0] == PACKAGE else found.module
             lines.append(f"{place} {found.name} {found.alias}")
@@ -243,30 +248,19 @@ def _digest(path: Path, counted: frozenset[Path]) -> str:
     return hashlib.sha256("\n".join([code, *sorted(set(lines))]).encode()).hexdigest()
 
 
-def _bare(path: Path | None) -> str:
-    """Hash of a file's code without its imports."""
-    return "" if path is None else hashlib.sha256(_parsed(path, _module_of(path))[0].encode()).hexdigest()
-
-
-def _module_of(path: Path) -> str:
-    """A module name for a file that resolves its relative imports; several names of one file resolve alike."""
-    return _NAMES.get(path, path.stem)
-
-
-_NAMES: dict[Path, str] = {}
-"""The module that each parsed file was first reached as."""
-
-
-def _parsed(path: Path, module: str) -> tuple[str, tuple[_Import, ...]]:
-    """The code of a file without imports and docstrings, and its imports outside ``if TYPE_CHECKING`` blocks."""
-    return _parse(path, _NAMES.setdefault(path, module))
-
-
 @cache
 def _parse(path: Path, module: str) -> tuple[str, tuple[_Import, ...]]:
+    """The code of a file without imports and docstrings, and its imports outside ``if TYPE_CHECKING`` blocks.
+
+    A file that this Python cannot parse, which a module may try to import, counts by its bytes.
+    """
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     imports: list[_Import] = []
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    content = path.read_bytes()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError):
+        return hashlib.sha256(content).hexdigest(), ()
     code = _canonical(tree.body, package, imports, late=False)
     return code, tuple(imports)
 
@@ -283,7 +277,7 @@ def _canonical(node: Any, package: str, imports: list[_Import], *, late: bool) -
     if isinstance(node, ast.Import | ast.ImportFrom):
         imports.extend(_imports_of(node, package, late))
         return ""
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+    if isinstance(node, ast.If) and getattr(node.test, "id", getattr(node.test, "attr", "")) == "TYPE_CHECKING":
         return _canonical(node.orelse, package, imports, late=late)
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return ""  # a docstring, or the text behind an attribute

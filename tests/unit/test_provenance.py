@@ -46,7 +46,6 @@ def version(*entries, named=()):
     for cached in vars(provenance).values():
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()
-    provenance._NAMES.clear()
     return provenance.source_version(*(entries or ("sourcepkg.entry",)), named=tuple(named))
 
 
@@ -113,6 +112,30 @@ def test_what_type_checkers_alone_see_does_not_count(package):
     before = version("sourcepkg.typed")
     change(package / "apart.py")
     assert version("sourcepkg.typed") == before
+
+
+def test_what_only_a_type_checker_skips_counts(package):
+    (package / "typed.py").write_text(FILES["typed.py"].replace("if TYPE", "if not TYPE"))
+    before = version("sourcepkg.typed")
+    change(package / "apart.py")
+    assert version("sourcepkg.typed") != before
+
+
+@pytest.mark.parametrize("damage", [b"print 'of another Python'\n", b"\xff\xfe\x00", b"# coding: nonsense\n"])
+def test_a_file_that_cannot_be_parsed_counts_by_its_bytes(package, damage):
+    (package / "deep.py").write_bytes(damage)
+    before = version()
+    (package / "deep.py").write_bytes(damage + b"\n")
+    assert version() != before
+
+
+def test_the_version_does_not_depend_on_what_was_asked_before(package):
+    first = version("sourcepkg.sub.model")
+    for cached in vars(provenance).values():
+        if hasattr(cached, "cache_clear"):
+            cached.cache_clear()
+    provenance.source_version("sourcepkg.entry")
+    assert provenance.source_version("sourcepkg.sub.model") == first
 
 
 def test_code_that_it_does_not_reach_and_wording_do_not_count(package):
