@@ -9,13 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from leakybench.baseline import (
-    PRESETS,
-    Baseline,
-    FitReport,
-    Model,
-    Representations,
-)
+from leakybench.baseline import PRESETS, Baseline, FitReport, Model, Representations
 from leakybench.errors import (
     CollapsedError,
     DivergedError,
@@ -27,14 +21,7 @@ from leakybench.errors import (
 )
 from leakybench.evaluation import evaluate
 from leakybench.record import Record, RunSpec
-from leakybench.registry import (
-    make,
-    make_baseline,
-    pprint_registry,
-    register,
-    register_baseline,
-    spec,
-)
+from leakybench.registry import make, make_baseline, pprint_registry, register, register_baseline, spec
 from leakybench.specs import BaselineSpec, TaskSpec
 from leakybench.task import Split, SyntheticTask, Task
 

@@ -17,12 +17,7 @@ from typing import Any
 import numpy as np
 
 from leakybench import provenance
-from leakybench.baseline import (
-    Baseline,
-    FitReport,
-    Model,
-    check_preset,
-)
+from leakybench.baseline import Baseline, FitReport, Model, check_preset
 from leakybench.errors import CollapsedError, DivergedError, LeakybenchError, UsageError
 from leakybench.record import Record, RunSpec
 from leakybench.registry import baselines, tasks

@@ -7,12 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leakybench.tasks.factored import CodedTask
-from leakybench.tasks.teachers import (
-    REFERENCE_SAMPLES,
-    Map,
-    fully_connected,
-    whitened,
-)
+from leakybench.tasks.teachers import REFERENCE_SAMPLES, Map, fully_connected, whitened
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,7 @@ from functools import partial
 import numpy as np
 
 from leakybench.tasks.factored import CodedTask
-from leakybench.tasks.teachers import (
-    REFERENCE_SAMPLES,
-    Map,
-    residual,
-    whitened,
-)
+from leakybench.tasks.teachers import REFERENCE_SAMPLES, Map, residual, whitened
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,7 @@ import pandas as pd
 
 from leakybench.analysis.scores import CAP, POLICY, latest
 from leakybench.errors import UsageError
-from leakybench.stats import (
-    holm,
-    mcnemar,
-    paired,
-    proportion_interval,
-)
+from leakybench.stats import holm, mcnemar, paired, proportion_interval
 from leakybench.stats.paired import MIN_PAIRS
 
 PAIRINGS: dict[str, tuple[str, ...]] = {

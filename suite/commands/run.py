@@ -151,12 +151,7 @@ def _default(name: str, text: str) -> str:
 def run(args: argparse.Namespace) -> int:
     """Plan, compute and print; return 0 if no run failed, else 3."""
     from leakybench.engines import make_engine
-    from leakybench.engines.limits import (
-        Limits,
-        check_workers,
-        parse_bytes,
-        parse_seconds,
-    )
+    from leakybench.engines.limits import Limits, check_workers, parse_bytes, parse_seconds
     from leakybench.store import Store
     from leakybench.sweeps.batching import parse_batch
     from leakybench.sweeps.plan import check_retry, make_plan
@@ -196,12 +191,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
     """Return the options of the sweep and its jobs; command-line options override the plan file."""
-    from leakybench.sweeps.plan_file import (
-        GRID_KEYS,
-        RUN_KEYS,
-        make_grid,
-        read_plan_file,
-    )
+    from leakybench.sweeps.plan_file import GRID_KEYS, RUN_KEYS, make_grid, read_plan_file
 
     given = {name: getattr(args, name.replace("-", "_")) for name in (*GRID_KEYS, *RUN_KEYS)}
     given = {name: value for name, value in given.items() if value is not None}

@@ -11,12 +11,7 @@ from leakybench.engines.job import Job, Outcome, failures
 from leakybench.errors import LeakybenchError
 from leakybench.evaluation import evaluate, evaluate_many
 from leakybench.record import Record, RunSpec
-from leakybench.registry import (
-    Registry,
-    baselines,
-    build,
-    tasks,
-)
+from leakybench.registry import Registry, baselines, build, tasks
 from leakybench.specs import Spec
 
 MAX_MESSAGE = 500

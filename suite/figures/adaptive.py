@@ -19,16 +19,7 @@ import pandas as pd
 from leakybench.figures import studies
 from leakybench.figures.figure import DEPTH, Figure
 from leakybench.figures.step_rules import ERROR, collect
-from leakybench.figures.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    RULES,
-    VERMILION,
-    legend_below,
-    panels,
-    series,
-)
+from leakybench.figures.style import BLACK, BLUE, GREEN, RULES, VERMILION, legend_below, panels, series
 from leakybench.figures.summary import COLUMNS, paired_differences, seeds_text
 from leakybench.stats import paired
 

@@ -8,18 +8,8 @@ import numpy as np
 import pandas as pd
 
 from leakybench.figures import studies
-from leakybench.figures.figure import (
-    DEPTH,
-    EFFECTIVE_DEPTH,
-    Figure,
-    Runs,
-)
-from leakybench.figures.style import (
-    common_legend,
-    depth_axis,
-    panels,
-    series,
-)
+from leakybench.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
+from leakybench.figures.style import common_legend, depth_axis, panels, series
 from leakybench.figures.summary import seeds_text
 
 if TYPE_CHECKING:

@@ -8,17 +8,7 @@ import pandas as pd
 
 from leakybench.figures import studies
 from leakybench.figures.figure import POSITION, Figure, Runs
-from leakybench.figures.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    ORANGE,
-    PURPLE,
-    VERMILION,
-    legend_below,
-    panels,
-    series,
-)
+from leakybench.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILION, legend_below, panels, series
 from leakybench.figures.summary import seeds_text
 
 if TYPE_CHECKING:

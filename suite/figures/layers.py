@@ -13,21 +13,8 @@ import numpy as np
 import pandas as pd
 
 from leakybench.figures import studies, theorem
-from leakybench.figures.figure import (
-    DEPTH,
-    EFFECTIVE_DEPTH,
-    Figure,
-    Runs,
-    Stored,
-)
-from leakybench.figures.style import (
-    BLACK,
-    COLOURS,
-    common_legend,
-    depth_axis,
-    panels,
-    series,
-)
+from leakybench.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs, Stored
+from leakybench.figures.style import BLACK, COLOURS, common_legend, depth_axis, panels, series
 from leakybench.figures.summary import seeds_text
 from leakybench.figures.theorem import GAP, HOLDS, SHARE
 

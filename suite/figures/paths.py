@@ -11,12 +11,7 @@ import pandas as pd
 from leakybench.analysis.scores import steps_of
 from leakybench.figures import studies
 from leakybench.figures.figure import POSITION, Figure, Runs
-from leakybench.figures.style import (
-    BLACK,
-    GREY,
-    RULES,
-    panels,
-)
+from leakybench.figures.style import BLACK, GREY, RULES, panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -8,12 +8,7 @@ import numpy as np
 import pandas as pd
 
 from leakybench.figures import studies
-from leakybench.figures.figure import (
-    DEPTH,
-    EFFECTIVE_DEPTH,
-    Figure,
-    Runs,
-)
+from leakybench.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
 from leakybench.figures.style import (
     BLACK,
     BLUE,

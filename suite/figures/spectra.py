@@ -9,20 +9,8 @@ import numpy as np
 import pandas as pd
 
 from leakybench.figures import studies
-from leakybench.figures.figure import (
-    POSITION,
-    Figure,
-    Runs,
-    Stored,
-)
-from leakybench.figures.style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    common_legend,
-    panels,
-    series,
-)
+from leakybench.figures.figure import POSITION, Figure, Runs, Stored
+from leakybench.figures.style import BLUE, GREY, ORANGE, common_legend, panels, series
 from leakybench.figures.summary import seeds_text
 
 if TYPE_CHECKING:

@@ -9,13 +9,7 @@ import pandas as pd
 from leakybench.analysis.scores import steps_of
 from leakybench.figures import studies
 from leakybench.figures.figure import DEPTH, Figure, Runs
-from leakybench.figures.style import (
-    BLACK,
-    RULES,
-    common_legend,
-    panels,
-    series,
-)
+from leakybench.figures.style import BLACK, RULES, common_legend, panels, series
 from leakybench.figures.summary import paired_differences, seeds_text
 
 if TYPE_CHECKING:

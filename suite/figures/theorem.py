@@ -7,21 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from leakybench.figures import studies
-from leakybench.figures.figure import (
-    DEPTH,
-    EFFECTIVE_DEPTH,
-    Figure,
-    Runs,
-)
-from leakybench.figures.style import (
-    BLUE,
-    GREEN,
-    VERMILION,
-    common_legend,
-    depth_axis,
-    panels,
-    series,
-)
+from leakybench.figures.figure import DEPTH, EFFECTIVE_DEPTH, Figure, Runs
+from leakybench.figures.style import BLUE, GREEN, VERMILION, common_legend, depth_axis, panels, series
 from leakybench.figures.summary import seeds_text
 
 if TYPE_CHECKING:

@@ -11,13 +11,7 @@ from leakybench.analysis.scores import steps_of
 from leakybench.figures import studies
 from leakybench.figures.figure import POSITION, Figure, Runs
 from leakybench.figures.spectra import VALUE, draw_spectrum, spectrum_rows
-from leakybench.figures.style import (
-    BLACK,
-    RULES,
-    common_legend,
-    panels,
-    series,
-)
+from leakybench.figures.style import BLACK, RULES, common_legend, panels, series
 from leakybench.figures.summary import seeds_text
 
 if TYPE_CHECKING:

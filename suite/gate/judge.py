@@ -19,12 +19,7 @@ import pandas as pd
 from leakybench.analysis.scores import latest
 from leakybench.errors import UsageError
 from leakybench.record import FAILED
-from leakybench.stats import (
-    holm,
-    mcnemar,
-    paired,
-    proportion_interval,
-)
+from leakybench.stats import holm, mcnemar, paired, proportion_interval
 
 FINE, REGRESSED, MISSING = 0, 1, 3
 """Exit codes: as good as the reference; worse or changed; nothing measured, or runs failed."""

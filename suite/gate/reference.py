@@ -24,14 +24,7 @@ from leakybench.analysis.scores import score_frame
 from leakybench.atomic import write_atomic
 from leakybench.engines import Job, make_engine
 from leakybench.errors import UsageError
-from leakybench.gate.judge import (
-    DEFAULT_METRICS,
-    Metric,
-    Settings,
-    Verdict,
-    fastest,
-    judge,
-)
+from leakybench.gate.judge import DEFAULT_METRICS, Metric, Settings, Verdict, fastest, judge
 from leakybench.record import FAILED, Record
 from leakybench.store import Store
 from leakybench.sweeps.plan_file import make_grid, read_plan_file

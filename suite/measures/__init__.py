@@ -7,12 +7,7 @@ convert and check themselves, so their inputs are ``Any``.
 
 from __future__ import annotations
 
-from leakybench.measures.energies import (
-    Energies,
-    layer_energies,
-    path_length,
-    velocities,
-)
+from leakybench.measures.energies import Energies, layer_energies, path_length, velocities
 from leakybench.measures.gap import Gap, largest_gap
 from leakybench.measures.jacobian import function_spectra, jacobian_rank, path_spectra
 from leakybench.measures.momenta import (
@@ -25,12 +20,7 @@ from leakybench.measures.momenta import (
 from leakybench.measures.norms import cost_of_identity, kernel_norm
 from leakybench.measures.rank import bottleneck_rank
 from leakybench.measures.run import Measured, measure_model
-from leakybench.measures.spectra import (
-    nuclear_rank,
-    spectrum,
-    stable_rank,
-    weight_spectra,
-)
+from leakybench.measures.spectra import nuclear_rank, spectrum, stable_rank, weight_spectra
 from leakybench.measures.theorem import Decomposition, stable_decomposition, time_scales
 
 __all__ = [

@@ -19,14 +19,7 @@ from jaxtyping import Float64
 
 from leakybench.errors import UsageError
 from leakybench.measures.arrays import Number, as_float64, non_negative
-from leakybench.measures.norms import (
-    Components,
-    Kernel,
-    kernel,
-    product,
-    project,
-    weighted,
-)
+from leakybench.measures.norms import Components, Kernel, kernel, product, project, weighted
 
 
 @dataclass(frozen=True)

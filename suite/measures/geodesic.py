@@ -29,12 +29,7 @@ from scipy.optimize import minimize
 
 from leakybench.baseline import Representations
 from leakybench.errors import UsageError
-from leakybench.measures.arrays import (
-    Number,
-    as_float64,
-    non_negative,
-    same_rows,
-)
+from leakybench.measures.arrays import Number, as_float64, non_negative, same_rows
 from leakybench.measures.energies import penalty_scale
 from leakybench.measures.norms import features
 

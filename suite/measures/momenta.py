@@ -15,12 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from leakybench.errors import UsageError
-from leakybench.measures.arrays import (
-    Number,
-    as_float64,
-    non_negative,
-    same_rows,
-)
+from leakybench.measures.arrays import Number, as_float64, non_negative, same_rows
 from leakybench.measures.norms import features, kernel_norm
 
 

@@ -20,12 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from leakybench.measures.arrays import (
-    Number,
-    as_float64,
-    non_negative,
-    same_rows,
-)
+from leakybench.measures.arrays import Number, as_float64, non_negative, same_rows
 
 _IN_RANGE = 1e-9
 """A part outside the range of S below this share of |M| is round-off of the projection, which is 1e-16 times the square

@@ -8,12 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from leakybench.baseline import Representations
-from leakybench.measures.energies import (
-    SplitLayer,
-    penalty_scale,
-    split_layer,
-    velocities,
-)
+from leakybench.measures.energies import SplitLayer, penalty_scale, split_layer, velocities
 from leakybench.measures.momenta import relative_violation
 from leakybench.measures.norms import features, gram_kernel
 

@@ -25,14 +25,7 @@ from leakybench.measures.path import (
     momentum_profile,
     split_path,
 )
-from leakybench.measures.rank import (
-    inside,
-    layer_spectra,
-    path_rank,
-    rounded,
-    spectral_estimators,
-    spectral_gap,
-)
+from leakybench.measures.rank import inside, layer_spectra, path_rank, rounded, spectral_estimators, spectral_gap
 from leakybench.measures.spectra import nuclear_rank, stable_rank, weight_spectra
 from leakybench.measures.theorem import stable_decomposition, time_scales
 

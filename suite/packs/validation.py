@@ -16,12 +16,7 @@ from leakybench.packs.pack import MEMBER, Pack
 from leakybench.record import Record, RunSpec
 from leakybench.registry import baselines, tasks
 from leakybench.specs import ENTRY_POINT_PATTERN, digest
-from leakybench.store import (
-    DamagedError,
-    content_hash,
-    decode,
-    decode_arrays,
-)
+from leakybench.store import DamagedError, content_hash, decode, decode_arrays
 
 CHECKS = ("damaged", "forged", "duplicated", "incomplete", "provenance", "implausible", "rerun")
 REQUIRED_PROVENANCE = ("created", "processor", "cores", "system", "python", "torch", "numpy")

@@ -22,16 +22,7 @@ from leakybench.report import text
 from leakybench.report.columns import Column, Row, SortKey, board_columns, run_columns
 from leakybench.report.leaderboard import sections
 from leakybench.report.panels import run_panel
-from leakybench.report.plots import (
-    COLOURS,
-    Point,
-    ProfileLine,
-    StepLook,
-    marker,
-    pareto_svg,
-    profile_svg,
-    step_looks,
-)
+from leakybench.report.plots import COLOURS, Point, ProfileLine, StepLook, marker, pareto_svg, profile_svg, step_looks
 
 HERE = Path(__file__).parent
 

@@ -5,20 +5,8 @@ within strata and averaged over them with equal weight, so that a task with more
 more, and inference is about these tasks, with the seed as the only source of chance.
 """
 
-from leakybench.stats.intervals import (
-    METHODS,
-    STATISTICS,
-    Interval,
-    interval,
-    proportion_interval,
-)
-from leakybench.stats.paired import (
-    Paired,
-    holm,
-    mcnemar,
-    paired,
-    probability_of_improvement,
-)
+from leakybench.stats.intervals import METHODS, STATISTICS, Interval, interval, proportion_interval
+from leakybench.stats.paired import Paired, holm, mcnemar, paired, probability_of_improvement
 from leakybench.stats.ranking import Ranks, performance_profile, rank_intervals
 
 __all__ = [

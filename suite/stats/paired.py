@@ -15,13 +15,7 @@ import numpy as np
 from scipy import stats
 
 from leakybench.errors import UsageError
-from leakybench.stats.intervals import (
-    Interval,
-    Strata,
-    estimate,
-    proportion_interval,
-    standard_error,
-)
+from leakybench.stats.intervals import Interval, Strata, estimate, proportion_interval, standard_error
 
 MIN_PAIRS = 5
 """Smallest number of pairs for a verdict: at 4, a paired test of everyday effects has almost no power."""

@@ -23,13 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from leakybench.errors import UsageError
-from leakybench.sweeps.grid import (
-    Grid,
-    Setting,
-    parse_seeds,
-    parse_setting,
-    settings_from_table,
-)
+from leakybench.sweeps.grid import Grid, Setting, parse_seeds, parse_setting, settings_from_table
 
 GRID_KEYS = ("task", "baseline", "steps", "set", "set-task", "seeds", "preset")
 RUN_KEYS = (

@@ -12,12 +12,7 @@ from leakybench.engines.engine import Engine
 from leakybench.engines.job import Job
 from leakybench.record import FAILED, Record
 from leakybench.store import Store
-from leakybench.sweeps.batching import (
-    Batches,
-    Batching,
-    Schedule,
-    SingleRuns,
-)
+from leakybench.sweeps.batching import Batches, Batching, Schedule, SingleRuns
 from leakybench.sweeps.claims import Claims, clear_leftovers
 from leakybench.sweeps.plan import Plan, Planned
 

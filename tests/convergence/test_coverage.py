@@ -12,14 +12,7 @@ import numpy as np
 import pytest
 
 from leakybench.stats import paired, proportion_interval, rank_intervals
-from leakybench.stats.coverage import (
-    DIFFERENCES,
-    SHAPES,
-    alarm_table,
-    alarms,
-    covered,
-    worlds,
-)
+from leakybench.stats.coverage import DIFFERENCES, SHAPES, alarm_table, alarms, covered, worlds
 from leakybench.stats.intervals import default_method
 from leakybench.stats.paired import effect_bounds
 

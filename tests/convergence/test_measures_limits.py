@@ -8,12 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from leakybench.measures import (
-    cost_of_identity,
-    hamiltonian,
-    layer_energies,
-    velocities,
-)
+from leakybench.measures import cost_of_identity, hamiltonian, layer_energies, velocities
 from leakybench.measures.norms import features
 from leakybench.measures.recursion import propagate
 

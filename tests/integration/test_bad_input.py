@@ -14,12 +14,7 @@ from hypothesis import strategies as st
 from leakybench.analysis.scores import score_frame
 from leakybench.cli import main
 from leakybench.engines import inline
-from leakybench.store import (
-    DamagedError,
-    NewerSchemaError,
-    Store,
-    decode,
-)
+from leakybench.store import DamagedError, NewerSchemaError, Store, decode
 from tests.helpers import dummies
 from tests.helpers.cli import GRID, call, files, one_line_error
 from tests.helpers.records import record

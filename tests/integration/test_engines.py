@@ -16,12 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from leakybench.engines import (
-    EngineError,
-    Job,
-    Outcome,
-    make_engine,
-)
+from leakybench.engines import EngineError, Job, Outcome, make_engine
 from leakybench.engines import supervisor as supervisor_module
 from leakybench.engines.limits import Limits
 from leakybench.errors import UsageError

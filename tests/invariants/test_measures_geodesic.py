@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 
 from leakybench.errors import UsageError
 from leakybench.measures import kernel_norm, spectrum
-from leakybench.measures.geodesic import (
-    Geodesic,
-    geodesic_problem,
-    layer_price,
-    path_objective,
-    solve_geodesic,
-)
+from leakybench.measures.geodesic import Geodesic, geodesic_problem, layer_price, path_objective, solve_geodesic
 from leakybench.measures.momenta import hamiltonian
 from leakybench.measures.norms import features, kernel
 from leakybench.measures.recursion import propagate

@@ -8,18 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakybench.measures import (
-    cost_of_identity,
-    kernel_norm,
-    nuclear_rank,
-    spectrum,
-)
-from leakybench.measures.norms import (
-    components,
-    gram_kernel,
-    kernel,
-    weighted,
-)
+from leakybench.measures import cost_of_identity, kernel_norm, nuclear_rank, spectrum
+from leakybench.measures.norms import components, gram_kernel, kernel, weighted
 
 cases = settings(deadline=None, max_examples=40, derandomize=True)
 

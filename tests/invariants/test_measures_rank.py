@@ -8,14 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakybench.baseline import Representations
-from leakybench.measures import (
-    bottleneck_rank,
-    function_spectra,
-    jacobian_rank,
-    largest_gap,
-    path_spectra,
-    spectrum,
-)
+from leakybench.measures import bottleneck_rank, function_spectra, jacobian_rank, largest_gap, path_spectra, spectrum
 from leakybench.measures.gap import CLOSING, FLOOR
 from leakybench.measures.rank import layer_spectra, spectral_gap
 from leakybench.measures.recursion import propagate

@@ -16,13 +16,7 @@ from leakybench.engines import Job, Outcome
 from leakybench.errors import LeakybenchError, UsageError
 from leakybench.evaluation import can_batch, evaluate_many
 from leakybench.store import Store
-from leakybench.sweeps.batching import (
-    DEFAULT_SIZE,
-    Batches,
-    Batching,
-    faster,
-    parse_batch,
-)
+from leakybench.sweeps.batching import DEFAULT_SIZE, Batches, Batching, faster, parse_batch
 from leakybench.sweeps.grid import Setting
 from leakybench.sweeps.plan import make_plan
 from leakybench.sweeps.sweep import Progress, sweep

@@ -13,14 +13,7 @@ import pytest
 
 from leakybench.store import Store
 from leakybench.sweeps import claims as claims_module
-from leakybench.sweeps.claims import (
-    EXPIRY,
-    Claims,
-    clear_leftovers,
-    clear_void,
-    is_alive,
-    owner,
-)
+from leakybench.sweeps.claims import EXPIRY, Claims, clear_leftovers, clear_void, is_alive, owner
 
 RUN = "0123456789abcdef01234567"
 

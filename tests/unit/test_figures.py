@@ -14,22 +14,8 @@ import pytest
 
 from leakybench.cli import main
 from leakybench.errors import UsageError
-from leakybench.figures import (
-    MODULES,
-    adaptive,
-    load_figure,
-    names_of,
-    rank_limit,
-    studies,
-    tables,
-)
-from leakybench.figures.build import (
-    adapted,
-    build_figure,
-    draw_files,
-    jobs_of,
-    read_csv,
-)
+from leakybench.figures import MODULES, adaptive, load_figure, names_of, rank_limit, studies, tables
+from leakybench.figures.build import adapted, build_figure, draw_files, jobs_of, read_csv
 from leakybench.figures.figure import DEPTH, KEYS, Runs
 from leakybench.figures.paths import project_paths
 from leakybench.figures.step_rules import ERROR

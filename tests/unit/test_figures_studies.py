@@ -13,14 +13,7 @@ import pytest
 
 from leakybench.cli import main
 from leakybench.engines.job import Job
-from leakybench.figures import (
-    MODULES,
-    adaptive,
-    layers,
-    load_figure,
-    rank,
-    studies,
-)
+from leakybench.figures import MODULES, adaptive, layers, load_figure, rank, studies
 from leakybench.figures.build import build_figure, jobs_of, read_csv
 from leakybench.figures.figure import DEPTH, Runs
 from leakybench.measures.path import G0

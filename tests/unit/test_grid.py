@@ -11,19 +11,8 @@ from hypothesis import strategies as st
 
 from leakybench.errors import UsageError
 from leakybench.evaluation import run_spec
-from leakybench.registry import (
-    baselines,
-    make,
-    make_baseline,
-    register_baseline,
-)
-from leakybench.sweeps.grid import (
-    Grid,
-    Setting,
-    parse_seeds,
-    parse_setting,
-    settings_from_table,
-)
+from leakybench.registry import baselines, make, make_baseline, register_baseline
+from leakybench.sweeps.grid import Grid, Setting, parse_seeds, parse_setting, settings_from_table
 from leakybench.sweeps.plan_file import make_grid, read_plan_file, words
 from tests.helpers import dummies
 from tests.helpers.records import jobs

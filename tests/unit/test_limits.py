@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leakybench.engines import limits
-from leakybench.engines.limits import (
-    Limits,
-    check_workers,
-    cores,
-    parse_bytes,
-    parse_seconds,
-)
+from leakybench.engines.limits import Limits, check_workers, cores, parse_bytes, parse_seconds
 from leakybench.errors import UsageError
 
 

@@ -7,12 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakybench.baselines.networks import steps
-from leakybench.baselines.networks.initial import (
-    looks_linear,
-    mirrored,
-    orthonormal,
-    signal_preserving,
-)
+from leakybench.baselines.networks.initial import looks_linear, mirrored, orthonormal, signal_preserving
 from leakybench.baselines.networks.recursion import Coefficients
 from leakybench.baselines.networks.torch_module import LeakyRecursion
 from leakybench.errors import UsageError

@@ -14,13 +14,7 @@ from leakybench.analysis.scores import score_frame
 from leakybench.cli import main
 from leakybench.errors import UsageError
 from leakybench.gate import reference as gate
-from leakybench.gate.judge import (
-    Metric,
-    Settings,
-    Verdict,
-    fastest,
-    judge,
-)
+from leakybench.gate.judge import Metric, Settings, Verdict, fastest, judge
 from tests.helpers.fabricate import record
 
 TASKS = ("LowRank-k3-v0", "LowRank-k5-v0")

@@ -18,12 +18,7 @@ from leakybench.analysis.frame import to_frame
 from leakybench.errors import UsageError
 from leakybench.packs.verify import verify
 from leakybench.record import SCHEMA
-from leakybench.store import (
-    DamagedError,
-    NewerSchemaError,
-    Store,
-    encode_arrays,
-)
+from leakybench.store import DamagedError, NewerSchemaError, Store, encode_arrays
 from tests.helpers.cli import files
 from tests.helpers.records import record
 

@@ -7,15 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.helpers.source_tree import (
-    PACKAGE,
-    ROOT,
-    Module,
-    import_circle,
-    import_graph,
-    is_private,
-    modules,
-)
+from tests.helpers.source_tree import PACKAGE, ROOT, Module, import_circle, import_graph, is_private, modules
 
 MAX_FILES_AT_ROOT = 15
 MAX_MODULE_LINES = 400

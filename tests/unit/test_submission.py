@@ -15,13 +15,7 @@ import pytest
 
 from leakybench.cli import main
 from leakybench.errors import UsageError
-from leakybench.packs.pack import (
-    MANIFEST,
-    PackError,
-    make_manifest,
-    read_pack,
-    write_pack,
-)
+from leakybench.packs.pack import MANIFEST, PackError, make_manifest, read_pack, write_pack
 from leakybench.packs.validation import disagreements, validate
 from leakybench.store import Store
 from tests.helpers.fabricate import MACHINE, board, record

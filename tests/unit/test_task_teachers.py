@@ -6,14 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leakybench
-from leakybench.tasks.teachers import (
-    REFERENCE_SAMPLES,
-    fully_connected,
-    orthonormal,
-    projection,
-    residual,
-    whitened,
-)
+from leakybench.tasks.teachers import REFERENCE_SAMPLES, fully_connected, orthonormal, projection, residual, whitened
 
 SIZES = st.integers(min_value=1, max_value=12)
 
