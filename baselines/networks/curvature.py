@@ -6,9 +6,14 @@ d_out outputs,
 
     H_l = (2 / d_out) b_l^2  G_l (x) K_l + c0 rho_l I,    K_l = S_{l-1} S_{l-1}^T / n,   G_l = E[g g^T],
 
-where g = (df/dA_l)^T u for a random u of unit covariance, one for each sample. The penalty's part is exact. In the
-eigenbases of G_l and K_l the inverse is a division, so that the directions that the data do not determine, which only
-the penalty shrinks, are solved for at once.
+where g = (df/dA_l)^T u for a random u of unit covariance, one for each sample. The penalty's part is exact. Instead of
+the inverse of that sum, M_l is a Kronecker product too (the factored damping of Martens and Grosse, section 6.3), so
+that it costs two small products a layer to apply: with (2 / d_out) b_l^2 in G_l and d = c0 rho_l (1 + damping),
+
+    M_l V = (G_l + pi sqrt(d) I)^{-1} V (K_l + sqrt(d) / pi I)^{-1},    pi^2 = mean eigenvalue of G_l over that of K_l.
+
+It damps directions that only one of the two factors knows more than the sum would, which is the better metric for
+L-BFGS here: most for networks without skip connections, whose layers depend on each other most (docs/speed.md).
 """
 
 from __future__ import annotations
@@ -23,7 +28,7 @@ from leakybench.baselines.networks.recursion import layers
 
 
 class KroneckerPreconditioner:
-    """H^{-1} at the parameters of an evaluation.
+    """M = the inverse of the damped model at the parameters of an evaluation.
 
     Args:
         evaluation: the objective's newest, whose states are read.
@@ -37,31 +42,48 @@ class KroneckerPreconditioner:
     def __init__(self, evaluation: Evaluation, *, probes: Sequence[torch.Generator], damping: float = 0.0) -> None:
         evaluation.check_newest()
         self._objective = objective = evaluation.objective
-        d_out = objective.problem.targets.shape[1]
-        self._blocks = []
+        per_output = 2.0 / objective.problem.targets.shape[1]
+        self._inverses = []
         for (output, inputs), rho in zip(_factors(evaluation, probes), objective.layer_steps, strict=True):
-            out_values, out_vectors = eigenbasis(output)
-            in_values, in_vectors = eigenbasis(inputs)
-            curvature = (2.0 / d_out) * out_values.clamp_min(0)[..., :, None] * in_values.clamp_min(0)[..., None, :]
-            decay = (objective.strength * (1.0 + damping) * rho).to(curvature)
-            decay = decay[:, None, None] if curvature.ndim == 4 else decay
-            arrays = (out_vectors, in_vectors, curvature + decay)
-            # one batch axis and memory of its own: matmul on four axes copies, which here costs more than it computes
-            left, right, whole = (array.reshape(-1, *array.shape[-2:]).contiguous() for array in arrays)
-            self._blocks.append((left, right, whole, torch.empty_like(whole), torch.empty_like(whole)))
+            decay = objective.strength * (1.0 + damping) * rho
+            self._inverses.append(damped_inverses(per_output * output, inputs, decay))
 
-    def __call__(self, vector: Tensor) -> Tensor:
-        """H^{-1} times a gradient, (R, P)."""
-        result = torch.empty_like(vector)
-        parts = zip(self._blocks, self._objective.views(vector), self._objective.views(result), strict=True)
-        for (left, right, curvature, one, two), part, out in parts:
-            torch.bmm(left.mT, part.reshape(one.shape), out=one)
-            torch.bmm(one, right, out=two)
-            two.div_(curvature)
-            torch.bmm(left, two, out=one)
-            torch.bmm(one, right.mT, out=two)
-            out.copy_(two.view_as(out))
-        return result
+    def __call__(self, vector: Tensor, out: Tensor) -> Tensor:
+        """Write M times each run's gradient (R, P) into ``out``, and return it."""
+        parts = zip(self._inverses, self._objective.views(vector), self._objective.views(out), strict=True)
+        for (left, right), part, result in parts:
+            # one batch axis: matmul on four axes copies, which here costs more than it computes
+            product = torch.bmm(left, part.reshape(len(left), *part.shape[-2:]))
+            if result.is_contiguous():
+                torch.bmm(product, right, out=result.view(product.shape))
+            else:
+                result.copy_(torch.bmm(product, right).view_as(result))
+        return out
+
+
+def damped_inverses(output: Tensor, inputs: Tensor, decay: Tensor) -> tuple[Tensor, Tensor]:
+    """(G + pi sqrt(d) I)^{-1} and (K + sqrt(d) / pi I)^{-1} of every layer, with one batch axis.
+
+    Computed in float64: with little damping the factors span more orders of magnitude than float32 resolves. A factor
+    that is not finite counts as zero; the line search rejects the step that follows.
+
+    Args:
+        output: G, (R, [L,] w, w).
+        inputs: K, (R, [L,] w', w').
+        decay: d, (L,) or (1,).
+    """
+    runs = len(output)
+    factors = [factor.double().nan_to_num(0.0, 0.0, 0.0).flatten(0, -3) for factor in (output, inputs)]
+    output_mean, input_mean = (factor.diagonal(dim1=1, dim2=2).mean(1) for factor in factors)
+    present = (output_mean > 0.0) & (input_mean > 0.0)
+    # the bounds keep the inverses of a layer without signal within the range of float32
+    ratio = torch.where(present, output_mean / torch.where(present, input_mean, 1.0), 1.0).clamp(1e-12, 1e12).sqrt()
+    root = decay.to(output.device).sqrt().repeat(runs)
+    inverses = []
+    for factor, damping in zip(factors, (root * ratio, root / ratio), strict=True):
+        factor.diagonal(dim1=1, dim2=2).add_(damping[:, None])
+        inverses.append(torch.cholesky_inverse(torch.linalg.cholesky(factor)).to(output.dtype))
+    return inverses[0], inverses[1]
 
 
 def _factors(evaluation: Evaluation, probes: Sequence[torch.Generator]) -> list[tuple[Tensor, Tensor]]:
@@ -117,17 +139,3 @@ def second_moment(state: Tensor) -> Tensor:
     """S S^T / n of ([R,] w + 1, n), at least in float32."""
     wide = state.to(torch.promote_types(state.dtype, torch.float32))
     return wide @ wide.mT / state.shape[-1]
-
-
-def eigenbasis(factor: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and eigenvectors of positive semi-definite matrices (..., w, w), in their own precision.
-
-    Computed in float64 on matrices scaled to unit trace: those of deep layers may be so small, or so degenerate,
-    that the float32 routine does not converge. A matrix that is not finite counts as zero; the line search rejects
-    the step that follows.
-    """
-    scale = factor.diagonal(dim1=-2, dim2=-1).sum(-1).double()[..., None, None]
-    usable = torch.isfinite(scale) & (scale > 0)
-    scaled = torch.where(usable, factor.double() / torch.where(usable, scale, 1.0), 0.0).nan_to_num(0.0, 0.0, 0.0)
-    values, vectors = torch.linalg.eigh(scaled)
-    return (values * torch.where(usable, scale, 0.0)[..., 0]).to(factor.dtype), vectors.to(factor.dtype)

@@ -264,7 +264,7 @@ class Objective:
     def cost_of(self, residual: Float[Tensor, "R d_out n"]) -> Float64[Tensor, " R"]:
         """C of f(X) - Y, (R, d_out, n); float64 (R,)."""
         # row sums in the working precision, the rest in float64: exact enough to compare objectives to 1e-7
-        return residual.square().sum(dim=2).double().sum(dim=1) / (residual.shape[1] * residual.shape[2])
+        return torch.linalg.vector_norm(residual, dim=2).double().square().sum(dim=1) / (residual.shape[1] * residual.shape[2])
 
     def penalty(self, parameters: Float[Tensor, "R P"]) -> Float64[Tensor, " R"]:
         """(c0/2) sum_l rho_l |V_l|^2, with |E|^2/L and |D|^2/L where they are learned; float64 (R,)."""
@@ -299,5 +299,5 @@ class Objective:
 
 def squared_norms(stacked: Tensor) -> Float64[Tensor, "R layers"]:
     """Squared Frobenius norms of (R, L, out, in) or (R, out, in), summed over rows in float64; (R, L) or (R, 1)."""
-    rows = stacked.square().sum(dim=-1).double().sum(dim=-1)
+    rows = torch.linalg.vector_norm(stacked, dim=-1).double().square().sum(dim=-1)
     return rows if rows.ndim == 2 else rows.unsqueeze(1)

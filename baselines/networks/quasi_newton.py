@@ -1,7 +1,7 @@
 """L-BFGS with a Kronecker-factored starting metric, for R runs in step.
 
-The inverse Hessian is modelled by the two-loop recursion over the last m pairs (Nocedal 1980), on top of a
-preconditioner that is refreshed every few iterations instead of a multiple of the identity. Steps are accepted by
+The inverse Hessian is modelled by the last m pairs in compact form (see ``history``), on top of a preconditioner that
+is refreshed every few iterations instead of a multiple of the identity. Steps are accepted by
 the Armijo condition, with quadratic interpolation when backtracking. [NW06] is Nocedal and Wright 2006, *Numerical
 Optimization*, 2nd edition.
 
@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from leakybench.baselines.networks.curvature import KroneckerPreconditioner
-from leakybench.baselines.networks.history import History, Metric, column, dot
+from leakybench.baselines.networks.history import History, Metric, Point, dot, per_run
 from leakybench.baselines.networks.objective import Evaluation, Objective
 
 SUFFICIENT_DECREASE = 1e-4
@@ -28,8 +29,10 @@ MAX_BACKTRACKS = 8
 MAX_FAILURES = 3
 AVERAGE_COST = 1e-3
 STALL_WINDOW = 50
+JUDGED_EVERY = 50
+"""Iterations between two looks at the criticality residual, where no refresh sets the rhythm."""
 
-Progress = Callable[[int, Tensor, Tensor], None]
+Progress = Callable[[int, np.ndarray, np.ndarray], None]
 """Called with (iteration, objective (R,), criticality residual (R,))."""
 
 
@@ -53,7 +56,7 @@ class QuasiNewtonSettings:
     iterations: int
     memory: int = 20
     refresh: int = 50
-    damping: float = 30.0
+    damping: float = 1.0
     average: int = 10
     tolerance: float = 0.0
     stall: float = 0.0
@@ -64,29 +67,29 @@ class QuasiNewtonResult:
     """Where each run ended.
 
     Attributes:
-        objective: (R,).
-        residual: criticality residual, (R,).
+        objective: float64 (R,).
+        residual: criticality residual, float64 (R,).
         iterations: (R,).
         reason: why each run ended; R texts.
         curve: (evaluations, objective (R,), criticality residual (R,)) every 10 iterations.
     """
 
-    objective: Tensor
-    residual: Tensor
-    iterations: Tensor
+    objective: np.ndarray
+    residual: np.ndarray
+    iterations: np.ndarray
     reason: list[str]
     curve: list[tuple[int, list[float], list[float]]] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
 class _State:
-    """Where the runs stand.
+    """Where the runs stand. Vectors lie on the objective's device; what is one number a run is a numpy array.
 
     Attributes:
-        parameters: x_k, (R, P).
-        gradient: at x_k, (R, P).
-        trial_gradient: memory of the line search, (R, P).
-        value: F(x_k), float64 (R,).
+        point: x_k, g_k and M g_k.
+        trial: memory of the next one.
+        direction: p_k, (R, P).
+        value: F(x_k), (R,).
         evaluation: at x_k; None where the runs stand at points of different evaluations.
         active: runs that have not ended, (R,).
         failures: searches in a row without a step, (R,).
@@ -95,20 +98,20 @@ class _State:
         values: F after each iteration, since the step-sizes last changed.
     """
 
-    parameters: Tensor
-    gradient: Tensor
-    trial_gradient: Tensor
-    value: Tensor
+    point: Point
+    trial: Point
+    direction: Tensor
+    value: np.ndarray
     evaluation: Evaluation | None
-    active: Tensor
-    failures: Tensor
-    iterations: Tensor
+    active: np.ndarray
+    failures: np.ndarray
+    iterations: np.ndarray
     reason: list[str]
-    values: list[Tensor] = field(default_factory=list)
+    values: list[np.ndarray] = field(default_factory=list)
 
-    def end(self, condition: Tensor, reason: str) -> None:
+    def end(self, condition: np.ndarray, reason: str) -> None:
         """End the active runs for which ``condition`` (R,) holds."""
-        for run in torch.nonzero(self.active & condition).flatten().tolist():
+        for run in np.flatnonzero(self.active & condition):
             self.reason[run] = reason
         self.active = self.active & ~condition
 
@@ -133,107 +136,128 @@ def minimise(
         adapt: called before each refresh but the first; returns whether it changed the objective's step-sizes.
     """
     state = _start(objective, parameters)
-    history, means = History(settings.memory), _Means(objective, settings.average)
-    metric: KroneckerPreconditioner | None = None
+    history, means = History(settings.memory, parameters), _Means(objective, parameters, settings.average)
+    metric: Metric = _identity
     curve: list[tuple[int, list[float], list[float]]] = []
     for iteration in range(settings.iterations):
-        if settings.tolerance and iteration > 0 and iteration % (settings.refresh or 50) == 0:
+        due = iteration % (settings.refresh or JUDGED_EVERY) == 0
+        if due and settings.tolerance and iteration > 0:
             state.end(means.judge(parameters, state.value)[1] <= settings.tolerance, "critical")
             if not state.active.any():
                 break
-        if settings.refresh and iteration % settings.refresh == 0:
+        if iteration == 0 and not settings.refresh:
+            _identity(state.point.gradient, state.point.preconditioned)
+        if due and settings.refresh:
             if adapt is not None and iteration > 0 and adapt():
                 _restart(objective, state, history)
-            metric = _refresh(objective, state, probes, settings.damping)
-        direction, slope = _direction(objective, state, history, metric)
-        _step(state, history, _line_search(objective, state, direction, slope))
-        state.iterations = torch.where(state.active, iteration + 1, state.iterations)
+            metric = _refresh(objective, state, history, probes, settings.damping)
+        slope = _find_direction(objective, state, history, preconditioned=settings.refresh > 0)
+        _step(state, history, metric, _line_search(objective, state, slope))
+        state.iterations[state.active] = iteration + 1
         means.add(parameters, state.active)
         if iteration % 10 == 9 or iteration + 1 == settings.iterations:
-            residual = objective.criticality_residual(parameters, state.gradient)
+            residual = _residual(objective, state.point)
             curve.append((objective.evaluations, state.value.tolist(), residual.tolist()))
             if progress is not None:
                 progress(iteration + 1, state.value, residual)
         if _should_stop(state, settings):
             break
-    value, residual = means.settle(parameters, state.gradient, state.value)
+    value, residual = means.settle(parameters, state.value, _residual(objective, state.point))
     return QuasiNewtonResult(
         objective=value, residual=residual, iterations=state.iterations, reason=state.reason, curve=curve
     )
 
 
+def _identity(vector: Tensor, out: Tensor) -> Tensor:
+    """The metric of plain L-BFGS."""
+    return out.copy_(vector)
+
+
+def _residual(objective: Objective, point: Point) -> np.ndarray:
+    return _numbers(objective.criticality_residual(point.parameters, point.gradient))
+
+
+def _numbers(tensor: Tensor) -> np.ndarray:
+    """One number a run, (R,), as a numpy array."""
+    return tensor.cpu().numpy()
+
+
 def _start(objective: Objective, parameters: Tensor) -> _State:
-    gradient = torch.empty_like(parameters)
-    evaluation = objective.gradient(parameters, gradient)
-    active = torch.isfinite(evaluation.value)
-    none = torch.zeros(parameters.shape[0], dtype=torch.long)
+    point = Point(parameters, torch.empty_like(parameters), torch.empty_like(parameters))
+    evaluation = objective.gradient(parameters, point.gradient)
+    value = _numbers(evaluation.value)
     return _State(
-        parameters=parameters,
-        gradient=gradient,
-        trial_gradient=torch.empty_like(parameters),
-        value=evaluation.value,
+        point=point,
+        trial=Point(*(torch.empty_like(array) for array in point)),
+        direction=torch.empty_like(parameters),
+        value=value,
         evaluation=evaluation,
-        active=active,
-        failures=none,
-        iterations=none,
-        reason=["ran its length" if finite else "not finite" for finite in active.tolist()],
+        active=np.isfinite(value),
+        failures=np.zeros(len(value), dtype=int),
+        iterations=np.zeros(len(value), dtype=int),
+        reason=["ran its length" if finite else "not finite" for finite in np.isfinite(value)],
     )
 
 
 def _restart(objective: Objective, state: _State, history: History) -> None:
     """Go on with another objective, whose step-sizes have changed; the runs that have ended keep their value."""
     history.clear()
-    state.evaluation = objective.gradient(state.parameters, state.gradient)
-    state.value = torch.where(state.active, state.evaluation.value, state.value)
+    state.evaluation = objective.gradient(state.point.parameters, state.point.gradient)
+    state.value = np.where(state.active, _numbers(state.evaluation.value), state.value)
     state.values.clear()
 
 
 def _refresh(
-    objective: Objective, state: _State, probes: Sequence[torch.Generator], damping: float
-) -> KroneckerPreconditioner:
-    """The preconditioner at the present point."""
+    objective: Objective, state: _State, history: History, probes: Sequence[torch.Generator], damping: float
+) -> Metric:
+    """The preconditioner at the present point, which ``state`` and ``history`` take up."""
     if state.evaluation is None or not state.evaluation.is_newest:
-        state.evaluation = objective.predict(state.parameters)
-    return KroneckerPreconditioner(state.evaluation, probes=probes, damping=damping)
+        state.evaluation = objective.predict(state.point.parameters)
+    metric = KroneckerPreconditioner(state.evaluation, probes=probes, damping=damping)
+    metric(state.point.gradient, state.point.preconditioned)
+    history.change_metric(metric, state.point.gradient)
+    return metric
 
 
-def _direction(objective: Objective, state: _State, history: History, metric: Metric | None) -> tuple[Tensor, Tensor]:
-    """The search direction p (R, P) and the slope <grad F, p> (R,); a run with an uphill one restarts from -M g."""
-    gradient = state.gradient
-    # a first step of 1/L of the preconditioned gradient: all layers move at once, and their effects add up
-    first = 1.0 / objective.coefficients.depth
+def _find_direction(objective: Objective, state: _State, history: History, *, preconditioned: bool) -> np.ndarray:
+    """Set the search direction p (R, P), and return the slope <grad F, p>, (R,).
 
-    def base(vector: Tensor) -> Tensor:
-        return vector if metric is None else metric(vector)
-
-    if history.pairs:
-        gamma = history.scale(base, first)
-    elif metric is not None:
-        gamma = torch.full_like(dot(gradient, gradient), first)
+    A run whose direction would be uphill restarts from -M g.
+    """
+    parameters, gradient, descent = state.point
+    if preconditioned:
+        # a first step of 1/L of the preconditioned gradient: all layers move at once, and their effects add up
+        first = np.full(len(state.value), 1.0 / objective.coefficients.depth)
     else:
-        # without a preconditioner, the first step is a hundredth of the weights' own length
-        norms = dot(state.parameters, state.parameters), dot(gradient, gradient)
-        gamma = 0.01 * (norms[0] / norms[1].clamp_min(1e-300)).sqrt()
-    direction = history.direction(gradient, lambda vector: base(vector) * column(gamma, vector))
+        # a hundredth of the weights' own length
+        first = 0.01 * np.sqrt(dot(parameters, parameters) / np.maximum(dot(gradient, gradient), 1e-300))
+    direction = history.direction(descent, history.scale(first), state.direction)
     slope = dot(gradient, direction)
     if (uphill := state.active & ~(slope < 0)).any():
         history.forget(uphill)
-        steepest = -(metric(gradient) * first if metric is not None else gradient)
-        direction = torch.where(column(uphill, direction), steepest, direction)
+        direction[uphill] = descent[uphill] * per_run(-first[uphill], descent)
         slope = dot(gradient, direction)
-    return direction, slope
+    return slope
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """What a line search ended at: the last evaluation, the values F (R,), and the runs that accept their step (R,)."""
+    """What a line search ended at.
+
+    Attributes:
+        evaluation: the last one.
+        value: F, (R,).
+        accepted: the runs that accept their step, (R,).
+        curvature: <s, y> of the step s and the gradient's change y, (R,).
+    """
 
     evaluation: Evaluation
-    value: Tensor
-    accepted: Tensor
+    value: np.ndarray
+    accepted: np.ndarray
+    curvature: np.ndarray
 
 
-def _line_search(objective: Objective, state: _State, direction: Tensor, slope: Tensor) -> _Search:
+def _line_search(objective: Objective, state: _State, slope: np.ndarray) -> _Search:
     """Backtracking from the unit step to the Armijo condition [NW06, algorithm 3.1].
 
         F(x + alpha p) <= F(x) + c_1 alpha <grad F, p>     [NW06, eq. 3.4]
@@ -241,45 +265,49 @@ def _line_search(objective: Objective, state: _State, direction: Tensor, slope: 
 
     Runs that have a step stay at it while the others search.
     """
-    value, parameters = state.value, state.parameters
+    value, parameters, direction, trial = state.value, state.point.parameters, state.direction, state.trial
     # near a minimum the true decrease drowns in the round-off of the objective: a step may appear to gain nothing
     slack = torch.finfo(parameters.dtype).eps
-    alpha = torch.ones_like(value)
+    alpha = np.ones_like(value)
     waiting = state.active & (slope < 0)
-    accepted = torch.zeros_like(state.active)
-    new_value = value.clone()
+    accepted = np.zeros_like(state.active)
+    new_value = value.copy()
     for _ in range(MAX_BACKTRACKS):
-        step = column(torch.where(state.active, alpha, 0.0), direction)
-        evaluation = objective.gradient(torch.addcmul(parameters, step, direction), state.trial_gradient)
-        trial = evaluation.value
-        good = waiting & (trial <= value + SUFFICIENT_DECREASE * alpha * slope + slack * value)
+        step = per_run(np.where(state.active, alpha, 0.0), direction)
+        torch.addcmul(parameters, step, direction, out=trial.parameters)
+        evaluation = objective.gradient(trial.parameters, trial.gradient)
+        reached = _numbers(evaluation.value)
+        good = waiting & (reached <= value + SUFFICIENT_DECREASE * alpha * slope + slack * value)
         accepted |= good
-        new_value = torch.where(good, trial, new_value)
+        new_value[good] = reached[good]
         waiting &= ~good
         if not waiting.any():
             break
-        shrunk = -slope * alpha**2 / (2.0 * (trial - value - slope * alpha))
-        shrunk = torch.where(torch.isfinite(shrunk), shrunk, 0.1 * alpha)
-        alpha = torch.where(waiting, shrunk.clamp(0.1 * alpha, 0.5 * alpha), alpha)
-    return _Search(evaluation=evaluation, value=new_value, accepted=accepted)
+        with np.errstate(all="ignore"):  # a step may leave the finite numbers
+            shrunk = -slope * alpha**2 / (2.0 * (reached - value - slope * alpha))
+        shrunk = np.where(np.isfinite(shrunk), shrunk, 0.1 * alpha)
+        alpha = np.where(waiting, np.clip(shrunk, 0.1 * alpha, 0.5 * alpha), alpha)
+    curvature = alpha * (dot(trial.gradient, direction) - slope)
+    return _Search(evaluation=evaluation, value=new_value, accepted=accepted, curvature=curvature)
 
 
-def _step(state: _State, history: History, search: _Search) -> None:
-    """Move the runs that accept their step, and record the pairs (s, y)."""
-    evaluation, accepted = search.evaluation, search.accepted
-    assert evaluation.gradient is not None
-    moved = column(accepted, state.parameters)
-    parameters = torch.where(moved, evaluation.parameters, state.parameters)
-    gradient = torch.where(moved, evaluation.gradient, state.gradient)
-    history.add(parameters - state.parameters, gradient - state.gradient, accepted)
-    state.parameters.copy_(parameters)
-    state.gradient.copy_(gradient)
+def _step(state: _State, history: History, metric: Metric, search: _Search) -> None:
+    """Move the runs that accept their step, and record the pairs."""
+    point, trial, accepted = state.point, state.trial, search.accepted
+    if not accepted.all():
+        for array, present in zip(trial[:2], point[:2], strict=True):
+            array[~accepted] = present[~accepted]
+    metric(trial.gradient, trial.preconditioned)
+    history.add(point, trial, search.curvature, accepted & (search.curvature > 0))
+    # the caller reads its array of parameters, so that the new ones are copied; the rest changes places
+    point.parameters.copy_(trial.parameters)
+    state.point = Point(point.parameters, trial.gradient, trial.preconditioned)
+    state.trial = Point(trial.parameters, point.gradient, point.preconditioned)
     state.value = search.value
-    state.evaluation = evaluation if bool(accepted.all()) else None
+    state.evaluation = search.evaluation if accepted.all() else None
     state.values.append(state.value)
-    state.failures = torch.where(accepted, 0, state.failures + 1)
-    if (stuck := state.active & ~accepted).any():
-        history.forget(stuck)
+    state.failures = np.where(accepted, 0, state.failures + 1)
+    history.forget(state.active & ~accepted)
 
 
 def _should_stop(state: _State, settings: QuasiNewtonSettings) -> bool:
@@ -288,37 +316,47 @@ def _should_stop(state: _State, settings: QuasiNewtonSettings) -> bool:
         gain = state.values[-1 - STALL_WINDOW] - state.value
         state.end(gain < settings.stall * state.value, "stalled")
     state.end(state.failures > MAX_FAILURES, "no step improves it")
-    return not bool(state.active.any())
+    return not state.active.any()
 
 
 class _Means:
     """The mean of the last iterates of each run. A run that has ended keeps the mean that it ended with."""
 
-    def __init__(self, objective: Objective, count: int) -> None:
+    def __init__(self, objective: Objective, parameters: Tensor, count: int) -> None:
         self._objective = objective
-        self._count = count
-        self._recent: list[Tensor] = []
+        self._recent = parameters.new_empty(count, *parameters.shape)
+        self._added = 0
 
-    def add(self, parameters: Tensor, active: Tensor) -> None:
+    def add(self, parameters: Tensor, active: np.ndarray) -> None:
         """Add an iterate (R, P) of the active runs (R,)."""
-        if self._count:
-            previous = self._recent[-1] if self._recent else parameters
-            self._recent.append(torch.where(column(active, parameters), parameters, previous))
-            del self._recent[: -self._count]
+        if count := len(self._recent):
+            place = self._recent[self._added % count]
+            if self._added and not active.all():
+                place.copy_(self._recent[(self._added - 1) % count])
+                place[active] = parameters[active]
+            else:
+                place.copy_(parameters)
+            self._added += 1
 
-    def judge(self, parameters: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    def judge(self, parameters: Tensor, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Objective and criticality residual of the means, (R,) each; infinity where a mean raises it too much."""
-        mean = torch.stack(self._recent).mean(0) if self._recent else parameters
-        evaluation = self._objective.gradient(mean, torch.empty_like(parameters))
-        acceptable = evaluation.value <= value * (1.0 + AVERAGE_COST)
-        return evaluation.value, torch.where(acceptable, evaluation.criticality_residual, torch.inf)
+        evaluation = self._objective.gradient(self._mean(parameters), torch.empty_like(parameters))
+        acceptable = _numbers(evaluation.value) <= value * (1.0 + AVERAGE_COST)
+        return _numbers(evaluation.value), np.where(acceptable, _numbers(evaluation.criticality_residual), np.inf)
 
-    def settle(self, parameters: Tensor, gradient: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Put each run's mean into ``parameters`` where it is more critical; returns objective and residual, (R,)."""
-        last = self._objective.criticality_residual(parameters, gradient)
-        if not self._recent:
+    def _mean(self, parameters: Tensor) -> Tensor:
+        recent = self._recent[: self._added]
+        return recent.mean(0) if len(recent) else parameters
+
+    def settle(self, parameters: Tensor, value: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Put each run's mean into ``parameters`` where it is more critical than the ``last`` iterate.
+
+        Returns:
+            Objective and criticality residual, (R,) each.
+        """
+        if not self._added:
             return value, last
         mean_value, residual = self.judge(parameters, value)
         better = residual < last
-        parameters.copy_(torch.where(column(better, parameters), torch.stack(self._recent).mean(0), parameters))
-        return torch.where(better, mean_value, value), torch.where(better, residual, last)
+        parameters[better] = self._mean(parameters)[better]
+        return np.where(better, mean_value, value), np.where(better, residual, last)

@@ -33,7 +33,7 @@ class Recipe:
     noise: float = 0.2
 
 
-CONTINUATION = ((0.02, 25), (0.06, 25), (0.2, 25), (0.5, 25))
+CONTINUATION = ((0.02, 10), (0.06, 10), (0.2, 10), (0.5, 10))
 
 RECIPES: dict[str, Recipe] = {
     "smoke": Recipe(

@@ -1,6 +1,7 @@
 """``make perf``: step times as ratios, memory, growth, adaptive overhead and time to target, each in one run.
 
     python -m tests.perf.ratios [grid] [precision] [scaling] [memory] [adaptive] [batch] [compilers] [target]
+    python -m tests.perf.ratios against COMMIT      the whole fit against another commit's, see tests/perf/against.py
 
 Milliseconds depend on the machine; the project's promises are ratios (see ``tests/perf/timings.py``).
 """
@@ -30,7 +31,7 @@ from leakybench.baselines.networks.objective import Objective
 from leakybench.baselines.networks.recipes import RECIPES, paper_recipe, recipe_for
 from leakybench.baselines.networks.steps import AdaptiveSteps
 from leakybench.baselines.networks.training import build_problem, train_in_stages
-from tests.perf import timings
+from tests.perf import against, timings
 
 GRID = [
     (100, 1000, 20),
@@ -306,6 +307,12 @@ PARTS: dict[str, Callable[[], None]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["against"]:
+        parser = argparse.ArgumentParser(description=against.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        against.add_arguments(parser)
+        against.main(parser.parse_args(arguments[1:]))
+        return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="of target, two minutes and more each (1)")

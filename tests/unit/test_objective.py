@@ -1,5 +1,7 @@
 """The training code's objective against float64 autograd, and its minimiser against a closed form."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from leakybench.baseline import FitReport
 from leakybench.baselines.networks import steps
-from leakybench.baselines.networks.curvature import KroneckerPreconditioner
+from leakybench.baselines.networks.curvature import KroneckerPreconditioner, damped_inverses
 from leakybench.baselines.networks.descent import AdamSettings, adapt_steps, run_adam
 from leakybench.baselines.networks.initial import orthonormal
 from leakybench.baselines.networks.objective import FitProblem, Objective
@@ -212,17 +214,56 @@ def test_minimise_finds_the_closed_form_of_a_ridge_problem(refresh):
     torch.testing.assert_close(objective.views(parameters)[0][0, 0], closed_form(data), rtol=0, atol=1e-7)
 
 
-def test_preconditioner_inverts_the_gauss_newton_matrix_of_one_layer():
+def test_the_metric_is_the_inverse_of_its_damped_factors():
+    draw = torch.Generator().manual_seed(0)
+    output, inputs = (torch.randn(2, 3, w, 20, generator=draw, dtype=torch.float64) for w in (4, 5))
+    output, inputs = output @ output.mT, inputs @ inputs.mT
+    decay = torch.tensor([0.1, 3.0, 20.0], dtype=torch.float64)
+    lefts, rights = damped_inverses(output, inputs, decay)
+    for place, (run, layer) in enumerate(itertools.product(range(2), range(3))):
+        g, k, d = output[run, layer].numpy(), inputs[run, layer].numpy(), float(decay[layer])
+        pi = np.sqrt((np.trace(g) / 4) / (np.trace(k) / 5))
+        wanted = np.linalg.inv(np.kron(g + pi * np.sqrt(d) * np.eye(4), k + np.sqrt(d) / pi * np.eye(5)))
+        metric = np.kron(lefts[place].numpy(), rights[place].numpy())
+        np.testing.assert_allclose(metric, wanted, rtol=0, atol=1e-10 * np.abs(wanted).max())  # float64
+        # it damps at least as much as the sum G (x) K + d I, since it is that plus positive terms
+        excess = np.linalg.inv(np.kron(g, k) + d * np.eye(20)) - metric
+        assert np.linalg.eigvalsh(excess).min() > -1e-12
+
+
+@pytest.mark.parametrize("broken", [0.0, float("nan"), float("inf")])
+def test_a_layer_without_usable_factors_gets_the_penalty_alone(broken):
+    output, inputs = torch.full((1, 1, 3, 3), broken), torch.eye(4).expand(1, 1, 4, 4)
+    left, right = damped_inverses(output, inputs, torch.tensor([0.25], dtype=torch.float64))
+    vector = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.isfinite(left).all()
+    assert torch.isfinite(right).all()
+    if broken != float("inf"):
+        # (0 + pi sqrt(d)) (1 + sqrt(d)/pi) with pi = 1
+        torch.testing.assert_close(left @ vector @ right, vector / (0.5 * 1.5))
+
+
+def test_the_factors_of_one_layer_are_its_gauss_newton_matrix():
     data = problem(samples=4000, penalty=0.03)
     objective = Objective(data, Coefficients.of(steps.uniform(1), None))
     parameters = torch.zeros(1, objective.size, dtype=torch.float64)
     gradient = torch.empty_like(parameters)
     evaluation = objective.gradient(parameters, gradient)
     metric = KroneckerPreconditioner(evaluation, probes=[torch.Generator().manual_seed(0)])
-    step = -metric(gradient)  # one Newton step from zero is the minimum of a quadratic
-    wanted = closed_form(data)
+    states = objective.kernel.states[0, 0]
+    d_out, samples = data.targets.shape[1:]
+    inputs = (states @ states.T / samples).numpy()
+    readout = data.readout[0].numpy()
+    output = (2.0 / d_out) * readout.T @ readout  # E[g g^T] for g = D^T u; the branch is 1
+    pi = np.sqrt(np.trace(output) / len(output) / (np.trace(inputs) / len(inputs)))
+    root = np.sqrt(objective.strength)
+    v = objective.views(gradient)[0][0, 0].numpy()
+    wanted = np.linalg.solve(output + pi * root * np.eye(len(output)), v) @ np.linalg.inv(
+        inputs + root / pi * np.eye(len(inputs))
+    )
+    got = objective.views(metric(gradient, torch.empty_like(gradient)))[0][0, 0].numpy()
     # 4000 probes estimate D^T D to about 1/sqrt(4000) = 1.6%
-    assert (objective.views(step)[0][0, 0] - wanted).norm() < 0.1 * wanted.norm()
+    assert np.linalg.norm(got - wanted) < 0.1 * np.linalg.norm(wanted)
 
 
 def test_a_batch_takes_the_steps_that_each_run_takes_alone():
