@@ -21,8 +21,7 @@ from leakybench.baseline import FitReport
 from leakybench.baselines.leaky_resnet import LeakyResNet
 from leakybench.baselines.networks.matmul import matmul_scope
 from leakybench.baselines.networks.objective import Objective
-from leakybench.baselines.networks.quasi_newton import QuasiNewtonSettings
-from leakybench.baselines.networks.recipes import RECIPES
+from leakybench.baselines.networks.recipes import recipe_for
 from leakybench.baselines.networks.trained import TrainedNetwork
 from leakybench.baselines.networks.training import adaptive_steps, build_problem, train_in_stages
 from leakybench.baselines.networks.weighted import WeightedObjective
@@ -175,8 +174,10 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         baseline = self._baseline(ends)
         baseline.check_dimensions(d_in, d_out)
         settings = baseline.network
-        main = QuasiNewtonSettings(iterations=int(self.max_iter), refresh=40, tolerance=0.02)
-        recipe = dataclasses.replace(RECIPES["standard"], main_phase=main)
+        recipe = recipe_for("standard", settings.coefficients.scale)
+        assert recipe.main_phase is not None
+        main = dataclasses.replace(recipe.main_phase, iterations=int(self.max_iter), stall=0.0)
+        recipe = dataclasses.replace(recipe, main_phase=main)
         problem, start = build_problem(settings, recipe, [train], [seed], NAME)
         weight = weight / weight.mean()
         objective: Objective
@@ -185,7 +186,7 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         else:
             objective = WeightedObjective(problem, settings.coefficients, torch.from_numpy(weight))
         parameters = objective.initial(start)
-        adaptive = adaptive_steps(settings)
+        adaptive = adaptive_steps(settings, 1)
         monitor = _Monitor(self, settings.penalty, objective, parameters, validation)
         probes = [seeding.torch_generator(NAME, seed, "curvature probe")]
         with matmul_scope():
@@ -224,7 +225,7 @@ class _Monitor:
         self._validation = validation
         self._best: tuple[float, int, torch.Tensor, Any] | None = None
 
-    def __call__(self, iteration: int, value: torch.Tensor, residual: torch.Tensor) -> None:
+    def __call__(self, iteration: int, value: np.ndarray, residual: np.ndarray) -> None:
         self.iteration = iteration
         if self._validation is None:
             return
@@ -233,7 +234,7 @@ class _Monitor:
         error = float(np.average(errors, weights=weight))
         self.errors.append(error)
         if self._best is None or error < self._best[0] * (1.0 - self._owner.tol):
-            self._best = error, len(self.errors), self._parameters.clone(), self._objective.coefficients
+            self._best = error, len(self.errors), self._parameters.clone(), self._objective.run_coefficients
         elif len(self.errors) - self._best[1] >= self._owner.n_iter_no_change:
             raise _StopTraining
 
@@ -251,7 +252,7 @@ class _Monitor:
             weights=weights,
             embedding=embedding,
             readout=readout,
-            coefficients=self._objective.coefficients,
+            coefficients=self._objective.run_coefficients[0],
             penalty=self._penalty,
             report=FitReport(),
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from leakybench.baselines.networks.objective import Evaluation, Objective
 from leakybench.baselines.networks.recursion import Movement
 from leakybench.baselines.networks.steps import AdaptiveSteps
 
-Progress = Callable[[int, Tensor, Tensor], None]
+Progress = Callable[[int, np.ndarray, np.ndarray], None]
 """Called with (step, objective (R,), criticality residual (R,))."""
 
 Curve = list[tuple[int, list[float], list[float]]]
@@ -50,7 +51,7 @@ def run_adam(
     parameters: Tensor,
     settings: AdamSettings,
     *,
-    adaptive: AdaptiveSteps | None = None,
+    adaptive: Sequence[AdaptiveSteps] | None = None,
     progress: Progress | None = None,
 ) -> Curve:
     """Run Adam from ``parameters`` (R, P), in place; ``adaptive`` updates the objective's step-sizes on the way.
@@ -85,7 +86,7 @@ def run_sgd(
     *,
     steps: int,
     rate: float,
-    adaptive: AdaptiveSteps | None = None,
+    adaptive: Sequence[AdaptiveSteps] | None = None,
     adapt_every: int = 20,
     progress: Progress | None = None,
 ) -> Curve:
@@ -104,38 +105,41 @@ def run_sgd(
 
 
 def adapt_steps(
-    objective: Objective, parameters: Tensor, adaptive: AdaptiveSteps, movement: Movement | None = None
-) -> bool:
-    """Update the step-sizes of a single run once; returns whether they changed.
+    objective: Objective, parameters: Tensor, adaptive: Sequence[AdaptiveSteps], movement: Movement | None = None
+) -> np.ndarray:
+    """Update the step-sizes of every run once; returns which changed, truth values (R,).
 
     With a skip connection V stays, being the velocity field that the steps integrate. Without one the steps only
     weigh the layers, whose product is the function: b_l V_l stays.
 
     Args:
         objective: whose step-sizes change.
-        parameters: (1, P); V is rescaled in place where there is no skip connection.
-        adaptive: the rule.
+        parameters: (R, P); V is rescaled in place where there is no skip connection.
+        adaptive: the rule, one a run.
         movement: recorded by the last gradient, which saves a forward pass; without it, one is made.
     """
-    if adaptive.frozen_at is not None:
-        return False
+    if all(rule.frozen_at is not None for rule in adaptive):
+        return np.zeros(len(adaptive), dtype=bool)
     if movement is None:
         movement = objective.movement()
         objective.predict(parameters, movement=movement)
-    moved, sizes = movement.norms()
-    changed = adaptive.update(moved[:, 0].cpu().numpy(), sizes[:, 0].cpu().numpy(), objective.evaluations)
-    if changed:
-        before = objective.coefficients
-        objective.set_coefficients(before.with_steps(adaptive.step_sizes))
-        if before.skipless:
-            ratio = parameters.new_tensor(before.branch) / parameters.new_tensor(objective.coefficients.branch)
-            objective.views(parameters)[0].mul_(ratio[:, None, None])
+    moved, sizes = (norms.cpu().numpy() for norms in movement.norms())
+    changed = np.array(
+        [rule.update(moved[:, run], sizes[:, run], objective.evaluations) for run, rule in enumerate(adaptive)]
+    )
+    if changed.any():
+        before = objective.run_coefficients
+        now = [run.with_steps(rule.step_sizes) for run, rule in zip(before, adaptive, strict=True)]
+        objective.set_coefficients(now)
+        if before[0].skipless:
+            old, new = (parameters.new_tensor([run.branch for run in runs]) for runs in (before, now))
+            objective.views(parameters)[0].mul_((old / new)[:, :, None, None])
     return changed
 
 
 def record_point(evaluation: Evaluation, curve: Curve, progress: Progress | None, step: int) -> None:
     """Add the newest evaluation to a training curve and report it."""
-    value, residual = evaluation.value, evaluation.criticality_residual
+    value, residual = (each.cpu().numpy() for each in (evaluation.value, evaluation.criticality_residual))
     curve.append((evaluation.objective.evaluations, value.tolist(), residual.tolist()))
     if progress is not None:
         progress(step, value, residual)

@@ -17,7 +17,7 @@ References: [BNS94] Byrd, Nocedal and Schnabel 1994, Math. Programming 63, 129; 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ class History:
             self._clock += 1
             self._age[runs, slots] = self._clock
             self._filled[runs] = np.minimum(self._filled[runs] + 1, self.memory)
-        rows: tuple[object, object] = (runs, slots)
+        rows: Any = (runs, slots)
         if len(runs) == len(self._age) and slots.min() == slots.max():
             slot = int(slots[0])
             rows = (slice(None), slot)
@@ -192,7 +192,7 @@ def _inner(block: Tensor, vector: Tensor, filled: np.ndarray) -> np.ndarray:
 
 
 def _add_combination(out: Tensor, block: Tensor, weights: np.ndarray, filled: np.ndarray) -> None:
-    """Add the combination of the ``filled`` first rows of each run's (R, m, P), with weights (R, m), to ``out`` (R, P)."""
+    """Add to ``out`` a combination of the ``filled`` first rows of each run's block (R, m, P), by weights (R, m)."""
     factors = torch.from_numpy(weights).to(out)
     if out.device.type != "cpu":
         out.unsqueeze(1).baddbmm_(factors.unsqueeze(1), block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -22,18 +23,13 @@ def looks_linear(coefficients: Coefficients, width: int, *, noise: float, genera
     ResNet. ``noise`` times He's random weights are added to break the symmetry. With an odd width the last unit has
     noise alone. Biases start at 0.
     """
-    weights = torch.randn(coefficients.depth, width, width + 1, generator=generator, dtype=torch.float64) * (
-        noise * math.sqrt(2.0 / width)
-    )
-    weights[:, :, width] = 0.0
+    weights = _random_weights(coefficients.depth, width, noise * math.sqrt(2.0 / width), generator)
     half = width // 2
-    upper, lower = torch.arange(half), torch.arange(half, 2 * half)
+    upper, lower = slice(0, half), slice(half, 2 * half)
     for weight, skip, branch in zip(weights, coefficients.skip, coefficients.branch, strict=True):
         share = (1.0 - skip) / branch
-        weight[upper, upper] += share
-        weight[lower, lower] += share
-        weight[upper, lower] -= share
-        weight[lower, upper] -= share
+        for rows, columns in itertools.product((upper, lower), repeat=2):
+            weight[rows, columns].diagonal().add_(share if rows == columns else -share)
     return weights
 
 
@@ -46,18 +42,22 @@ def signal_preserving(coefficients: Coefficients, width: int, *, generator: torc
     leaves no room for a branch: there g = 1, and the norm grows by at most a factor e over the depth. Biases start at
     0.
     """
-    weights = torch.randn(coefficients.depth, width, width + 1, generator=generator, dtype=torch.float64) * math.sqrt(
-        2.0 / width
-    )
-    weights[:, :, width] = 0.0
+    weights = _random_weights(coefficients.depth, width, math.sqrt(2.0 / width), generator)
     for weight, skip, branch in zip(weights, coefficients.skip, coefficients.branch, strict=True):
         weight.mul_(math.sqrt(max(1.0, (1.0 - skip**2) / branch**2)))
     return weights
 
 
+def _random_weights(depth: int, width: int, size: float, generator: torch.Generator | None) -> Tensor:
+    """Normal weights of standard deviation ``size`` and biases 0; float64 (L, w, w + 1)."""
+    weights = size * torch.randn(depth, width, width + 1, generator=generator, dtype=torch.float64, device="cpu")
+    weights[:, :, width] = 0.0
+    return weights
+
+
 def orthonormal(rows: int, columns: int, *, generator: torch.Generator | None) -> Tensor:
     """A uniformly random matrix with orthonormal columns (rows >= columns) or rows; float64 (rows, columns)."""
-    tall = torch.randn(max(rows, columns), min(rows, columns), generator=generator, dtype=torch.float64)
+    tall = torch.randn(max(rows, columns), min(rows, columns), generator=generator, dtype=torch.float64, device="cpu")
     q, r = torch.linalg.qr(tall)
     q = q * torch.sign(torch.diagonal(r))  # without the signs, QR's q is not uniform
     return q if rows >= columns else q.mT.contiguous()

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from leakybench.baselines.networks import recursion, recursion_bf16
-from leakybench.baselines.networks.recursion import Coefficients, Movement, layers
+from leakybench.baselines.networks.recursion import Coefficients, Movement, RunCoefficients, layers
 
 
 class RecursionKernel(ABC):
@@ -53,10 +53,14 @@ class RecursionKernel(ABC):
         self.running = torch.empty(shape, dtype=dtype, device=device)
         self.gradient, self.scratch = torch.empty_like(self.running), torch.empty_like(self.running)
 
-    def set_coefficients(self, coefficients: Coefficients) -> None:
-        """Change the step-sizes; the depth stays."""
-        self.coefficients = coefficients
-        self.branch = self.running.new_tensor(coefficients.branch)[:, None, None]
+    def set_coefficients(self, runs: Sequence[Coefficients]) -> None:
+        """Change the step-sizes, given for each run or once for all; the depth stays."""
+        # one for all where they agree, so that a run in a batch is computed as the run alone
+        first = runs[0]
+        shared = all(run == first for run in runs)
+        self.coefficients = first if shared else RunCoefficients.of(runs, self.running)
+        branches = [run.branch for run in (runs[:1] if shared else runs)]
+        self.branch = self.running.new_tensor(branches)[:, :, None, None]
 
     @abstractmethod
     def forward(self, weights: Float[Tensor, "R L w w+1"], movement: Movement | None = None) -> None:
@@ -68,7 +72,7 @@ class RecursionKernel(ABC):
         weights: Float[Tensor, "R L w w+1"],
         out: Float[Tensor, "R L w w+1"],
         *,
-        decay: Sequence[float],
+        decay: Tensor,
         to_input: bool,
     ) -> None:
         """Back-propagate ``gradient``, right after ``forward`` with the same V.
@@ -76,13 +80,13 @@ class RecursionKernel(ABC):
         Args:
             weights: V.
             out: receives dC/dV_l + decay_l V_l.
-            decay: (L,), the penalty's gradient per unit of V_l.
+            decay: the penalty's gradient per unit of V_l, float64 (L,), or (R, L) where step-sizes differ.
             to_input: whether ``gradient`` is wanted as dC/dA_0.
         """
 
-    def add_decay(self, out: Tensor, weights: Tensor, decay: Sequence[float]) -> None:
+    def add_decay(self, out: Tensor, weights: Tensor, decay: Tensor) -> None:
         """Add decay_l V_l to ``out`` in a pass of its own."""
-        out.addcmul_(weights, self.branch.new_tensor(decay)[:, None, None])
+        out.addcmul_(weights, decay.to(out)[..., None, None])
 
 
 class DataPrecisionKernel(RecursionKernel):
@@ -94,13 +98,16 @@ class DataPrecisionKernel(RecursionKernel):
 
     def forward(self, weights: Tensor, movement: Movement | None = None) -> None:
         """As declared by ``RecursionKernel``."""
-        if self.coefficients.even:
-            self._factors, self._used = layers(weights), self.coefficients
+        coefficients = self.coefficients
+        if coefficients.even:
+            self._factors = layers(weights)
         else:
-            self._factors, self._used = layers(weights * self.branch), self.coefficients.absorbed()
+            self._factors = layers(weights * self.branch)
+            coefficients = coefficients.absorbed() if isinstance(coefficients, Coefficients) else coefficients
+        self._used = coefficients
         recursion.forward_pass(self._factors, self.state_layers, self.running, self._used, movement)
 
-    def backward(self, weights: Tensor, out: Tensor, *, decay: Sequence[float], to_input: bool) -> None:
+    def backward(self, weights: Tensor, out: Tensor, *, decay: Tensor, to_input: bool) -> None:
         """As declared by ``RecursionKernel``."""
         even = self.coefficients.even
         recursion.backward_pass(
@@ -110,7 +117,7 @@ class DataPrecisionKernel(RecursionKernel):
             self.scratch,
             layers(out),
             self._used,
-            decay=decay if even else [0.0] * len(decay),
+            decay=decay.tolist() if even else [0.0] * len(self._factors),
             to_input=to_input,
         )
         if not even:
@@ -139,7 +146,7 @@ class Bfloat16Kernel(RecursionKernel):
             layers(self._factors), self.state_layers, self.running, self._update, self.coefficients, movement
         )
 
-    def backward(self, weights: Tensor, out: Tensor, *, decay: Sequence[float], to_input: bool) -> None:
+    def backward(self, weights: Tensor, out: Tensor, *, decay: Tensor, to_input: bool) -> None:
         """As declared by ``RecursionKernel``."""
         recursion_bf16.backward_pass(
             layers(self._factors),
@@ -157,7 +164,7 @@ class Bfloat16Kernel(RecursionKernel):
 
 def make_kernel(
     products: torch.dtype | None,
-    coefficients: Coefficients,
+    coefficients: Sequence[Coefficients],
     runs: int,
     width: int,
     samples: int,
@@ -167,6 +174,6 @@ def make_kernel(
 ) -> RecursionKernel:
     """The kernel for products in torch.bfloat16, or in the precision of the data where ``products`` is None."""
     kind = DataPrecisionKernel if products is None else Bfloat16Kernel
-    kernel = kind(coefficients.depth, runs, width, samples, dtype=dtype, device=device)
+    kernel = kind(coefficients[0].depth, runs, width, samples, dtype=dtype, device=device)
     kernel.set_coefficients(coefficients)
     return kernel

@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -121,12 +122,13 @@ def _stored_choice(threads: int) -> str:
 
 def time_products(width: int = 100, samples: int = 1000, rounds: int = 9) -> dict[str, float]:
     """Median seconds of one layer's three products under each candidate that is float32-exact on this machine."""
-    generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(width, width + 1, generator=generator)
-    state = torch.randn(width + 1, samples, generator=generator)
-    gradient = torch.randn(width, samples, generator=generator)
-    forward, backward = torch.empty(width, samples), torch.empty(width, samples)
-    outer = torch.empty(width, width + 1)
+    generator = torch.Generator(device="cpu").manual_seed(0)
+    kind: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+    weight = torch.randn(width, width + 1, generator=generator, **kind)
+    state = torch.randn(width + 1, samples, generator=generator, **kind)
+    gradient = torch.randn(width, samples, generator=generator, **kind)
+    forward, backward = torch.empty(width, samples, **kind), torch.empty(width, samples, **kind)
+    outer = torch.empty(width, width + 1, **kind)
 
     def products() -> None:
         torch.mm(weight, state, out=forward)

@@ -73,11 +73,6 @@ class NetworkBaseline:
         raise UsageError(f"{type(self).__name__} does not say its effective depth")
 
     @property
-    def batchable(self) -> bool:
-        """Whether ``fit_many`` trains seeds in batched products; not with step-sizes that differ from run to run."""
-        return self.steps != ADAPTIVE
-
-    @property
     def initial_steps(self) -> np.ndarray:
         """The step-sizes rho at the start of training; float64 (L,)."""
         return initial(self.steps, self.depth, self.step_rules)

@@ -10,6 +10,7 @@ lambda/(2 max(Lt, 1)) sum_l rho_l |W_l|^2, in which a bottleneck of rank k costs
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -51,14 +52,14 @@ class FitProblem:
         """w."""
         return self.embedding.shape[1]
 
-    def to(self, dtype: torch.dtype) -> FitProblem:
-        """The same problem in another precision."""
+    def to(self, where: torch.dtype | torch.device) -> FitProblem:
+        """The same problem in another precision, or on another device."""
         return replace(
             self,
-            inputs=self.inputs.to(dtype),
-            targets=self.targets.to(dtype),
-            embedding=self.embedding.to(dtype),
-            readout=self.readout.to(dtype),
+            inputs=self.inputs.to(where),
+            targets=self.targets.to(where),
+            embedding=self.embedding.to(where),
+            readout=self.readout.to(where),
         )
 
 
@@ -132,7 +133,7 @@ class Objective:
 
     Args:
         problem: data, ends and penalty.
-        coefficients: of the recursion.
+        coefficients: of the recursion, at the step-sizes where all runs start.
         products: precision of the matrix products, torch.bfloat16, or None for that of the data.
 
     Attributes:
@@ -140,8 +141,9 @@ class Objective:
         evaluations: gradients computed so far.
         version: changes with every evaluation, and with the step-sizes and the precision of the products.
         penalty_scale: factor of the problem's c0, which raises the penalty in stages.
+        run_coefficients: of the recursion, one a run; they differ in their step-sizes alone.
         layer_steps: step-size of each parameter's layer, which weighs its penalty: rho_l for V_l, 1/L for a learned
-            end; a list of float64 arrays (L,), (1,), (1,).
+            end; a list of float64 arrays (L,), (1,), (1,), or (R, L), (1,), (1,) where the runs' step-sizes differ.
     """
 
     def __init__(self, problem: FitProblem, coefficients: Coefficients, *, products: torch.dtype | None = None) -> None:
@@ -157,24 +159,31 @@ class Objective:
         depth, width = coefficients.depth, problem.width
         ends = [problem.embedding.shape[1:], problem.readout.shape[1:]] if problem.learn_ends else []
         self._shapes: list[tuple[int, ...]] = [(depth, width, width + 1), *(tuple(end) for end in ends)]
-        self.coefficients = coefficients
+        self.run_coefficients = [coefficients] * problem.runs
         self.set_products(products)
-        self.set_coefficients(coefficients)
+        self.set_coefficients(self.run_coefficients)
 
     def set_products(self, products: torch.dtype | None) -> None:
         """Set the precision of the matrix products, torch.bfloat16, or None for that of the data; takes new memory."""
         like = self.problem.inputs
         shape = (self.problem.runs, self.problem.width, like.shape[2])
-        self.kernel = make_kernel(products, self.coefficients, *shape, dtype=like.dtype, device=like.device)
+        self.kernel = make_kernel(products, self.run_coefficients, *shape, dtype=like.dtype, device=like.device)
         self.version += 1
 
-    def set_coefficients(self, coefficients: Coefficients) -> None:
-        """Change the step-sizes; the depth stays."""
-        self.coefficients = coefficients
-        self.kernel.set_coefficients(coefficients)
-        rho = torch.tensor(coefficients.step_sizes, dtype=torch.float64, device=self.problem.inputs.device)
-        self.layer_steps = [rho, *(rho.new_full((1,), 1.0 / len(rho)) for _ in self._shapes[1:])]
+    def set_coefficients(self, runs: Sequence[Coefficients]) -> None:
+        """Change the step-sizes of the runs, one ``Coefficients`` each; the depth stays."""
+        self.run_coefficients = list(runs)
+        self.kernel.set_coefficients(self.run_coefficients)
+        steps = [run.step_sizes for run in self.run_coefficients]
+        shared = all(rho == steps[0] for rho in steps)
+        rho = torch.tensor(steps[0] if shared else steps, dtype=torch.float64, device=self.problem.inputs.device)
+        self.layer_steps = [rho, *(rho.new_full((1,), 1.0 / self.depth) for _ in self._shapes[1:])]
         self.version += 1
+
+    @property
+    def depth(self) -> int:
+        """L."""
+        return self.run_coefficients[0].depth
 
     def _squeeze(self, stacked: Tensor) -> Tensor:
         return stacked[0] if self._single else stacked
@@ -231,14 +240,13 @@ class Objective:
         slope = self.cost_slope(self._residual, self._slope)
         weights, *given_ends = self.views(parameters)
         weight_gradients, *end_gradients = self.views(out)
-        end_decay = self.strength / self.coefficients.depth
+        end_decay = self.strength / self.depth
         if learn_ends:
             torch.matmul(slope, kernel.running.mT, out=self._squeeze(end_gradients[1]))
             end_gradients[1].add_(given_ends[1], alpha=end_decay)
         readout = self._squeeze(given_ends[1]) if learn_ends else self._readout
         torch.matmul(readout.mT, slope, out=kernel.gradient)
-        decay = [self.strength * rho for rho in self.coefficients.step_sizes]
-        kernel.backward(weights, weight_gradients, decay=decay, to_input=learn_ends)
+        kernel.backward(weights, weight_gradients, decay=self.strength * self.layer_steps[0], to_input=learn_ends)
         if learn_ends:
             torch.matmul(kernel.gradient, self._inputs.mT, out=self._squeeze(end_gradients[0]))
             end_gradients[0].add_(given_ends[0], alpha=end_decay)
@@ -264,7 +272,8 @@ class Objective:
     def cost_of(self, residual: Float[Tensor, "R d_out n"]) -> Float64[Tensor, " R"]:
         """C of f(X) - Y, (R, d_out, n); float64 (R,)."""
         # row sums in the working precision, the rest in float64: exact enough to compare objectives to 1e-7
-        return torch.linalg.vector_norm(residual, dim=2).double().square().sum(dim=1) / (residual.shape[1] * residual.shape[2])
+        rows = torch.linalg.vector_norm(residual, dim=2).double().square()
+        return rows.sum(dim=1) / (residual.shape[1] * residual.shape[2])
 
     def penalty(self, parameters: Float[Tensor, "R P"]) -> Float64[Tensor, " R"]:
         """(c0/2) sum_l rho_l |V_l|^2, with |E|^2/L and |D|^2/L where they are learned; float64 (R,)."""

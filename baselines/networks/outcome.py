@@ -32,7 +32,7 @@ class Training:
         seeds: of the runs.
         curve: at the full penalty.
         reasons: why each run ended.
-        adaptive: the step-sizes, if they followed the network.
+        adaptive: the step-sizes, one rule a run, if they followed the networks.
         warmup_seconds: time from the data to the first gradient.
         matmul: the library that multiplied, see ``matmul.choose``.
     """
@@ -43,7 +43,7 @@ class Training:
     seeds: Sequence[int]
     curve: Curve
     reasons: list[str]
-    adaptive: AdaptiveSteps | None
+    adaptive: Sequence[AdaptiveSteps] | None
     warmup_seconds: float
     matmul: str
 
@@ -67,8 +67,9 @@ def trained_networks(training: Training) -> list[TrainedNetwork]:
                 weights=weights[run].cpu().clone(),
                 embedding=embedding[run].cpu().clone(),
                 readout=readout[run].cpu().clone(),
-                coefficients=objective.coefficients,
+                coefficients=objective.run_coefficients[run],
                 penalty=settings.penalty,
+                device=settings.device,
                 report=FitReport(status=status, message=message, values={**values, **common, "seed": seed}),
             )
         )
@@ -95,34 +96,41 @@ def _own_values(training: Training, evaluation: Evaluation) -> list[dict[str, An
     """What the report says of each run alone."""
     cost, penalty = evaluation.cost.tolist(), evaluation.penalty.tolist()
     residual = evaluation.criticality_residual.tolist()
-    return [
-        {
+    all_values = []
+    for run, coefficients in enumerate(training.objective.run_coefficients):
+        values: dict[str, Any] = {
             "objective": cost[run] + penalty[run],
             "cost": cost[run],
             "penalty": penalty[run],
             "criticality_residual": residual[run],
             "stopped": training.reasons[run],
             "curve": [[at, value[run], left[run]] for at, value, left in training.curve],
+            "step_sizes": list(coefficients.step_sizes),
         }
-        for run in range(len(training.seeds))
-    ]
+        if training.adaptive is not None:
+            rule = training.adaptive[run]
+            values |= {
+                "step_trajectory": rule.trajectory,
+                "steps_frozen_at": rule.frozen_at,
+                "steps_spread": rule.spread,
+            }
+        all_values.append(values)
+    return all_values
 
 
 def _common_values(training: Training, evaluations: int) -> dict[str, Any]:
     """What the report says of all runs alike."""
-    values: dict[str, Any] = {
+    return {
         "lambda": training.settings.penalty,
         "evaluations": evaluations,
-        "step_sizes": list(training.objective.coefficients.step_sizes),
         "matmul": training.matmul,
         "precision": training.settings.precision,
         "threads": torch.get_num_threads(),
+        "device": device_name(training.settings.device),
         "warmup_seconds": training.warmup_seconds,
     }
-    if (adaptive := training.adaptive) is not None:
-        values |= {
-            "step_trajectory": adaptive.trajectory,
-            "steps_frozen_at": adaptive.frozen_at,
-            "steps_spread": adaptive.spread,
-        }
-    return values
+
+
+def device_name(device: str) -> str:
+    """``cpu``, or ``cuda`` with the name of the card."""
+    return device if device == "cpu" else f"cuda: {torch.cuda.get_device_name(device)}"

@@ -56,7 +56,7 @@ class QuasiNewtonSettings:
     iterations: int
     memory: int = 20
     refresh: int = 50
-    damping: float = 1.0
+    damping: float = 30.0
     average: int = 10
     tolerance: float = 0.0
     stall: float = 0.0
@@ -95,7 +95,7 @@ class _State:
         failures: searches in a row without a step, (R,).
         iterations: (R,).
         reason: why each run ended.
-        values: F after each iteration, since the step-sizes last changed.
+        values: F after each iteration; NaN before a change of a run's step-sizes.
     """
 
     point: Point
@@ -123,7 +123,7 @@ def minimise(
     *,
     probes: Sequence[torch.Generator],
     progress: Progress | None = None,
-    adapt: Callable[[], bool] | None = None,
+    adapt: Callable[[], np.ndarray] | None = None,
 ) -> QuasiNewtonResult:
     """Minimise the objective from ``parameters`` (R, P), which is updated in place.
 
@@ -133,7 +133,7 @@ def minimise(
         settings: length, memory, tolerance.
         probes: a generator of the preconditioner's probes for each run.
         progress: called every 10 iterations.
-        adapt: called before each refresh but the first; returns whether it changed the objective's step-sizes.
+        adapt: called before each refresh but the first; returns the runs whose step-sizes it changed, (R,).
     """
     state = _start(objective, parameters)
     history, means = History(settings.memory, parameters), _Means(objective, parameters, settings.average)
@@ -148,8 +148,8 @@ def minimise(
         if iteration == 0 and not settings.refresh:
             _identity(state.point.gradient, state.point.preconditioned)
         if due and settings.refresh:
-            if adapt is not None and iteration > 0 and adapt():
-                _restart(objective, state, history)
+            if adapt is not None and iteration > 0 and (changed := adapt()).any():
+                _restart(objective, state, history, changed)
             metric = _refresh(objective, state, history, probes, settings.damping)
         slope = _find_direction(objective, state, history, preconditioned=settings.refresh > 0)
         _step(state, history, metric, _line_search(objective, state, slope))
@@ -199,12 +199,16 @@ def _start(objective: Objective, parameters: Tensor) -> _State:
     )
 
 
-def _restart(objective: Objective, state: _State, history: History) -> None:
-    """Go on with another objective, whose step-sizes have changed; the runs that have ended keep their value."""
-    history.clear()
+def _restart(objective: Objective, state: _State, history: History, changed: np.ndarray) -> None:
+    """Let the runs whose step-sizes have changed (R,) go on with another objective.
+
+    A run that has ended keeps its value, and a run without a change all that it has.
+    """
+    history.forget(changed)
     state.evaluation = objective.gradient(state.point.parameters, state.point.gradient)
-    state.value = np.where(state.active, _numbers(state.evaluation.value), state.value)
-    state.values.clear()
+    state.value = np.where(state.active & changed, _numbers(state.evaluation.value), state.value)
+    for earlier in state.values:
+        earlier[changed] = np.nan  # no decrease is counted across the change
 
 
 def _refresh(
@@ -227,7 +231,7 @@ def _find_direction(objective: Objective, state: _State, history: History, *, pr
     parameters, gradient, descent = state.point
     if preconditioned:
         # a first step of 1/L of the preconditioned gradient: all layers move at once, and their effects add up
-        first = np.full(len(state.value), 1.0 / objective.coefficients.depth)
+        first = np.full(len(state.value), 1.0 / objective.depth)
     else:
         # a hundredth of the weights' own length
         first = 0.01 * np.sqrt(dot(parameters, parameters) / np.maximum(dot(gradient, gradient), 1e-300))
@@ -305,7 +309,7 @@ def _step(state: _State, history: History, metric: Metric, search: _Search) -> N
     state.trial = Point(trial.parameters, point.gradient, point.preconditioned)
     state.value = search.value
     state.evaluation = search.evaluation if accepted.all() else None
-    state.values.append(state.value)
+    state.values.append(state.value.copy())
     state.failures = np.where(accepted, 0, state.failures + 1)
     history.forget(state.active & ~accepted)
 
@@ -325,18 +329,18 @@ class _Means:
     def __init__(self, objective: Objective, parameters: Tensor, count: int) -> None:
         self._objective = objective
         self._recent = parameters.new_empty(count, *parameters.shape)
-        self._added = 0
+        self._added = np.zeros(len(parameters), dtype=int)
 
     def add(self, parameters: Tensor, active: np.ndarray) -> None:
         """Add an iterate (R, P) of the active runs (R,)."""
-        if count := len(self._recent):
-            place = self._recent[self._added % count]
-            if self._added and not active.all():
-                place.copy_(self._recent[(self._added - 1) % count])
-                place[active] = parameters[active]
-            else:
-                place.copy_(parameters)
-            self._added += 1
+        if not len(self._recent) or not active.any():
+            return
+        place = self._recent[self._added.max() % len(self._recent)]
+        if active.all():
+            place.copy_(parameters)
+        else:
+            place[active] = parameters[active]
+        self._added[active] += 1
 
     def judge(self, parameters: Tensor, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Objective and criticality residual of the means, (R,) each; infinity where a mean raises it too much."""
@@ -345,8 +349,12 @@ class _Means:
         return _numbers(evaluation.value), np.where(acceptable, _numbers(evaluation.criticality_residual), np.inf)
 
     def _mean(self, parameters: Tensor) -> Tensor:
-        recent = self._recent[: self._added]
-        return recent.mean(0) if len(recent) else parameters
+        """The means (R, P); the present iterate of a run that has none."""
+        means = [
+            self._recent[:count, run].mean(0) if count else parameters[run]
+            for run, count in enumerate(np.minimum(self._added, len(self._recent)).tolist())
+        ]
+        return torch.stack(means)
 
     def settle(self, parameters: Tensor, value: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Put each run's mean into ``parameters`` where it is more critical than the ``last`` iterate.
@@ -354,7 +362,7 @@ class _Means:
         Returns:
             Objective and criticality residual, (R,) each.
         """
-        if not self._added:
+        if not self._added.any():
             return value, last
         mean_value, residual = self.judge(parameters, value)
         better = residual < last

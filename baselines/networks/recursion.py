@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -82,6 +82,28 @@ class Coefficients:
         return replace(self, branch=(1.0,) * self.depth)
 
 
+@dataclass(frozen=True, eq=False)
+class RunCoefficients:
+    """The recursion of U_l = b_l V_l for R runs whose step-sizes differ.
+
+    Attributes:
+        skip: c_l of every run, an array (R, 1, 1) for each layer.
+        branch: 1 for each layer, as in ``Coefficients.absorbed``.
+        skipless: whether these are fully-connected networks.
+    """
+
+    skip: tuple[Tensor, ...]
+    branch: tuple[float, ...]
+    skipless: bool
+    even: ClassVar[bool] = False
+
+    @classmethod
+    def of(cls, runs: Sequence[Coefficients], like: Tensor) -> RunCoefficients:
+        """Stack the coefficients of runs of one family and depth, in the precision and on the device of ``like``."""
+        skips = like.new_tensor([run.skip for run in runs])[:, :, None, None]
+        return cls(skips.unbind(1), (1.0,) * runs[0].depth, runs[0].skipless)
+
+
 def layers(stacked: Float[Tensor, "R L *shape"]) -> list[Tensor]:
     """Per-layer views of a (R, L, ...) array; the axis of runs is dropped where R = 1, so that plain products apply."""
     return list(stacked[0].unbind(0) if stacked.shape[0] == 1 else stacked.unbind(1))
@@ -117,7 +139,7 @@ def forward_pass(
     weights: Sequence[Float[Tensor, "*R w w+1"]],
     states: Sequence[Float[Tensor, "*R w+1 n"]],
     running: Float[Tensor, "*R w n"],
-    coefficients: Coefficients,
+    coefficients: Coefficients | RunCoefficients,
     movement: Movement | None = None,
 ) -> None:
     """Run the recursion in place: ``running`` goes from A_0 to A_L, and ``states[l]`` becomes S_l = [relu(A_l); 1].
@@ -131,17 +153,18 @@ def forward_pass(
     """
     width = running.shape[-2]
     product = Tensor.addmm_ if running.ndim == 2 else Tensor.baddbmm_
-    even = coefficients.even
-    for weight, state, skip, branch in zip(weights, states, coefficients.skip, coefficients.branch, strict=True):
-        torch.clamp_min(running, 0.0, out=state[..., :width, :])
+    even, skipless = coefficients.even, coefficients.skipless
+    skips: Sequence[Any] = coefficients.skip
+    for weight, state, skip, branch in zip(weights, states, skips, coefficients.branch, strict=True):
+        torch.clamp_min(running, 0.0, out=state.narrow(-2, 0, width))
         if movement is not None:
             movement.before(running)
-        if not even and skip != 0.0:
+        if not even and not skipless:
             # the library compiles a kernel for each pair (alpha, beta) that it meets: a pair that changes costs more
             # than a pass over the array
             running.mul_(skip)
             skip = 1.0
-        product(running, weight, state, beta=skip, alpha=branch)
+        product(running, weight, state, beta=0.0 if skipless else skip, alpha=branch)
         if movement is not None:
             movement.after(running)
 
@@ -152,7 +175,7 @@ def backward_pass(
     gradient: Float[Tensor, "*R w n"],
     scratch: Float[Tensor, "*R w n"],
     weight_gradients: Sequence[Float[Tensor, "*R w w+1"]],
-    coefficients: Coefficients,
+    coefficients: Coefficients | RunCoefficients,
     *,
     decay: Sequence[float],
     to_input: bool,
@@ -169,12 +192,16 @@ def backward_pass(
         decay: the penalty's gradient per unit of V_l; it costs nothing, being the product's own start value.
         to_input: whether dC/dA_0 is wanted.
     """
-    width = gradient.shape[-2]
+    width, mask_gradient = gradient.shape[-2], torch.ops.aten.threshold_backward.grad_input
     product: Any = torch.addmm if gradient.ndim == 2 else torch.baddbmm
+    skips: Sequence[Any] = coefficients.skip
     for l in range(len(weights) - 1, -1, -1):
         weight, state, branch = weights[l], states[l], coefficients.branch[l]
         product(weight, gradient, state.mT, beta=decay[l], alpha=branch, out=weight_gradients[l])
         if l > 0 or to_input:
-            product(scratch, weight[..., :width].mT, gradient, beta=0.0, alpha=branch, out=scratch)
-            torch.ops.aten.threshold_backward.grad_input(scratch, state[..., :width, :], 0.0, grad_input=scratch)
-            torch.add(scratch, gradient, alpha=coefficients.skip[l], out=gradient)
+            product(scratch, weight.narrow(-1, 0, width).mT, gradient, beta=0.0, alpha=branch, out=scratch)
+            mask_gradient(scratch, state.narrow(-2, 0, width), 0.0, grad_input=scratch)
+            if coefficients.even:
+                torch.add(scratch, gradient, alpha=skips[l], out=gradient)
+            else:  # the same roundings for one run and for several
+                gradient.mul_(skips[l]).add_(scratch)

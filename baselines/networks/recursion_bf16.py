@@ -14,7 +14,7 @@ import torch
 from jaxtyping import BFloat16, Float
 from torch import Tensor
 
-from leakybench.baselines.networks.recursion import Coefficients, Movement
+from leakybench.baselines.networks.recursion import Coefficients, Movement, RunCoefficients
 
 
 def forward_pass(
@@ -22,7 +22,7 @@ def forward_pass(
     states: Sequence[BFloat16[Tensor, "*R w+1 n"]],
     running: Float[Tensor, "*R w n"],
     update: BFloat16[Tensor, "*R w n"],
-    coefficients: Coefficients,
+    coefficients: Coefficients | RunCoefficients,
     movement: Movement | None = None,
 ) -> None:
     """As ``recursion.forward_pass`` for U_l = b_l V_l.
@@ -37,7 +37,8 @@ def forward_pass(
     """
     width = running.shape[-2]
     product: Any = torch.mm if running.ndim == 2 else torch.bmm
-    for weight, state, skip in zip(weights, states, coefficients.skip, strict=True):
+    skips: Sequence[Any] = coefficients.skip
+    for weight, state, skip in zip(weights, states, skips, strict=True):
         state[..., :width, :].copy_(running).clamp_min_(0.0)
         product(weight, state, out=update)
         if movement is not None:
@@ -54,7 +55,7 @@ def backward_pass(
     rounded_gradient: BFloat16[Tensor, "*R w n"],
     update: BFloat16[Tensor, "*R w n"],
     weight_gradients: Sequence[BFloat16[Tensor, "*R w w+1"]],
-    coefficients: Coefficients,
+    coefficients: Coefficients | RunCoefficients,
     *,
     to_input: bool,
 ) -> None:

@@ -19,6 +19,7 @@ class NetworkSettings:
         penalty: lambda.
         learn_ends: whether embedding and read-out are trained too.
         precision: of the products while training, ``float32`` or ``bfloat16``.
+        device: where to train, ``cpu``, ``cuda`` or ``cuda:N``.
     """
 
     width: int
@@ -28,6 +29,7 @@ class NetworkSettings:
     learn_ends: bool
     adaptive: bool = False
     precision: str = "float32"
+    device: str = "cpu"
 
     @property
     def depth(self) -> int:

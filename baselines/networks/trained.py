@@ -25,6 +25,7 @@ class TrainedNetwork:
         coefficients: c, b and rho at the final step-sizes.
         penalty: lambda of the loss C + lambda/(2 max(Lt, 1)) sum rho_l |W_l|^2.
         report: of the training.
+        device: where predictions and paths are computed.
     """
 
     weights: Tensor
@@ -33,39 +34,40 @@ class TrainedNetwork:
     coefficients: Coefficients
     penalty: float
     report: FitReport
+    device: str = "cpu"
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predictions f(X), (n, d_out), for inputs (n, d_in), in the precision of the weights."""
-        running = torch.from_numpy(self._checked(inputs)).to(self.weights.dtype).mT
-        running = self.embedding @ running
-        for weight, skip, branch in zip(self.weights, self.coefficients.skip, self.coefficients.branch, strict=True):
+        embedding, readout, weights = (each.to(self.device) for each in (self.embedding, self.readout, self.weights))
+        running = embedding @ torch.from_numpy(self._checked(inputs)).to(weights).mT
+        for weight, skip, branch in zip(weights, self.coefficients.skip, self.coefficients.branch, strict=True):
             update = torch.addmm(weight[:, -1:], weight[:, :-1], running.clamp_min(0.0))
             running = torch.add(update.mul_(branch), running, alpha=skip)
-        return (self.readout @ running).mT.contiguous().numpy()
+        return (readout @ running).mT.contiguous().cpu().numpy()
 
     def representations(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> Representations:
         """The path of ``inputs`` (n, d_in) in float64; with ``targets`` (n, d_out) also the momenta."""
-        running = self.embedding.double() @ torch.from_numpy(self._checked(inputs)).double().mT
-        weights, c = self.weights.double(), self.coefficients
+        weights, c = self.weights.to(self.device, torch.float64), self.coefficients
+        running = self.embedding.to(weights) @ torch.from_numpy(self._checked(inputs)).to(weights).mT
         path = [running]
         for weight, skip, branch in zip(weights, c.skip, c.branch, strict=True):
             update = torch.addmm(weight[:, -1:], weight[:, :-1], running.clamp_min(0.0))
             running = torch.add(update.mul_(branch), running, alpha=skip)
             path.append(running)
-        momenta = None if targets is None else self._momenta(path, weights, torch.from_numpy(targets).double().mT)
+        momenta = None if targets is None else self._momenta(path, weights, torch.from_numpy(targets).to(weights).mT)
         return Representations(
             activations=_rows(path),
             positions=positions(np.asarray(c.step_sizes)),
             step_sizes=np.asarray(c.step_sizes),
             effective_depth=c.effective_depth,
-            weights=(weights * c.scale).numpy(),
+            weights=(weights * c.scale).cpu().numpy(),
             momenta=momenta,
             penalty=self.penalty,
         )
 
     def _momenta(self, path: list[Tensor], weights: Tensor, targets: Tensor) -> np.ndarray:
         """B_l = -(1/lambda) dC/dA_l for l = 0..L by back-propagation, (L + 1, n, w)."""
-        readout, c = self.readout.double(), self.coefficients
+        readout, c = self.readout.to(weights), self.coefficients
         gradient = readout.mT @ (readout @ path[-1] - targets) * (2.0 / targets.numel())
         gradients = [gradient]
         for l in range(c.depth - 1, -1, -1):
@@ -83,4 +85,4 @@ class TrainedNetwork:
 
 
 def _rows(columns: list[Tensor]) -> np.ndarray:
-    return torch.stack([array.mT for array in columns]).contiguous().numpy()
+    return torch.stack([array.mT for array in columns]).contiguous().cpu().numpy()

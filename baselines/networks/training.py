@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -17,7 +16,8 @@ from leakybench.baselines.networks.descent import Curve, adapt_steps, run_adam, 
 from leakybench.baselines.networks.matmul import matmul_scope
 from leakybench.baselines.networks.objective import FitProblem, Objective
 from leakybench.baselines.networks.outcome import Training, trained_networks
-from leakybench.baselines.networks.recipes import Recipe, recipe_for
+from leakybench.baselines.networks.quasi_newton import QuasiNewtonSettings
+from leakybench.baselines.networks.recipes import CONTINUATION_DAMPING, Recipe, recipe_for
 from leakybench.baselines.networks.settings import NetworkSettings
 from leakybench.baselines.networks.steps import AdaptiveSteps
 from leakybench.baselines.networks.trained import TrainedNetwork
@@ -32,9 +32,6 @@ def train_networks(
     settings: NetworkSettings, trains: Sequence[Split], *, seeds: Sequence[int], preset: str, name: str
 ) -> list[TrainedNetwork]:
     """Train one network a seed, together in batched products.
-
-    Adaptive step-sizes differ from run to run, which batched products do not allow: such runs are trained one after
-    another.
 
     Args:
         settings: shared by all.
@@ -52,11 +49,9 @@ def train_networks(
     shapes = {(train.inputs.shape, train.targets.shape) for train in trains}
     if len(shapes) > 1:
         raise UsageError(f"fit_many needs training sets of one shape, got {sorted(shapes)}")
-    if settings.adaptive and len(seeds) > 1:
-        pairs = zip(trains, seeds, strict=True)
-        return [train_networks(settings, [t], seeds=[s], preset=preset, name=name)[0] for t, s in pairs]
     recipe = recipe_for(preset, settings.coefficients.scale)
-    with matmul_scope() as backend:
+    # the choice of a library is one between those of the processor
+    with matmul_scope(None if settings.device == "cpu" else "highest") as backend:
         return trained_networks(_train(settings, recipe, trains, seeds, name, backend))
 
 
@@ -73,7 +68,7 @@ def _train(
     objective.evaluations = 0
     warmup_seconds = time.perf_counter() - begun
 
-    adaptive = adaptive_steps(settings)
+    adaptive = adaptive_steps(settings, len(seeds))
     probes = [seeding.torch_generator(name, seed, "curvature probe") for seed in seeds]
     curve: Curve = []
     if recipe.adam is not None:
@@ -96,9 +91,9 @@ def _train(
     )
 
 
-def adaptive_steps(settings: NetworkSettings) -> AdaptiveSteps | None:
-    """The adaptive rule at its start, or None where the step-sizes are fixed."""
-    return AdaptiveSteps(np.asarray(settings.step_sizes)) if settings.adaptive else None
+def adaptive_steps(settings: NetworkSettings, runs: int) -> list[AdaptiveSteps] | None:
+    """The adaptive rule at its start, one a run, or None where the step-sizes are fixed."""
+    return [AdaptiveSteps(np.asarray(settings.step_sizes)) for _ in range(runs)] if settings.adaptive else None
 
 
 def train_in_stages(
@@ -107,7 +102,7 @@ def train_in_stages(
     parameters: Tensor,
     probes: Sequence[torch.Generator],
     *,
-    adaptive: AdaptiveSteps | None = None,
+    adaptive: Sequence[AdaptiveSteps] | None = None,
     curve: Curve | None = None,
     progress: quasi_newton.Progress | None = None,
 ) -> list[str]:
@@ -118,8 +113,8 @@ def train_in_stages(
         objective: to minimise.
         parameters: (R, P).
         probes: a generator of the preconditioner's probes for each run.
-        adaptive: step-sizes that change between two stages and at each refresh of the main phase, except in its last
-            part.
+        adaptive: one a run: step-sizes that change between two stages and at each refresh of the main phase, except
+            in its last part.
         curve: receives the curve at the full penalty.
         progress: called along the main phase.
 
@@ -132,7 +127,9 @@ def train_in_stages(
         if adaptive is not None and number > 0:
             adapt_steps(objective, parameters, adaptive)
         objective.penalty_scale = share
-        stage = dataclasses.replace(main, iterations=iterations, average=0, tolerance=0.0, stall=0.0)
+        stage = QuasiNewtonSettings(
+            iterations=iterations, memory=main.memory, refresh=main.refresh, damping=CONTINUATION_DAMPING, average=0
+        )
         quasi_newton.minimise(objective, parameters, stage, probes=probes)
     objective.penalty_scale = 1.0
     adapt = None
@@ -140,25 +137,33 @@ def train_in_stages(
         adapt_steps(objective, parameters, adaptive)
         remaining = int(ADAPTING_SHARE * main.iterations / max(main.refresh, 1))
 
-        def adapt() -> bool:
+        def adapt() -> np.ndarray:
             nonlocal remaining
             remaining -= 1
             if remaining < 0:
-                adaptive.freeze(objective.evaluations)
+                _freeze(adaptive, objective)
             return adapt_steps(objective, parameters, adaptive)
 
     result = quasi_newton.minimise(objective, parameters, main, probes=probes, progress=progress, adapt=adapt)
     if adaptive is not None:
-        adaptive.freeze(objective.evaluations)
+        _freeze(adaptive, objective)
     if curve is not None:
         curve += result.curve
     return result.reason
 
 
+def _freeze(adaptive: Sequence[AdaptiveSteps], objective: Objective) -> None:
+    for rule in adaptive:
+        rule.freeze(objective.evaluations)
+
+
 def build_problem(
     settings: NetworkSettings, recipe: Recipe, trains: Sequence[Split], seeds: Sequence[int], name: str
 ) -> tuple[FitProblem, Tensor]:
-    """The data as columns, the ends, and the initial V (R, L, w, w + 1), each drawn from its own seed."""
+    """The data as columns, the ends, and the initial V (R, L, w, w + 1), each drawn from its own seed.
+
+    Draws are made on the CPU, whatever the device, so that training starts from the same numbers on each.
+    """
     d_in, d_out = trains[0].inputs.shape[1], trains[0].targets.shape[1]
     check_dimensions(settings.width, d_in, d_out, learn_ends=settings.learn_ends)
     coefficients = settings.coefficients
@@ -182,7 +187,7 @@ def build_problem(
         penalty=settings.penalty * coefficients.scale,
         learn_ends=settings.learn_ends,
     )
-    return problem, torch.stack(weights).float()
+    return problem.to(torch.device(settings.device)), torch.stack(weights).float()
 
 
 def _draw_end(recipe: Recipe, width: int, size: int, draw: torch.Generator) -> Tensor:

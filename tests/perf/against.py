@@ -103,11 +103,19 @@ def worktree(commit: str) -> Iterator[Path]:
             subprocess.run(["git", "worktree", "remove", "--force", str(path)], cwd=ROOT, check=True)
 
 
-def run(commit: str, wanted: Sequence[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
-    """Fit what ``out`` does not hold yet, and return all pairs of ``wanted``."""
-    done = {}
-    if out.exists():
-        done = {_key(pair["job"]): pair for pair in map(json.loads, out.read_text().splitlines())}
+def load(path: Path | None) -> dict[str, dict[str, Any]]:
+    """The pairs of a file by job; none where there is no file."""
+    if path is None or not path.exists():
+        return {}
+    return {_key(pair["job"]): pair for pair in map(json.loads, path.read_text().splitlines())}
+
+
+def run(commit: str, wanted: Sequence[dict[str, Any]], out: Path, earlier: Path | None) -> list[dict[str, Any]]:
+    """Fit what ``out`` does not hold yet, and return all pairs of ``wanted``.
+
+    ``earlier`` is another file of pairs with the same commit, whose fits of that commit are taken over, times included.
+    """
+    done, known = load(out), load(earlier)
     missing = [job for job in wanted if _key(job) not in done]
     if missing:
         with worktree(commit) as before, out.open("a") as file:
@@ -117,7 +125,10 @@ def run(commit: str, wanted: Sequence[dict[str, Any]], out: Path) -> list[dict[s
                 worker.fit(warm)
             for number, job in enumerate(missing):
                 order = SIDES if number % 2 == 0 else SIDES[::-1]
-                pair: dict[str, Any] = {"job": job, **{side: workers[side].fit(job) for side in order}}
+                pair: dict[str, Any] = {"job": job}
+                if _key(job) in known:
+                    pair["before"] = known[_key(job)]["before"]
+                pair |= {side: workers[side].fit(job) for side in order if side not in pair}
                 file.write(json.dumps(pair) + "\n")
                 file.flush()
                 done[_key(job)] = pair
@@ -179,6 +190,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="standard", help="of the fits (standard)")
     parser.add_argument("--seeds", default="0:10", metavar="A:B", help="first and last but one (0:10)")
     parser.add_argument("--rules", default="", help="only these step rules, by comma")
+    parser.add_argument("--before", type=Path, metavar="FILE", help="pairs whose fits of COMMIT are taken over")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where pairs are kept (a file of the temporary folder)")
 
 
@@ -189,5 +201,5 @@ def main(parsed: argparse.Namespace) -> None:
     if parsed.rules:
         wanted = [job for job in wanted if job["settings"].get("steps") in parsed.rules.split(",")]
     out = parsed.out or Path(tempfile.gettempdir()) / f"against-{parsed.commit}-{parsed.study}-{parsed.preset}.jsonl"
-    print(table(run(parsed.commit, wanted, out)), flush=True)
+    print(table(run(parsed.commit, wanted, out, parsed.before)), flush=True)
     print(f"\npairs: {out}")

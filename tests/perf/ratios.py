@@ -183,9 +183,9 @@ def adaptive() -> None:
             rows.append((name, rule, objective, parameters, AdamSettings(steps=40, rate=1e-4, warmup=0)))
 
         def block(rule: bool, objective: Objective, parameters: torch.Tensor, settings: AdamSettings) -> float:
-            mover = AdaptiveSteps(np.asarray(objective.coefficients.step_sizes), patience=10**9)
+            mover = AdaptiveSteps(np.asarray(objective.run_coefficients[0].step_sizes), patience=10**9)
             begun = time.perf_counter()
-            run_adam(objective, parameters, settings, adaptive=mover if rule else None)
+            run_adam(objective, parameters, settings, adaptive=[mover] if rule else None)
             return time.perf_counter() - begun
 
         seconds: dict[str, list[float]] = {name: [] for name, *_ in rows}
@@ -269,7 +269,7 @@ def recipe_curve(effective_depth: float, seed: int) -> list[tuple[float, float]]
 def paper_protocol(effective_depth: float, seed: int = 0) -> list[tuple[float, float]]:
     """The paper's protocol as plain PyTorch: autograd and torch.optim, on the same objective; (seconds, objective)."""
     objective, parameters = problem("paper", effective_depth, seed)
-    data, c = objective.problem, objective.coefficients
+    data, c = objective.problem, objective.run_coefficients[0]
     weights = torch.nn.Parameter(objective.views(parameters)[0][0].clone())
     rho = torch.tensor(c.step_sizes)
     inputs = (data.embedding[0] @ data.inputs[0]).T.contiguous()

@@ -106,7 +106,6 @@ class Mine(LeakyResNet):
 
 def test_a_subclass_trains_with_a_rule_of_its_own():
     baseline = Mine(steps="falling", depth=4, width=8, effective_depth=1.0)
-    assert baseline.batchable
     train = leakybench.make("LowRank-k2-v0", seed=0, d=4, n_train=30, n_test=10).train
     model = baseline.fit(train, seed=0, preset="smoke")
     np.testing.assert_array_equal(model.report.values["step_sizes"], [0.4, 0.3, 0.2, 0.1])
@@ -121,6 +120,19 @@ def test_a_rule_that_does_not_divide_the_unit_interval_is_refused():
         Mine(steps="broken", depth=3, effective_depth=0.5)
 
 
-def test_adaptive_steps_are_not_batched():
-    assert not LeakyResNet(steps="adaptive").batchable
-    assert LeakyResNet(steps="irregular").batchable
+def test_adaptive_runs_of_a_batch_have_step_sizes_of_their_own():
+    tasks = [leakybench.make("LowRank-k2-v0", seed=seed, d=8, n_train=60, n_test=10) for seed in range(3)]
+    for family in ("LeakyResNet-v0", "FullyConnected-v0"):
+        baseline = leakybench.make_baseline(family, steps="adaptive", width=16, depth=6, **LEAK.get(family, {}))
+        batch = baseline.fit_many([task.train for task in tasks], seeds=range(3), preset="smoke")
+        assert len({model.coefficients.step_sizes for model in batch}) == 3
+        for seed, (task, together) in enumerate(zip(tasks, batch, strict=True)):
+            alone = baseline.fit(task.train, seed=seed, preset="smoke")
+            # a batch counts the evaluations of the run that needs most
+            paths = [[rho for _, rho in model.report.values["step_trajectory"]] for model in (together, alone)]
+            assert paths[0] == paths[1]
+            # the same products of the same numbers, one run at a time where sums could be ordered otherwise
+            np.testing.assert_allclose(together.weights, alone.weights, rtol=0, atol=1e-5)
+
+
+LEAK = {"LeakyResNet-v0": {"effective_depth": 3.0}}
