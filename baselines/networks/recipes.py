@@ -60,7 +60,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "converged": Recipe(
         continuation=CONTINUATION,
-        main_phase=QuasiNewtonSettings(iterations=2000, memory=40, tolerance=0.02, stall=2e-4),
+        main_phase=QuasiNewtonSettings(iterations=2000, tolerance=0.02, stall=2e-4),
     ),
 }
 """By preset; ``paper`` depends on the network, see ``paper_recipe``."""
