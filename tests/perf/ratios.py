@@ -1,6 +1,8 @@
-"""``make perf``: step times as ratios, memory, growth, adaptive overhead and time to target, each in one run.
+"""``make perf``: step and fit times as ratios, memory, growth, adaptive overhead and time to target, each in one run.
 
-    python -m tests.perf.ratios [grid] [precision] [scaling] [memory] [adaptive] [batch] [compilers] [target]
+    python -m tests.perf.ratios [grid] [precision] [scaling] [memory] [adaptive] [batch] [compilers] [fit] [growth]
+    python -m tests.perf.ratios target              time to target against the paper's protocol
+    python -m tests.perf.ratios rivals              time to target against other optimisers, see tests/perf/rivals.py
     python -m tests.perf.ratios against COMMIT      the whole fit against another commit's, see tests/perf/against.py
 
 Milliseconds depend on the machine; the project's promises are ratios (see ``tests/perf/timings.py``).
@@ -10,28 +12,28 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import itertools
 import json
-import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import psutil
 import torch
 from scipy.stats import quantile_test
-from tabulate import tabulate
 
 import leakybench
 from leakybench.baselines.networks.descent import AdamSettings, run_adam
 from leakybench.baselines.networks.matmul import choose, matmul_scope, time_products
 from leakybench.baselines.networks.objective import Objective
-from leakybench.baselines.networks.recipes import RECIPES, paper_recipe, recipe_for
 from leakybench.baselines.networks.steps import AdaptiveSteps
-from leakybench.baselines.networks.training import build_problem, train_in_stages
-from tests.perf import against, timings
+from tests.perf import against, rivals, timings
+from tests.perf.fit_shares import fit
+from tests.perf.growth import growth
+from tests.perf.problems import make_start
+from tests.perf.tables import exponent, show
 
 GRID = [
     (100, 1000, 20),
@@ -50,10 +52,6 @@ GRID = [
 
 
 ADAPTIVE_PAIRS = 31
-
-
-def show(title: str, rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
-    print(f"\n{title}\n\n{tabulate(rows, headers=headers, floatfmt='.3g')}", flush=True)
 
 
 def grid() -> None:
@@ -131,10 +129,6 @@ def compilers() -> None:
         print("JAX is not installed: not measured")
 
 
-def exponent(values: Sequence[float], seconds: Sequence[float]) -> float:
-    return float(np.polyfit(np.log(values), np.log(seconds), 1)[0])
-
-
 GROWING = {"engine": timings.engine_step, "floor": timings.floor_step}
 
 
@@ -177,9 +171,10 @@ def adaptive() -> None:
     """The overhead of adaptive step-sizes in Adam, with one update every 20 steps."""
     torch.set_num_threads(1)
     rows = []
+    start = make_start("LeakyResNet-v0", {"effective_depth": 7.0})
     with matmul_scope():
         for name, rule in (("uniform", False), ("adaptive", True)):
-            objective, parameters = problem("standard", 7.0)
+            objective, parameters = start.objective()
             rows.append((name, rule, objective, parameters, AdamSettings(steps=40, rate=1e-4, warmup=0)))
 
         def block(rule: bool, objective: Objective, parameters: torch.Tensor, settings: AdamSettings) -> float:
@@ -202,16 +197,6 @@ def adaptive() -> None:
     )
 
 
-def problem(preset: str, effective_depth: float, seed: int = 0) -> tuple[Objective, torch.Tensor]:
-    task = leakybench.make("LowRank-k3-v0", seed=seed)
-    baseline = leakybench.make_baseline("LeakyResNet-v0", effective_depth=effective_depth)
-    settings = baseline.network  # type: ignore[attr-defined]
-    recipe = recipe_for(preset, settings.coefficients.scale)
-    data, weights = build_problem(settings, recipe, [task.train], [seed], "LeakyResNet")
-    objective = Objective(data, settings.coefficients)
-    return objective, objective.initial(weights)
-
-
 def batch() -> None:
     """Seconds a run and step: one process with a batch of 8, against one run at a time."""
     rows = []
@@ -230,97 +215,35 @@ def batch() -> None:
     show("a batch of 8 seeds, ms a run and step", rows, ["w", "N", "L", "threads", "alone", "in a batch of 8"])
 
 
-def target(seeds: int = 1) -> None:
-    """Wall-clock until the objective is within 1% of the best known: the recipe against the paper's protocol."""
-    torch.set_num_threads(1)
-    rows = []
-    for effective_depth, seed in itertools.product((3.0, 7.0), range(seeds)):
-        curves = {
-            "recipe": recipe_curve(effective_depth, seed),
-            "paper's protocol": paper_protocol(effective_depth, seed),
-        }
-        best = min(value for points in curves.values() for _, value in points)
-        for name, points in curves.items():
-            reached = next((at for at, value in points if value <= 1.01 * best), math.inf)
-            ended = min(value for _, value in points) / best
-            rows.append([effective_depth, seed, name, reached, points[-1][0], ended])
-    show(
-        "time to within 1% of the best known objective, LowRank-k3-v0, one thread",
-        rows,
-        ["Lt", "seed", "training", "reached after, s", "whole, s", "final objective / best"],
-    )
-
-
-def recipe_curve(effective_depth: float, seed: int) -> list[tuple[float, float]]:
-    """The converged preset's main phase; (seconds, objective), the seconds counted from the continuation's start."""
-    curve: list[tuple[float, float]] = []
-    with matmul_scope():
-        objective, parameters = problem("converged", effective_depth, seed)
-        begun = time.perf_counter()
-
-        def record(step: int, value: torch.Tensor, residual: torch.Tensor) -> None:
-            curve.append((time.perf_counter() - begun, float(value[0])))
-
-        probes = [torch.Generator().manual_seed(seed)]
-        train_in_stages(RECIPES["converged"], objective, parameters, probes, progress=record)
-    return curve
-
-
-def paper_protocol(effective_depth: float, seed: int = 0) -> list[tuple[float, float]]:
-    """The paper's protocol as plain PyTorch: autograd and torch.optim, on the same objective; (seconds, objective)."""
-    objective, parameters = problem("paper", effective_depth, seed)
-    data, c = objective.problem, objective.run_coefficients[0]
-    weights = torch.nn.Parameter(objective.views(parameters)[0][0].clone())
-    rho = torch.tensor(c.step_sizes)
-    inputs = (data.embedding[0] @ data.inputs[0]).T.contiguous()
-    targets, readout = data.targets[0].T.contiguous(), data.readout[0].T.contiguous()
-
-    def loss() -> torch.Tensor:
-        running = inputs
-        for layer, (skip, branch) in enumerate(zip(c.skip, c.branch, strict=True)):
-            running = skip * running + branch * torch.nn.functional.linear(
-                torch.relu(running), weights[layer, :, :-1], weights[layer, :, -1]
-            )
-        penalty = 0.5 * data.penalty * (rho * weights.square().sum((1, 2))).sum()
-        return (running @ readout - targets).square().mean() + penalty
-
-    recipe = paper_recipe(c.scale)
-    assert recipe.adam is not None
-    points, begun = [], time.perf_counter()
-    for optimiser, count in (
-        (torch.optim.Adam([weights], lr=recipe.adam.rate), recipe.adam.steps),
-        (torch.optim.SGD([weights], lr=recipe.sgd_rate), recipe.sgd_steps),
-    ):
-        for step in range(count):
-            optimiser.zero_grad()
-            value = loss()
-            value.backward()
-            optimiser.step()
-            if step % 50 == 49:
-                points.append((time.perf_counter() - begun, float(value.detach())))
-    return points
-
-
 PARTS: dict[str, Callable[[], None]] = {
-    part.__name__: part for part in (grid, precision, scaling, memory, adaptive, batch, compilers, target)
+    part.__name__: part for part in (grid, precision, scaling, memory, adaptive, batch, compilers, fit, growth)
 }
+WITH_SEEDS = ("target", "rivals")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    formatter = argparse.RawDescriptionHelpFormatter
     if arguments[:1] == ["against"]:
-        parser = argparse.ArgumentParser(description=against.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser = argparse.ArgumentParser(description=against.__doc__, formatter_class=formatter)
         against.add_arguments(parser)
         against.main(parser.parse_args(arguments[1:]))
         return 0
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="what to measure (all)")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="of target, two minutes and more each (1)")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
+    add = parser.add_argument
+    add("parts", nargs="*", choices=[*PARTS, *WITH_SEEDS, []], help="what to measure (all but rivals: hours)")
+    add("--seeds", type=int, metavar="N", help="of target, two minutes and more each (1), or of rivals (5)")
+    add("--budget", type=float, default=8.0, metavar="X", help="of a rival, in times of this package's training (8)")
+    add("--out", type=Path, metavar="FILE", help="where runs of rivals are kept (a file of the temporary folder)")
     parsed = parser.parse_args(arguments)
+    if (parsed.seeds is not None and parsed.seeds < 1) or not parsed.budget > 0.0:
+        parser.error(f"--seeds and --budget must be above 0, got {parsed.seeds} and {parsed.budget:g}")
     print(f"backend: {choose()} of { ({name: f'{1e3 * s:.2f} ms' for name, s in time_products().items()}) }")
-    for name in parsed.parts or PARTS:
+    for name in parsed.parts or [*PARTS, "target"]:
         if name == "target":
-            target(parsed.seeds)
+            rivals.target(parsed.seeds or 1)
+        elif name == "rivals":
+            rivals.rivals(parsed.seeds or 5, parsed.budget, parsed.out)
         else:
             PARTS[name]()
     return 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from leakybench.baselines.networks.recursion import Coefficients
 from leakybench.baselines.yardstick import LEAK, plain_network
 
 Step = Callable[[], None]
+T = TypeVar("T")
 
 
 def end_dimension(width: int) -> int:
@@ -122,6 +124,18 @@ def with_chosen_products(step: Step) -> Step:
             step()
 
     return run
+
+
+def beside_floor(shape: tuple[int, int, int], measure: Callable[[], T], *, rounds: int = 9) -> tuple[T, float]:
+    """What ``measure`` returns, and the seconds of a floor step of (w, N, L), the mean of before and after it."""
+    step = with_chosen_products(floor_step(*shape))
+
+    def floor() -> float:
+        return median_seconds({"floor": step}, rounds=rounds)["floor"]
+
+    before = floor()
+    result = measure()
+    return result, 0.5 * (before + floor())
 
 
 def step_seconds(width: int, samples: int, depth: int, *, rounds: int = 9) -> dict[str, float]:
