@@ -9,7 +9,7 @@ import numpy as np
 
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
-from leakybench.specs import BaselineSpec
+from leakybench.specs import BaselineSpec, check_device, device_name
 from leakybench.task import Split
 
 LEAK = 0.35
@@ -24,13 +24,14 @@ class PlainModel:
 
     network: Any
     report: FitReport
+    device: str = "cpu"
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """Predictions (n, d_out) for inputs (n, d_in)."""
         import torch
 
         with torch.no_grad():
-            return self.network(torch.from_numpy(inputs)).numpy()
+            return self.network(torch.from_numpy(inputs).to(self.device)).cpu().numpy()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +43,16 @@ class Yardstick:
     Settings:
         depth: L.
         width: w.
+        device: where to train, ``cpu``, ``cuda`` or ``cuda:N``; the initial weights are drawn on the CPU.
     """
 
     depth: int = 20
     width: int = 100
+    device: str = "cpu"
     spec: BaselineSpec | None = None
+
+    def __post_init__(self) -> None:
+        check_device(self.device)
 
     def prepare(self) -> None:
         """Import torch."""
@@ -58,17 +64,22 @@ class Yardstick:
 
         check_preset(preset)
         draw = seeding.torch_generator("Yardstick", seed, "init")
-        inputs, targets = torch.from_numpy(train.inputs), torch.from_numpy(train.targets)
-        network = plain_network(inputs.shape[1], self.width, targets.shape[1], self.depth, draw)
+        inputs, targets = (torch.from_numpy(array).to(self.device) for array in (train.inputs, train.targets))
+        network = plain_network(inputs.shape[1], self.width, targets.shape[1], self.depth, draw).to(self.device)
         optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
-        loss = torch.zeros(())
+        loss = torch.zeros((), device=self.device)
         for _ in range(STEPS[preset]):
             optimiser.zero_grad()
             loss = (network(inputs) - targets).square().mean()
             loss.backward()
             optimiser.step()
-        values = {"cost": float(loss.detach()), "evaluations": STEPS[preset], "threads": torch.get_num_threads()}
-        return PlainModel(network=network, report=FitReport(values=values))
+        values = {
+            "cost": float(loss.detach()),
+            "evaluations": STEPS[preset],
+            "threads": torch.get_num_threads(),
+            "device": device_name(self.device),
+        }
+        return PlainModel(network=network, report=FitReport(values=values), device=self.device)
 
 
 def plain_network(d_in: int, width: int, d_out: int, depth: int, draw: Any) -> Any:
@@ -79,9 +90,10 @@ def plain_network(d_in: int, width: int, d_out: int, depth: int, draw: Any) -> A
     class PlainNetwork(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embedding = nn.Linear(d_in, width, bias=False)
-            self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
-            self.readout = nn.Linear(width, d_out, bias=False)
+            kind: dict[str, Any] = {"device": "cpu", "dtype": torch.float32}
+            self.embedding = nn.Linear(d_in, width, bias=False, **kind)
+            self.hidden = nn.ModuleList(nn.Linear(width, width, **kind) for _ in range(depth))
+            self.readout = nn.Linear(width, d_out, bias=False, **kind)
 
         def forward(self, inputs: Tensor) -> Tensor:
             running = self.embedding(inputs)

@@ -80,7 +80,9 @@ class Baseline(Protocol):
         ``fit_many(trains, *, seeds, preset) -> list[Model]``: trains one model per seed together, each equal to the
             model of ``fit`` up to round-off. A ``warmup_seconds`` in the reports is that of the whole batch. Sweeps
             call it on request only (``leakybench run --batch``).
-        ``batchable``: False if ``fit_many`` does not apply to these settings, for example with adaptive step-sizes.
+        ``batchable``: False if ``fit_many`` does not apply to these settings.
+        ``device``: a setting that says where the baseline computes, ``cpu``, ``cuda`` or ``cuda:N``; its report then
+            states the ``device`` used.
     """
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Model:

@@ -8,6 +8,7 @@ Sweeps therefore batch only on request (``leakybench.sweeps.batching``).
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     try:
         with trial.clock("fit"):
             model = baseline.fit(trial.train, seed=seed, preset=preset)
+            synchronise(baseline)
     except DivergedError as error:
         return _finish(trial, FitReport(status="diverged", message=str(error)))
     except CollapsedError as error:
@@ -82,6 +84,7 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
     prepare(baseline, shared)
     with shared("fit"):
         models = baseline.fit_many([trial.train for trial in trials], seeds=list(seeds), preset=preset)
+        synchronise(baseline)
     if len(models) != size:
         raise LeakybenchError(f"fit_many gave {len(models)} models for {size} seeds")
     records = []
@@ -166,6 +169,13 @@ def prepare(baseline: Baseline, clock: Clock) -> None:
     """Let the baseline import its libraries, timed as set-up and not as training."""
     with clock("setup"):
         getattr(baseline, "prepare", _do_nothing)()
+
+
+def synchronise(baseline: object) -> None:
+    """Wait for the work that a baseline on a GPU has queued there, so that the clock counts it."""
+    device = getattr(baseline, "device", "cpu")
+    if isinstance(device, str) and device.startswith("cuda") and (torch := sys.modules.get("torch")) is not None:
+        torch.cuda.synchronize(device)
 
 
 def report_of(model: Model) -> FitReport:
@@ -277,7 +287,12 @@ def _finish(trial: Trial, report: FitReport, **measured: Any) -> Record:
         warmup = float(training.pop("warmup_seconds"))
         seconds["setup"] += warmup
         seconds["fit"] = max(seconds["fit"] - warmup, 0.0)
-    wall_clock = {**seconds, "total": sum(seconds.values()), "threads": training.pop("threads", 1)}
+    device = str(training.pop("device", "cpu"))
+    used = {"threads": training.pop("threads", 1), "device": device}
+    wall_clock = {**seconds, "total": sum(seconds.values()), **used}
+    origin = provenance.provenance()
+    if device != "cpu":
+        origin["device"] = device  # part of the machine's name, within which alone times are compared
     fields: dict[str, Any] = {"arrays": dict(report.arrays), **measured}
     return Record(
         run=trial.run,
@@ -286,6 +301,6 @@ def _finish(trial: Trial, report: FitReport, **measured: Any) -> Record:
         message=report.message,
         wall_clock=wall_clock,
         training=training,
-        provenance=provenance.provenance(),
+        provenance=origin,
         **fields,
     )

@@ -15,7 +15,7 @@ import numpy as np
 from leakybench.baseline import check_preset
 from leakybench.errors import UsageError
 from leakybench.seeding import check_seed
-from leakybench.specs import canonical_json, digest, is_number, parse_id
+from leakybench.specs import canonical_json, check_device, digest, is_number, parse_id
 
 SCHEMA = 1
 STATUSES = ("ok", "collapsed", "diverged", "timeout", "oom", "error", "interrupted")
@@ -34,7 +34,8 @@ class RunSpec:
         preset: length of the training, one of ``leakybench.PRESETS``.
         source: version of the code behind the result, see ``leakybench.provenance.source_version``.
         task_overrides: settings of the task that differ from its id's, plain JSON.
-        baseline_overrides: settings of the baseline that differ from its id's, plain JSON.
+        baseline_overrides: settings of the baseline that differ from its id's, plain JSON. The setting ``device``
+            counts as far as it changes results: ``cpu`` is left out, and the cards of a machine are all ``cuda``.
     """
 
     task: str
@@ -55,6 +56,10 @@ class RunSpec:
         for name in ("task_overrides", "baseline_overrides"):
             if not isinstance(getattr(self, name), Mapping):
                 raise UsageError(f"{name} of a run must map names to values, got {getattr(self, name)!r}")
+        if "device" in self.baseline_overrides:
+            kind = check_device(self.baseline_overrides["device"]).split(":")[0]
+            rest = {name: value for name, value in self.baseline_overrides.items() if name != "device"}
+            object.__setattr__(self, "baseline_overrides", rest if kind == "cpu" else {**rest, "device": kind})
 
     @cached_property
     def run_id(self) -> str:
@@ -106,7 +111,8 @@ class Record:
         bottleneck_rank: measured rank; None if the run collapsed, diverged or has no estimate.
         rank_recovered: whether the two ranks agree; None if either is missing.
         rank_evidence: name, layer and spectral gap of the default estimator, and the value of every estimator.
-        wall_clock: seconds of ``setup``, ``fit``, ``evaluation`` and ``measures``, and the ``threads`` used.
+        wall_clock: seconds of ``setup``, ``fit``, ``evaluation`` and ``measures``, the ``threads`` and the ``device``
+            used (``cpu`` where it is missing, or ``cuda`` with the name of the card).
         training: the baseline's report (objective, criticality residual, evaluations, curve, step-sizes).
         measures: the numbers of ``leakybench.measures`` on this run.
         provenance: versions, commit, machine and time; never part of a comparison of results.

@@ -57,6 +57,22 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def check_device(device: object) -> str:
+    """Return the name of a device, ``cpu``, ``cuda`` or ``cuda:N``, or raise ``UsageError``."""
+    if not isinstance(device, str) or not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device):
+        raise UsageError(f"device must be cpu, cuda or cuda:N, got {str(device)[:60]!r}")
+    return str(device)
+
+
+def device_name(device: str) -> str:
+    """Return ``cpu``, or ``cuda`` with the name of the card, as a baseline reports it."""
+    if device == "cpu":
+        return device
+    import torch
+
+    return f"cuda: {torch.cuda.get_device_name(device)}"
+
+
 def plain_json(value: object, where: str) -> Any:
     """Return ``value`` after a round trip through JSON (tuples become lists), or raise ``UsageError``."""
     try:

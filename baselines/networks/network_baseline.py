@@ -13,7 +13,7 @@ import numpy as np
 
 from leakybench.baselines.networks.steps import ADAPTIVE, RULES, StepRule, check_rule, initial
 from leakybench.errors import UsageError
-from leakybench.specs import BaselineSpec, is_number
+from leakybench.specs import BaselineSpec, check_device, is_number
 from leakybench.task import Split
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class NetworkBaseline:
         precision: of the matrix products while training, ``float32`` or ``bfloat16``; weights and results are float32
             with either. ``bfloat16`` is faster where the processor has such products, and ends a little above the
             float32 objective.
+        device: where to train, ``cpu``, ``cuda`` or ``cuda:N``; initial weights and probes are drawn on the CPU.
     """
 
     step_rules: ClassVar[Mapping[str, StepRule]] = RULES
@@ -54,6 +55,7 @@ class NetworkBaseline:
     ends: str = "fixed"
     penalty: float | None = None
     precision: str = "float32"
+    device: str = "cpu"
     spec: BaselineSpec | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class NetworkBaseline:
         for name, known in (("ends", ENDS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        check_device(self.device)
         if self.penalty is not None and not (is_number(self.penalty) and self.penalty > 0):
             raise UsageError(f"penalty must be a finite number above 0, got {self.penalty!r}")
 
@@ -104,6 +107,7 @@ class NetworkBaseline:
             penalty=penalty if self.penalty is None else float(self.penalty),
             learn_ends=self.ends == "learned",
             precision=self.precision,
+            device=self.device,
         )
 
     def fit(self, train: Split, *, seed: int, preset: str) -> TrainedNetwork:

@@ -16,6 +16,7 @@ from leakybench.baselines.networks.objective import Evaluation, Objective
 from leakybench.baselines.networks.settings import NetworkSettings
 from leakybench.baselines.networks.steps import AdaptiveSteps
 from leakybench.baselines.networks.trained import TrainedNetwork
+from leakybench.specs import device_name
 
 COLLAPSED_SPREAD = 0.02
 """A network whose outputs vary by less than this share of the targets' variance is a constant function: collapsed."""
@@ -129,8 +130,3 @@ def _common_values(training: Training, evaluations: int) -> dict[str, Any]:
         "device": device_name(training.settings.device),
         "warmup_seconds": training.warmup_seconds,
     }
-
-
-def device_name(device: str) -> str:
-    """``cpu``, or ``cuda`` with the name of the card."""
-    return device if device == "cpu" else f"cuda: {torch.cuda.get_device_name(device)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "set-task": None,
     "seeds": "0",
     "preset": "standard",
+    "device": "cpu",
     "workers": None,
     "threads": 1,
     "oversubscribe": False,
@@ -103,6 +105,15 @@ def _add_what(group: Any) -> None:
     )
     group.add_argument("--seeds", metavar="SEEDS", help=_default("seeds", "seeds: 0:5 (0 to 4), 0:10:2, or 0,2,5"))
     group.add_argument("--preset", metavar="PRESET", help=_default("preset", f"training effort: {', '.join(PRESETS)}"))
+    group.add_argument(
+        "--device",
+        metavar="DEVICE",
+        help=_default(
+            "device",
+            "cpu, cuda or cuda:N, for the baselines that have a setting device; the others stay on the CPU. On cuda "
+            "one worker is the default: batches of seeds (--batch) fill a card",
+        ),
+    )
     group.add_argument("--plan", metavar="FILE.toml", type=Path, help="read the sweep from a plan file")
     group.add_argument(
         "--retry", metavar="WHICH", help=_default("retry", "stored runs to compute again: failed, all, none")
@@ -157,6 +168,7 @@ def run(args: argparse.Namespace) -> int:
     from leakybench.sweeps.plan import check_retry, make_plan
 
     options, jobs = _read(args)
+    on_card = options["device"] != "cpu"
     check_retry(options["retry"])
     batching = parse_batch(options["batch"])
     limits = Limits(
@@ -164,7 +176,10 @@ def run(args: argparse.Namespace) -> int:
         memory=None if options["memory"] is None else parse_bytes(options["memory"]),
     )
     if options["scheduler"] is None:
-        workers = check_workers(options["workers"], options["threads"], oversubscribe=options["oversubscribe"])
+        if on_card:
+            use_card(options["device"])
+        workers = 1 if on_card and options["workers"] is None else options["workers"]
+        workers = check_workers(workers, options["threads"], oversubscribe=options["oversubscribe"])
     else:
         workers = 1  # an existing cluster determines its own number of workers
     engine = make_engine(
@@ -189,6 +204,23 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
+def use_card(device: str) -> None:
+    """Make the card that ``cuda`` or ``cuda:N`` names the one that this process and its workers see.
+
+    The number stays out of the runs' settings: it changes no result.
+
+    Raises:
+        UsageError: there is no such card.
+    """
+    number = device.partition(":")[2]
+    if number:
+        os.environ["CUDA_VISIBLE_DEVICES"] = number
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(f"torch finds no CUDA device {device} here: use --device cpu")
+
+
 def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
     """Return the options of the sweep and its jobs; command-line options override the plan file."""
     from leakybench.sweeps.plan_file import GRID_KEYS, RUN_KEYS, make_grid, read_plan_file
@@ -202,12 +234,15 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
     for grid in grids:
         chosen = make_grid({**DEFAULTS, **grid, **{k: v for k, v in given.items() if k in GRID_KEYS}})
         jobs.update((job.run.run_id, job) for job in chosen.jobs())
+        if chosen.device != "cpu" and (others := chosen.without_device()):
+            arguments.print_note(f"no setting 'device', so on the CPU: {', '.join(others)}")
     return options, list(jobs.values())
 
 
 def _check_types(options: dict[str, Any]) -> None:
     """Check the types of the options, which in a TOML file may be anything."""
     kinds: dict[str, tuple[type, ...]] = {
+        "device": (str,),
         "workers": (int, type(None)),
         "threads": (int,),
         "oversubscribe": (bool,),

@@ -17,7 +17,7 @@ from leakybench.errors import LeakybenchError, UsageError
 from leakybench.record import RunSpec
 from leakybench.registry import baselines, build, tasks
 from leakybench.seeding import MAX_SEED, check_seed
-from leakybench.specs import BaselineSpec, Spec, TaskSpec
+from leakybench.specs import BaselineSpec, Spec, TaskSpec, check_device
 from leakybench.task import SyntheticTask
 
 MAX_RUNS = 200_000
@@ -52,6 +52,7 @@ class Grid:
         baseline_settings: overrides of baselines; several values of one name are crossed.
         seeds: used for tasks and baselines alike.
         preset: length of the training.
+        device: ``cpu``, or ``cuda`` for the baselines that have a setting ``device``.
     """
 
     tasks: Sequence[str]
@@ -61,9 +62,13 @@ class Grid:
     baseline_settings: Sequence[Setting] = ()
     seeds: Sequence[int] = field(default_factory=lambda: (0,))
     preset: str = "standard"
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_preset(self.preset)
+        for setting in self.baseline_settings:
+            if setting.name == "device" and ":" in check_device(setting.value):
+                raise UsageError(f"a run does not keep the number of the card: choose it with --device {setting.value}")
         for name in ("tasks", "baselines", "seeds"):
             if not getattr(self, name):
                 raise UsageError(f"{name} must not be empty")
@@ -123,8 +128,14 @@ class Grid:
                 except UsageError as error:
                     raise UsageError(f"{baseline.id} on {task.id}: {error}") from None
 
+    def without_device(self) -> list[str]:
+        """Return the ids of the chosen baselines that have no setting ``device``."""
+        return [spec.id for spec in baselines.match(list(self.baselines)) if not hasattr(build(spec, {}), "device")]
+
     def _overrides(self, spec: BaselineSpec) -> Iterator[dict[str, Any]]:
         given = list(_crossed(self.baseline_settings, spec.id))
+        if self.device != "cpu" and spec.id not in self.without_device():
+            given = [{"device": self.device, **overrides} for overrides in given]
         if not spec.steps or any("steps" in overrides for overrides in given):
             yield from given
             return

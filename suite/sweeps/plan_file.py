@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from leakybench.errors import UsageError
+from leakybench.specs import check_device
 from leakybench.sweeps.grid import Grid, Setting, parse_seeds, parse_setting, settings_from_table
 
-GRID_KEYS = ("task", "baseline", "steps", "set", "set-task", "seeds", "preset")
+GRID_KEYS = ("task", "baseline", "steps", "set", "set-task", "seeds", "preset", "device")
 RUN_KEYS = (
     "workers",
     "threads",
@@ -95,6 +96,7 @@ def make_grid(values: Mapping[str, Any]) -> Grid:
         baseline_settings=_settings(values.get("set") or [], "set"),
         seeds=parse_seeds(values["seeds"]),
         preset=values["preset"],
+        device=check_device(values.get("device", "cpu")).split(":")[0],
     )
 
 

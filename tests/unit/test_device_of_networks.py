@@ -68,7 +68,8 @@ def test_a_fit_on_the_card_starts_as_on_the_processor(family, settings, preset):
 
 @needs_cuda
 def test_a_batch_on_the_card_trains_every_seed():
-    baseline = leakybench.make_baseline("LeakyResNet-v0", **SETTINGS, effective_depth=3.0, steps="adaptive", device="cuda")
+    settings = {**SETTINGS, "effective_depth": 3.0, "steps": "adaptive", "device": "cuda"}
+    baseline = leakybench.make_baseline("LeakyResNet-v0", **settings)
     tasks = [task(seed) for seed in range(4)]
     models = baseline.fit_many([one.train for one in tasks], seeds=range(4), preset="smoke")
     assert [model.report.status for model in models] == ["ok"] * 4
