@@ -34,6 +34,7 @@ FAMILIES: list[tuple[str, dict[str, Any]]] = [
     *(("LeakyResNet-v0", {"effective_depth": depth}) for depth in (1.0, 3.0, 7.0, 15.0)),
     ("FullyConnected-v0", {}),
 ]
+RULES = ("uniform", "irregular", "adaptive")
 SMALL_FAMILIES: list[tuple[str, dict[str, Any]]] = [
     ("ResNet-v0", {}),
     *(("LeakyResNet-v0", {"effective_depth": depth}) for depth in (3.0, 7.0, 12.0, 18.0)),
@@ -45,7 +46,7 @@ SMALL_TASKS = (("Staircase-k3-v0", 300), ("Curved-k2-v0", 100), ("LowRank-k10-v0
 def jobs(study: str, preset: str, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     """The fits of a study."""
     if study == "speed":
-        for seed, rule, (baseline, settings) in itertools.product(seeds, ("uniform", "irregular", "adaptive"), FAMILIES):
+        for seed, rule, (baseline, settings) in itertools.product(seeds, RULES, FAMILIES):
             yield _job("LowRank-k3-v0", {}, baseline, {**settings, "steps": rule}, seed, preset)
     else:
         for seed, (task, n), (baseline, settings) in itertools.product(seeds, SMALL_TASKS, SMALL_FAMILIES):
@@ -75,7 +76,8 @@ class Worker:
 
     def fit(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """Fit, and return what the worker measured."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
@@ -96,7 +98,8 @@ def worktree(commit: str) -> Iterator[Path]:
     """A checkout of a commit in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkout"
-        subprocess.run(["git", "worktree", "add", "--detach", str(path), commit], cwd=ROOT, check=True, capture_output=True)
+        add = ["git", "worktree", "add", "--detach", str(path), commit]
+        subprocess.run(add, cwd=ROOT, check=True, capture_output=True)
         try:
             yield path
         finally:
@@ -161,8 +164,8 @@ def table(pairs: Sequence[Mapping[str, Any]]) -> str:
         cells.setdefault(" ".join([job["task"], *size, job["baseline"], *named]), []).append(pair)
     cells["all"] = list(pairs)
     headers = [
-        "cell", "pairs", "before, s", "now, s", "times faster", "+-", "objective, %, median", "worst", "criticality before",
-        "now", "error before", "now", "difference", "+-", "rank right before", "now",
+        "cell", "pairs", "before, s", "now, s", "times faster", "+-", "objective, %, median", "worst",
+        "criticality before", "now", "error before", "now", "difference", "+-", "rank right before", "now",
     ]  # fmt: skip
     return tabulate([_row(name, chosen) for name, chosen in cells.items()], headers=headers, floatfmt=".4g")
 
@@ -191,7 +194,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", default="0:10", metavar="A:B", help="first and last but one (0:10)")
     parser.add_argument("--rules", default="", help="only these step rules, by comma")
     parser.add_argument("--before", type=Path, metavar="FILE", help="pairs whose fits of COMMIT are taken over")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where pairs are kept (a file of the temporary folder)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="keeps the pairs (a file of the temporary folder)")
 
 
 def main(parsed: argparse.Namespace) -> None:

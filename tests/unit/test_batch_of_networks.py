@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def walk(history: History, points: list[tuple[torch.Tensor, torch.Tensor]], metr
     """Add the steps from point to point; ``valid`` (steps, R). Returns the last point."""
     states = [Point(x, g, metric(g, torch.empty_like(g))) for x, g in points]
     history.at(states[0].gradient)
-    for number, (old, new) in enumerate(zip(states, states[1:], strict=False)):
+    for number, (old, new) in enumerate(itertools.pairwise(states)):
         sy = dot(new.parameters - old.parameters, new.gradient - old.gradient)
         history.add(old, new, sy, valid[number])
     return states[-1]
@@ -40,7 +42,7 @@ def two_loops(
     points: list[tuple[np.ndarray, np.ndarray]], memory: int, diagonal: np.ndarray, gamma: float
 ) -> np.ndarray:
     """-H g of one run by the two-loop recursion [NW06, algorithm 7.4], from H_0 = gamma diag."""
-    pairs = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(points, points[1:], strict=False)][-memory:]
+    pairs = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(points)][-memory:]
     q, alphas = points[-1][1].copy(), []
     for s, y in reversed(pairs):
         alphas.append(s @ q / (s @ y))
