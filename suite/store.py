@@ -317,6 +317,8 @@ def migrate(data: dict[str, Any]) -> dict[str, Any]:
 def _check_values(record: Record) -> None:
     """Check the values that tables compute with, since somebody may have edited the file."""
     for name, value in record.wall_clock.items():
+        if name == "device":
+            continue  # a name, checked below
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0):
             raise DamagedError(f"wall_clock.{name} must be a number, at least 0, got {str(value)[:60]!r}")
     counts = {
@@ -328,10 +330,10 @@ def _check_values(record: Record) -> None:
     for name, value in counts.items():
         if value is not None and not (isinstance(value, int) and -1 < value < 2**31):
             raise DamagedError(f"{name} must be a count below 2^31 or null, got {str(value)[:60]!r}")
-    for name in ("processor", "created", "commit"):
-        value = record.provenance.get(name)
+    texts = {f"provenance.{name}": record.provenance.get(name) for name in ("processor", "created", "commit", "device")}
+    for name, value in {"wall_clock.device": record.wall_clock.get("device"), **texts}.items():
         if value is not None and not isinstance(value, str):
-            raise DamagedError(f"provenance.{name} must be text or null, got {str(value)[:60]!r}")
+            raise DamagedError(f"{name} must be text or null, got {str(value)[:60]!r}")
 
 
 def encode_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:

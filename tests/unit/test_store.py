@@ -45,6 +45,13 @@ def test_a_record_comes_back_as_it_was(store: Store) -> None:
     assert files(store.folder) == {f"{written.run_id}.json", f"{written.run_id}.npz"}
 
 
+def test_a_record_that_an_evaluation_made_comes_back_with_its_device(store: Store) -> None:
+    for number, clock in enumerate(({"fit": 1.0, "device": "cpu"}, {"fit": 1.0, "device": "cuda: Card"}, {"fit": 1.0})):
+        store.write(record(number, wall_clock=clock))
+    assert {read.run.seed: read.wall_clock.get("device") for read in store} == {0: "cpu", 1: "cuda: Card", 2: None}
+    assert not store.problems
+
+
 def test_a_later_record_of_the_run_replaces_the_earlier_one_with_its_files(store: Store) -> None:
     failed = record(status="error", message="died", test_error=None)
     store.write(failed, log="Traceback")
@@ -140,6 +147,8 @@ def test_arrays_that_need_pickle_are_refused_on_the_way_out(store: Store, tmp_pa
         (lambda text: text.replace(b'"fit": 2.0', b'"fit": "fast"'), "wall_clock.fit"),
         (lambda text: text.replace(b'"fit": 2.0', b'"fit": -1'), "wall_clock.fit"),
         (lambda text: text.replace(b'"threads": 1', b'"threads": 1e300'), "wall_clock.threads"),
+        (lambda text: text.replace(b'"threads": 1', b'"threads": 1, "device": 3'), "wall_clock.device"),
+        (lambda text: text.replace(b'"cores": 2', b'"cores": 2, "device": []'), "provenance.device"),
         (lambda text: text.replace(b'"message": ""', b'"surprise": ""'), "surprise"),
     ],
 )
