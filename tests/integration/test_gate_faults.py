@@ -78,8 +78,8 @@ ERRORS = ("test error", "training error")
 FAULTS = {
     "rate divided by 10": (
         "leakybench/baselines/networks/quasi_newton.py",
-        "alpha = torch.ones_like(value)",
-        "alpha = 0.1 * torch.ones_like(value)",
+        "alpha = np.ones_like(value)",
+        "alpha = 0.1 * np.ones_like(value)",
         ERRORS,
     ),
     "bias dropped": (
