@@ -207,16 +207,13 @@ def second_moment(state: Tensor) -> Tensor:
 def eigenbasis(factor: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues and eigenvectors of positive semi-definite matrices (..., w, w), ascending, in their own precision.
 
-    Matrices are scaled to unit trace. Those of deep layers may be so degenerate that the float32 routine does not
-    converge: then float64 is used. A matrix that is not finite counts as zero; the line search rejects the step that
-    follows. An eigenvalue below 0 is round-off, and counts as 0.
+    Computed in float64 on matrices scaled to unit trace: those of deep layers may be so small, or so degenerate, that
+    the float32 routine gives NaN, without an error (one fit in 180). A matrix that is not finite counts as zero; the
+    line search rejects the step that follows. An eigenvalue below 0 is round-off, and counts as 0.
     """
     trace = factor.diagonal(dim1=-2, dim2=-1).sum(-1, dtype=torch.float64)[..., None, None]
     usable = torch.isfinite(trace) & (trace > 0)
     scale = torch.where(usable, trace, 1.0)
-    scaled = torch.where(usable, factor / scale, 0.0).nan_to_num(0.0, 0.0, 0.0)
-    try:
-        values, vectors = torch.linalg.eigh(scaled.to(factor.dtype))
-    except torch.linalg.LinAlgError:
-        values, vectors = torch.linalg.eigh(scaled)
+    scaled = torch.where(usable, factor.double() / scale, 0.0).nan_to_num(0.0, 0.0, 0.0)
+    values, vectors = torch.linalg.eigh(scaled)
     return (values.clamp_min(0.0) * scale[..., 0]).to(factor.dtype), vectors.to(factor.dtype)

@@ -257,6 +257,32 @@ def test_the_metric_is_the_damped_inverse_up_to_its_negligible_part(runs, learn_
         assert (inner <= (part * part).sum((-2, -1)) / decay * (1 + 1e-12)).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.integers(1, 40),
+    rank=st.integers(0, 40),
+    decay=st.floats(0.0, 30.0),
+    level=st.floats(-30.0, 20.0),
+    repeated=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_the_eigenbasis_of_degenerate_factors_is_finite_and_orthonormal(size, rank, decay, level, repeated, seed):
+    draw = np.random.default_rng(seed)
+    values = np.zeros(size)
+    values[: min(rank, size)] = 10.0 ** (level - decay * np.linspace(0, 1, min(rank, size)))
+    if repeated:
+        values[: min(rank, size) // 2] = values.max(initial=0.0)
+    basis = np.linalg.qr(draw.standard_normal((size, size)))[0]
+    factor = torch.from_numpy((basis * values) @ basis.T).float().expand(3, size, size)
+    found, vectors = eigenbasis(factor)
+    assert (found >= 0).all()
+    # float64 inside, rounded to float32 at the end
+    identity = torch.eye(size).expand(3, size, size)
+    torch.testing.assert_close(vectors.mT @ vectors, identity, rtol=0, atol=1e-5)
+    largest = float(factor.abs().max())
+    torch.testing.assert_close((vectors * found.unsqueeze(-2)) @ vectors.mT, factor, rtol=0, atol=1e-5 * largest)
+
+
 def test_the_eigenbasis_of_unusable_factors_is_that_of_zero():
     draw = torch.Generator().manual_seed(0)
     root = torch.randn(3, 5, 2, generator=draw)
