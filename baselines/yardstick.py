@@ -67,7 +67,7 @@ class Yardstick:
         inputs, targets = (torch.from_numpy(array).to(self.device) for array in (train.inputs, train.targets))
         network = plain_network(inputs.shape[1], self.width, targets.shape[1], self.depth, draw).to(self.device)
         optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
-        loss = torch.zeros((), device=self.device)
+        loss = torch.zeros((), dtype=torch.float32, device=self.device)
         for _ in range(STEPS[preset]):
             optimiser.zero_grad()
             loss = (network(inputs) - targets).square().mean()

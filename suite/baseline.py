@@ -81,8 +81,9 @@ class Baseline(Protocol):
             model of ``fit`` up to round-off. A ``warmup_seconds`` in the reports is that of the whole batch. Sweeps
             call it on request only (``leakybench run --batch``).
         ``batchable``: False if ``fit_many`` does not apply to these settings.
-        ``device``: a setting that says where the baseline computes, ``cpu``, ``cuda`` or ``cuda:N``; its report then
-            states the ``device`` used.
+        ``device``: a setting that says where the baseline computes, ``cpu`` (its default), ``cuda`` or ``cuda:N``,
+            checked by ``leakybench.specs.check_device``. Its report then states the ``device`` that was used, as
+            ``leakybench.specs.device_name`` writes it. Draws stay on the CPU, so that they are the same everywhere.
     """
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Model:

@@ -8,6 +8,7 @@ Sweeps therefore batch only on request (``leakybench.sweeps.batching``).
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from leakybench.errors import CollapsedError, DivergedError, LeakybenchError, Us
 from leakybench.record import Record, RunSpec
 from leakybench.registry import baselines, tasks
 from leakybench.seeding import check_seed
-from leakybench.specs import BaselineSpec, parse_id
+from leakybench.specs import BaselineSpec, identity_overrides, parse_id
 from leakybench.task import Split, Task
 
 
@@ -47,7 +48,6 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     try:
         with trial.clock("fit"):
             model = baseline.fit(trial.train, seed=seed, preset=preset)
-            synchronise(baseline)
     except DivergedError as error:
         return _finish(trial, FitReport(status="diverged", message=str(error)))
     except CollapsedError as error:
@@ -80,11 +80,10 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
     """
     size = len(seeds)
     trials = [set_up(baseline, task, seed=seed, preset=preset) for task, seed in zip(tasks, seeds, strict=True)]
-    shared = Clock()
+    shared = Clock(device_of(baseline))
     prepare(baseline, shared)
     with shared("fit"):
         models = baseline.fit_many([trial.train for trial in trials], seeds=list(seeds), preset=preset)
-        synchronise(baseline)
     if len(models) != size:
         raise LeakybenchError(f"fit_many gave {len(models)} models for {size} seeds")
     records = []
@@ -113,9 +112,17 @@ def _share(report: FitReport, size: int) -> FitReport:
 
 
 class Clock:
-    """Wall-clock seconds by phase: ``with clock("fit"): ...``; repeated phases add up."""
+    """Wall-clock seconds by phase: ``with clock("fit"): ...``; repeated phases add up.
 
-    def __init__(self) -> None:
+    A GPU works through a queue: the clock is read when the queue is empty, at both ends of a phase, so that a phase
+    counts its own work and all of it.
+
+    Args:
+        device: device that the phases use, as a setting names it.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
         self.seconds: dict[str, float] = {}
 
     def __call__(self, phase: str) -> Clock:
@@ -124,9 +131,12 @@ class Clock:
         return self
 
     def __enter__(self) -> None:
+        synchronise(self.device)
         self._start = time.perf_counter()
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:  # after an error of the device, waiting for it would raise another one
+            synchronise(self.device)
         self.add(self._phase, time.perf_counter() - self._start)
 
     def add(self, phase: str, seconds: float) -> None:
@@ -157,7 +167,7 @@ def set_up(baseline: Baseline, task: Task, *, seed: int, preset: str) -> Trial:
     """Check the arguments and draw the data; raise the same errors as ``evaluate``."""
     check_seed(seed)
     check_preset(preset)
-    clock = Clock()
+    clock = Clock(device_of(baseline))
     with clock("setup"):
         # a task draws its data on first access, which must not count as training
         run = run_spec(baseline, task, seed=seed, preset=preset)
@@ -171,10 +181,19 @@ def prepare(baseline: Baseline, clock: Clock) -> None:
         getattr(baseline, "prepare", _do_nothing)()
 
 
-def synchronise(baseline: object) -> None:
-    """Wait for the work that a baseline on a GPU has queued there, so that the clock counts it."""
-    device = getattr(baseline, "device", "cpu")
-    if isinstance(device, str) and device.startswith("cuda") and (torch := sys.modules.get("torch")) is not None:
+def device_of(baseline: object) -> str:
+    """Return the setting ``device`` of a baseline, a text or a ``torch.device``; ``cpu`` for one without."""
+    name = str(getattr(baseline, "device", "cpu"))
+    return name if re.fullmatch(r"[a-z]+(:[0-9]+)?", name) else "cpu"
+
+
+def synchronise(device: str) -> None:
+    """Wait until a GPU has done the work that torch has queued there; do nothing on the CPU, or before torch is used.
+
+    Torch is looked up, not imported: a baseline that does not use it must not wait for its import.
+    """
+    torch = sys.modules.get("torch")
+    if device.startswith("cuda") and torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize(device)
 
 
@@ -256,7 +275,7 @@ def _adhoc_spec(baseline: object) -> BaselineSpec:
 
 def _overrides(spec: Any, registry: Any) -> dict[str, Any]:
     registered = registry.spec(spec.id).kwargs if spec.id in registry else {}
-    return {key: value for key, value in spec.kwargs.items() if key not in registered or registered[key] != value}
+    return identity_overrides(spec.kwargs, registered)
 
 
 def relative_error(model: Model, split: Split) -> float | None:
@@ -287,7 +306,8 @@ def _finish(trial: Trial, report: FitReport, **measured: Any) -> Record:
         warmup = float(training.pop("warmup_seconds"))
         seconds["setup"] += warmup
         seconds["fit"] = max(seconds["fit"] - warmup, 0.0)
-    device = str(training.pop("device", "cpu"))
+    # a fit that broke off, or a report that does not say, leaves the kind of the device alone
+    device = str(training.pop("device", trial.clock.device.partition(":")[0]))
     used = {"threads": training.pop("threads", 1), "device": device}
     wall_clock = {**seconds, "total": sum(seconds.values()), **used}
     origin = provenance.provenance()

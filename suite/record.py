@@ -15,7 +15,7 @@ import numpy as np
 from leakybench.baseline import check_preset
 from leakybench.errors import UsageError
 from leakybench.seeding import check_seed
-from leakybench.specs import canonical_json, check_device, digest, is_number, parse_id
+from leakybench.specs import canonical_json, device_kind, digest, is_number, parse_id
 
 SCHEMA = 1
 STATUSES = ("ok", "collapsed", "diverged", "timeout", "oom", "error", "interrupted")
@@ -35,7 +35,7 @@ class RunSpec:
         source: version of the code behind the result, see ``leakybench.provenance.source_version``.
         task_overrides: settings of the task that differ from its id's, plain JSON.
         baseline_overrides: settings of the baseline that differ from its id's, plain JSON. The setting ``device``
-            counts as far as it changes results: ``cpu`` is left out, and the cards of a machine are all ``cuda``.
+            counts by its kind, see ``leakybench.specs.identity_overrides``: the number of a card is left out.
     """
 
     task: str
@@ -57,9 +57,8 @@ class RunSpec:
             if not isinstance(getattr(self, name), Mapping):
                 raise UsageError(f"{name} of a run must map names to values, got {getattr(self, name)!r}")
         if "device" in self.baseline_overrides:
-            kind = check_device(self.baseline_overrides["device"]).split(":")[0]
-            rest = {name: value for name, value in self.baseline_overrides.items() if name != "device"}
-            object.__setattr__(self, "baseline_overrides", rest if kind == "cpu" else {**rest, "device": kind})
+            kind = device_kind(self.baseline_overrides["device"])
+            object.__setattr__(self, "baseline_overrides", {**self.baseline_overrides, "device": kind})
 
     @cached_property
     def run_id(self) -> str:
@@ -112,7 +111,7 @@ class Record:
         rank_recovered: whether the two ranks agree; None if either is missing.
         rank_evidence: name, layer and spectral gap of the default estimator, and the value of every estimator.
         wall_clock: seconds of ``setup``, ``fit``, ``evaluation`` and ``measures``, the ``threads`` and the ``device``
-            used (``cpu`` where it is missing, or ``cuda`` with the name of the card).
+            used (see the property ``device``).
         training: the baseline's report (objective, criticality residual, evaluations, curve, step-sizes).
         measures: the numbers of ``leakybench.measures`` on this run.
         provenance: versions, commit, machine and time; never part of a comparison of results.
@@ -159,6 +158,12 @@ class Record:
     def run_id(self) -> str:
         """Hash of the spec."""
         return self.run.run_id
+
+    @property
+    def device(self) -> str:
+        """Where the fit was computed: ``cpu``, also in a record older than devices, or ``cuda: <name of the card>``;
+        ``cuda`` alone where the run failed before it could name the card."""
+        return str(self.wall_clock.get("device") or "cpu")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, with the ``run_id``; numbers that are not finite become null."""

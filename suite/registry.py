@@ -267,6 +267,16 @@ def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
     return built
 
 
+def has_setting(base: Spec, name: str) -> bool:
+    """Whether the class behind a spec declares a setting of this name; one that takes any name declares none.
+
+    Raises:
+        PluginError: the class cannot be loaded.
+    """
+    parameter = inspect.signature(base.load()).parameters.get(name)
+    return parameter is not None and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
 def pprint_registry() -> None:
     """Print every registered id with its summary, tasks first."""
     for registry in (tasks, baselines):

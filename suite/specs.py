@@ -26,6 +26,7 @@ ID_FORM = "[namespace/]Name[-variant]-vN"
 MAX_ID_LENGTH = 128
 RULE_PATTERN = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 ENTRY_POINT_PATTERN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+_ABSENT = object()
 
 
 def parse_id(text: object) -> tuple[str | None, str, int]:
@@ -62,6 +63,28 @@ def check_device(device: object) -> str:
     if not isinstance(device, str) or not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device):
         raise UsageError(f"device must be cpu, cuda or cuda:N, got {str(device)[:60]!r}")
     return str(device)
+
+
+def device_kind(device: object) -> str:
+    """Return what of a device can change a result, ``cpu`` or ``cuda``: the cards of a machine compute alike."""
+    return check_device(device).partition(":")[0]
+
+
+def identity_overrides(settings: Mapping[str, Any], registered: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that differ from the registered ones, as they enter the identity of a run.
+
+    The setting ``device`` counts by its kind, and its default is ``cpu``: a run on the CPU has the same id whether or
+    not that is spelled out, and a run on ``cuda:1`` has the id of one on ``cuda``.
+
+    Raises:
+        UsageError: a device that is neither ``cpu`` nor ``cuda`` nor ``cuda:N``.
+    """
+    differing = {name: value for name, value in settings.items() if registered.get(name, _ABSENT) != value}
+    if "device" in differing:
+        kind = device_kind(differing.pop("device"))
+        if kind != device_kind(registered.get("device", "cpu")):
+            differing["device"] = kind
+    return differing
 
 
 def device_name(device: str) -> str:
@@ -176,7 +199,7 @@ class TaskSpec(Spec):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineSpec(Spec):
-    """Spec of a baseline.
+    """Spec of a baseline. A setting ``device`` among its kwargs is ``cpu``, ``cuda`` or ``cuda:N``.
 
     Attributes:
         steps: names of the layer step-size rules that its setting ``steps`` takes, the default first; empty for a
@@ -197,6 +220,8 @@ class BaselineSpec(Spec):
                 f"got {rules!r}"
             )
         object.__setattr__(self, "steps", tuple(dict.fromkeys(rules)))
+        if "device" in self.kwargs:
+            check_device(self.kwargs["device"])
 
     @property
     def default_steps(self) -> str | None:

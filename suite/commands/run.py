@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -110,8 +110,9 @@ def _add_what(group: Any) -> None:
         metavar="DEVICE",
         help=_default(
             "device",
-            "cpu, cuda or cuda:N, for the baselines that have a setting device; the others stay on the CPU. On cuda "
-            "one worker is the default: batches of seeds (--batch) fill a card",
+            "cpu, cuda or cuda:N, for the baselines that have a setting device; the others stay on the CPU. A card is "
+            "used by one worker, which is the default there, or by several with --oversubscribe; batches of seeds "
+            "(--batch) fill it",
         ),
     )
     group.add_argument("--plan", metavar="FILE.toml", type=Path, help="read the sweep from a plan file")
@@ -126,11 +127,14 @@ def _add_how(group: Any) -> None:
         "--workers",
         metavar="N",
         type=int,
-        help="worker processes; 0 computes in this process (default: one per available core)",
+        help="worker processes; 0 computes in this process (default: one per available core, one on a GPU)",
     )
     group.add_argument("--threads", metavar="N", type=int, help=_default("threads", "threads of each worker"))
     group.add_argument(
-        "--oversubscribe", action="store_true", default=None, help="allow workers x threads to exceed the cores"
+        "--oversubscribe",
+        action="store_true",
+        default=None,
+        help="allow workers x threads to exceed the cores, and several workers on one GPU",
     )
     group.add_argument(
         "--engine", metavar="ENGINE", help=_default("engine", "local (processes on this machine) or dask")
@@ -161,14 +165,22 @@ def _default(name: str, text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, compute and print; return 0 if no run failed, else 3."""
+    from leakybench.engines.environment import one_card
+
+    options, jobs, device = _read(args)
+    if options["scheduler"] is not None and ":" in device:
+        raise UsageError(f"the workers of a scheduler see cards of their own: use --device cuda, got {device}")
+    with one_card("cpu" if options["scheduler"] is not None else device):
+        return _sweep(args, options, jobs, on_card=device != "cpu")
+
+
+def _sweep(args: argparse.Namespace, options: dict[str, Any], jobs: list[Job], *, on_card: bool) -> int:
     from leakybench.engines import make_engine
     from leakybench.engines.limits import Limits, check_workers, parse_bytes, parse_seconds
     from leakybench.store import Store
     from leakybench.sweeps.batching import parse_batch
     from leakybench.sweeps.plan import check_retry, make_plan
 
-    options, jobs = _read(args)
-    on_card = options["device"] != "cpu"
     check_retry(options["retry"])
     batching = parse_batch(options["batch"])
     limits = Limits(
@@ -176,10 +188,8 @@ def run(args: argparse.Namespace) -> int:
         memory=None if options["memory"] is None else parse_bytes(options["memory"]),
     )
     if options["scheduler"] is None:
-        if on_card:
-            use_card(options["device"])
-        workers = 1 if on_card and options["workers"] is None else options["workers"]
-        workers = check_workers(workers, options["threads"], oversubscribe=options["oversubscribe"])
+        allowed = options["oversubscribe"]
+        workers = check_workers(options["workers"], options["threads"], oversubscribe=allowed, on_card=on_card)
     else:
         workers = 1  # an existing cluster determines its own number of workers
     engine = make_engine(
@@ -204,25 +214,9 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def use_card(device: str) -> None:
-    """Make the card that ``cuda`` or ``cuda:N`` names the one that this process and its workers see.
-
-    The number stays out of the runs' settings: it changes no result.
-
-    Raises:
-        UsageError: there is no such card.
-    """
-    number = device.partition(":")[2]
-    if number:
-        os.environ["CUDA_VISIBLE_DEVICES"] = number
-    import torch
-
-    if not torch.cuda.is_available():
-        raise UsageError(f"torch finds no CUDA device {device} here: use --device cpu")
-
-
-def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
-    """Return the options of the sweep and its jobs; command-line options override the plan file."""
+def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job], str]:
+    """Return the options of the sweep, its jobs, and its device; command-line options override the plan file."""
+    from leakybench.specs import check_device, device_kind
     from leakybench.sweeps.plan_file import GRID_KEYS, RUN_KEYS, make_grid, read_plan_file
 
     given = {name: getattr(args, name.replace("-", "_")) for name in (*GRID_KEYS, *RUN_KEYS)}
@@ -231,18 +225,30 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job]]:
     options = {**DEFAULTS, **from_file, **given}
     _check_types(options)
     jobs: dict[str, Job] = {}
+    devices: dict[str, None] = {}
     for grid in grids:
-        chosen = make_grid({**DEFAULTS, **grid, **{k: v for k, v in given.items() if k in GRID_KEYS}})
+        values = {**DEFAULTS, **grid, **{k: v for k, v in given.items() if k in GRID_KEYS}}
+        devices[check_device(values["device"])] = None
+        chosen = make_grid({**values, "device": device_kind(values["device"])})
         jobs.update((job.run.run_id, job) for job in chosen.jobs())
         if chosen.device != "cpu" and (others := chosen.without_device()):
             arguments.print_note(f"no setting 'device', so on the CPU: {', '.join(others)}")
-    return options, list(jobs.values())
+    devices.update((job.device, None) for job in jobs.values())  # of a setting as well, or of an id
+    return options, list(jobs.values()), _one_device(devices)
+
+
+def _one_device(devices: Iterable[str]) -> str:
+    """Return the card of a sweep, ``cuda`` or ``cuda:N``, or ``cpu``; ``cuda`` alone leaves the number open."""
+    cards = {device for device in devices if device != "cpu"}
+    numbered = sorted(cards - {"cuda"})
+    if len(numbered) > 1:
+        raise UsageError(f"a sweep computes on one card, got {', '.join(numbered)}: start one for each")
+    return (numbered or sorted(cards) or ["cpu"])[0]
 
 
 def _check_types(options: dict[str, Any]) -> None:
     """Check the types of the options, which in a TOML file may be anything."""
     kinds: dict[str, tuple[type, ...]] = {
-        "device": (str,),
         "workers": (int, type(None)),
         "threads": (int,),
         "oversubscribe": (bool,),

@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         arguments.print_json(record.to_dict())
         return 0
-    for line in _lines(record.to_dict()):
+    shown = record.to_dict()
+    shown["wall_clock"]["device"] = record.device  # also of a record older than devices
+    for line in _lines(shown):
         print(line)
     try:
         arrays = {name: f"{array.dtype} {array.shape}" for name, array in store.arrays(run_id).items()}

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from leakybench import provenance
 from leakybench.record import Record, RunSpec
-from leakybench.specs import BaselineSpec, TaskSpec, canonical_json
+from leakybench.specs import BaselineSpec, TaskSpec, canonical_json, device_kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,12 @@ class Job:
     task_spec: TaskSpec
     baseline_spec: BaselineSpec
     mates: tuple[RunSpec, ...] = ()
+
+    @property
+    def device(self) -> str:
+        """Where the runs compute, ``cpu`` or ``cuda``, by the setting ``device`` of their baseline."""
+        settings = {**self.baseline_spec.kwargs, **self.run.baseline_overrides}
+        return device_kind(settings.get("device", "cpu"))
 
     @property
     def runs(self) -> tuple[RunSpec, ...]:
@@ -73,7 +79,7 @@ def failures(job: Job, status: str, message: str, *, seconds: float, threads: in
         threads: threads of the worker.
         log: output of the job.
     """
-    clock: dict[str, Any] = {"total": round(seconds, 3), "threads": threads}
+    clock: dict[str, Any] = {"total": round(seconds, 3), "threads": threads, "device": job.device}
     origin = provenance.provenance()
     fields: dict[str, Any] = {"status": status, "message": message, "wall_clock": clock, "provenance": origin}
     return [Outcome(record=Record(run=run, **fields), log=log) for run in job.runs]

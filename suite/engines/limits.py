@@ -87,27 +87,34 @@ def cores() -> int:
     return max(count, 1)
 
 
-def check_workers(workers: int | None, threads: int, *, oversubscribe: bool = False) -> int:
+def check_workers(workers: int | None, threads: int, *, oversubscribe: bool = False, on_card: bool = False) -> int:
     """Return the number of workers to start, each with ``threads`` threads.
 
     Args:
-        workers: the requested number; None for as many as fit on the cores.
+        workers: the requested number; None for as many as fit on the cores, or one on a card.
         threads: threads of each worker.
-        oversubscribe: allow workers x threads to exceed the cores.
+        oversubscribe: allow workers x threads to exceed the cores, and workers to share a card.
+        on_card: whether runs compute on a GPU, of which all workers see the same one.
 
     Raises:
-        UsageError: workers x threads exceed the cores without ``oversubscribe``, or a number is out of range.
+        UsageError: workers x threads exceed the cores, or several workers a card, without ``oversubscribe``; or a
+            number is out of range.
     """
     available = cores()
     if not 1 <= threads <= MAX_WORKERS:
         raise UsageError(f"threads must be from 1 to {MAX_WORKERS}, got {threads}")
     if workers is None:
-        workers = max(available // threads, 1)
+        workers = 1 if on_card else max(available // threads, 1)
     if not 0 <= workers <= MAX_WORKERS:
         raise UsageError(f"workers must be from 0 (in this process) to {MAX_WORKERS}, got {workers}")
     if max(workers, 1) * threads > available and not oversubscribe:
         raise UsageError(
             f"{max(workers, 1)} workers x {threads} threads exceed the {available} cores here, so measured times would "
             "include waiting; reduce one of them, or allow it with --oversubscribe"
+        )
+    if on_card and workers > 1 and not oversubscribe:
+        raise UsageError(
+            f"{workers} workers would share one card, so measured times would include waiting; use --workers 1, with "
+            "--batch to fill the card, or allow it with --oversubscribe"
         )
     return workers

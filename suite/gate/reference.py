@@ -96,18 +96,22 @@ def load_settings(data: Any, path: Path) -> Settings:
 
 
 def gate_jobs(plan: Path, yardstick: str | None) -> list[Job]:
-    """List the runs of a plan file by seed and task, each group preceded by the run of the yardstick."""
+    """List the runs of a plan file by seed and task, each group preceded by the run of the yardstick on each device
+    that the group uses."""
     from leakybench.registry import baselines
 
     _, grids = read_plan_file(plan)
     jobs: dict[str, Job] = {}
     for grid in grids:
         chosen = make_grid({**GRID_DEFAULTS, **grid})
-        jobs.update((job.run.run_id, job) for job in chosen.jobs())
+        listed = chosen.jobs()
+        jobs.update((job.run.run_id, job) for job in listed)
         if yardstick is not None:
             baselines.spec(yardstick)
             unit = dataclasses.replace(chosen, baselines=[yardstick], baseline_settings=(), steps=())
-            jobs.update((job.run.run_id, job) for job in unit.jobs())
+            for device in sorted({job.device for job in listed}):
+                units = dataclasses.replace(unit, device=device).jobs()
+                jobs.update((job.run.run_id, job) for job in units)
     return sorted(jobs.values(), key=lambda job: (job.run.seed, job.run.task_label, job.run.baseline != yardstick))
 
 
@@ -120,11 +124,19 @@ def run_jobs(jobs: Sequence[Job], *, timeout: float = 1800.0) -> list[Record]:
     Args:
         jobs: the runs.
         timeout: time limit of each run in seconds.
+
+    Raises:
+        UsageError: a run is to be computed on a GPU, and torch finds none.
     """
+    from leakybench.engines.environment import one_card
     from leakybench.engines.limits import Limits
 
-    warmup = list({job.run.baseline: job for job in reversed(jobs)}.values())
-    with make_engine("local", workers=1, threads=1, limits=Limits(timeout=timeout)) as engine:
+    warmup = list({(job.run.baseline, job.device): job for job in reversed(jobs)}.values())
+    device = max((job.device for job in jobs), default="cpu")  # "cuda" where any run needs it
+    with (
+        one_card(device),
+        make_engine("local", workers=1, threads=1, limits=Limits(timeout=timeout)) as engine,
+    ):
         for _ in engine.map(iter(warmup)):
             pass
         records = {outcome.record.run_id: outcome.record for outcome in engine.map(iter(jobs))}

@@ -15,9 +15,9 @@ from leakybench.baseline import check_preset
 from leakybench.engines.job import Job
 from leakybench.errors import LeakybenchError, UsageError
 from leakybench.record import RunSpec
-from leakybench.registry import baselines, build, tasks
+from leakybench.registry import baselines, build, has_setting, tasks
 from leakybench.seeding import MAX_SEED, check_seed
-from leakybench.specs import BaselineSpec, Spec, TaskSpec, check_device
+from leakybench.specs import BaselineSpec, Spec, TaskSpec, check_device, identity_overrides
 from leakybench.task import SyntheticTask
 
 MAX_RUNS = 200_000
@@ -52,7 +52,8 @@ class Grid:
         baseline_settings: overrides of baselines; several values of one name are crossed.
         seeds: used for tasks and baselines alike.
         preset: length of the training.
-        device: ``cpu``, or ``cuda`` for the baselines that have a setting ``device``.
+        device: ``cpu``, or ``cuda`` for the baselines that have a setting ``device``. A run does not hold the number
+            of a card, which changes no result: the process chooses it (``leakybench.engines.environment.one_card``).
     """
 
     tasks: Sequence[str]
@@ -66,9 +67,9 @@ class Grid:
 
     def __post_init__(self) -> None:
         check_preset(self.preset)
-        for setting in self.baseline_settings:
-            if setting.name == "device" and ":" in check_device(setting.value):
-                raise UsageError(f"a run does not keep the number of the card: choose it with --device {setting.value}")
+        for device in (self.device, *(each.value for each in self.baseline_settings if each.name == "device")):
+            if ":" in check_device(device):
+                raise UsageError(f"a run does not hold the number of a card: choose it with --device {device}")
         for name in ("tasks", "baselines", "seeds"):
             if not getattr(self, name):
                 raise UsageError(f"{name} must not be empty")
@@ -130,11 +131,11 @@ class Grid:
 
     def without_device(self) -> list[str]:
         """Return the ids of the chosen baselines that have no setting ``device``."""
-        return [spec.id for spec in baselines.match(list(self.baselines)) if not hasattr(build(spec, {}), "device")]
+        return [spec.id for spec in baselines.match(list(self.baselines)) if not has_setting(spec, "device")]
 
     def _overrides(self, spec: BaselineSpec) -> Iterator[dict[str, Any]]:
         given = list(_crossed(self.baseline_settings, spec.id))
-        if self.device != "cpu" and spec.id not in self.without_device():
+        if self.device != "cpu" and has_setting(spec, "device"):
             given = [{"device": self.device, **overrides} for overrides in given]
         if not spec.steps or any("steps" in overrides for overrides in given):
             yield from given
@@ -200,7 +201,7 @@ def _checked(
             text = " ".join(str(error).split())
             raise UsageError(f"{spec.id} refuses its settings: {type(error).__name__}: {text}") from error
         kwargs = built.spec.kwargs if isinstance(getattr(built, "spec", None), Spec) else overrides
-        yield {k: v for k, v in kwargs.items() if k not in spec.kwargs or spec.kwargs[k] != v}
+        yield identity_overrides(kwargs, spec.kwargs)
 
 
 def parse_setting(text: str) -> Setting:

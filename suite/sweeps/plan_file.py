@@ -96,7 +96,7 @@ def make_grid(values: Mapping[str, Any]) -> Grid:
         baseline_settings=_settings(values.get("set") or [], "set"),
         seeds=parse_seeds(values["seeds"]),
         preset=values["preset"],
-        device=check_device(values.get("device", "cpu")).split(":")[0],
+        device=check_device(values.get("device", "cpu")),
     )
 
 
