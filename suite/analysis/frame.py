@@ -33,6 +33,7 @@ COLUMNS = {
     "measures_seconds": "float64",
     "total_seconds": "float64",
     "threads": "Int64",
+    "device": "str",
     "processor": "object",
     "cores": "Int64",
     "created": "object",
@@ -41,8 +42,8 @@ COLUMNS = {
 """Columns that every frame has, with their types.
 
 ``task`` and ``baseline`` are labels, the overrides in brackets; ``task_id`` and ``baseline_id`` are the ids alone.
-``steps`` is the step-size rule, where the run names one. Times are seconds. A missing number is ``nan`` or ``<NA>``,
-never a substitute.
+``steps`` is the step-size rule, where the run names one. ``device`` is ``cpu`` or ``cuda: <name of the card>``. Times
+are seconds. A missing number is ``nan`` or ``<NA>``, never a substitute.
 """
 
 _PHASES = ("setup", "fit", "evaluation", "measures", "total")
@@ -89,6 +90,7 @@ def _row(record: Record, extras: bool) -> dict[str, Any]:
         "rank_recovered": record.rank_recovered,
         **{f"{phase}_seconds": clock.get(phase) for phase in _PHASES},
         "threads": clock.get("threads"),
+        "device": record.device,
         **{name: origin.get(name) for name in ("processor", "cores", "created", "commit")},
     }
     if extras:

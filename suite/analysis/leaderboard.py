@@ -37,7 +37,7 @@ class BoardRow:
         statistics: statistics of its runs on the tasks of the table.
         tasks: number of the table's tasks on which it has a run that counts.
         cost: geometric mean over tasks of the median fit time, in units of ``Board.cost_unit``; None where a task has
-            no timed run.
+            no timed run, or where the runs come from several devices.
         rank_low: lower end of the interval that holds all true ranks at once; None for a method that is not ranked.
         rank_high: upper end of that interval.
         tied: whether another method has the same ``rank_low``.
@@ -48,7 +48,7 @@ class BoardRow:
         seeds: seeds of its runs, sorted.
         commits: commits of the code that made its runs, sorted.
         created: first and last day on which its runs were made; empty where unknown.
-        pareto: whether no other method is both better and cheaper.
+        pareto: whether no other method of the same device is both better and cheaper.
         task: the task of a table of one task, None in the tables over several.
     """
 
@@ -70,11 +70,16 @@ class BoardRow:
     pareto: bool = False
     task: str | None = None
 
+    @property
+    def device(self) -> str:
+        """The device of its runs that ended ok; several, joined, give no cost."""
+        return " and ".join(self.statistics.device)
+
     def to_dict(self) -> dict[str, Any]:
         """The row as plain JSON values, statistics and row on one level; ``task`` only in a table of one task."""
         content: dict[str, Any] = {}
         for name, value in dataclasses.asdict(self).items():
-            content |= value if name == "statistics" else {name: value}
+            content |= self.statistics.to_dict() if name == "statistics" else {name: value}
         if self.task is None:
             del content["task"]
         return content
@@ -109,6 +114,12 @@ class Board:
     cost_unit: str
     runs: pd.DataFrame
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def cost_devices(self) -> list[str]:
+        """Devices of the costs, sorted. Each is a scale of its own: costs of two are never set against each other."""
+        rows = (*self.overall, *self.per_task, *self.common)
+        return sorted({row.device for row in rows if row.cost is not None})
 
 
 def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples: int = 2000) -> Board:
@@ -149,7 +160,7 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
     ranking_notes += _notes_of_absence(shown, overall, tasks)
     remarks = table_notes(runs)
     policies = [f"{POLICY_TASKS}."] * (len(tasks) > 1) + [f"{POLICY}."] * all(POLICY not in note for note in remarks)
-    return Board(
+    board = Board(
         preset=presets[0],
         overall=overall,
         per_task=per_task,
@@ -161,6 +172,9 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
         runs=runs,
         notes=[*remarks, *policies, cost_note, *ranking_notes],
     )
+    if len(board.cost_devices) > 1:
+        board.notes.append("costs of different devices are never ranked together: each device has a column of its own.")
+    return board
 
 
 def _find_yardstick(frame: pd.DataFrame) -> str | None:
@@ -255,7 +269,8 @@ def _unranked_row(statistics: RunStatistics, part: pd.DataFrame, tasks: int, cos
     ran = int(counted["task"].nunique())
     score, score_low, score_high = mean_score(counted) if ran == tasks else (None, None, None)
     medians = costs.reindex(part.index).groupby(part["task"]).median()
-    complete = medians.notna().sum() == tasks
+    # a cost is a number of one device: a mean over several would count how often each was used
+    complete = medians.notna().sum() == tasks and len(statistics.device) == 1
     days = sorted(str(created)[:10] for created in part["created"] if created)
     first = part.iloc[0]
     return BoardRow(
@@ -332,13 +347,14 @@ def _best_first(row: BoardRow) -> tuple[Any, ...]:
 
 
 def _on_front(row: BoardRow, rows: Sequence[BoardRow]) -> bool:
-    """Whether no other row is at least as good and as cheap as this one, and better in one of the two."""
+    """Whether no other row of its device is at least as good and as cheap as this one, and better in one of the
+    two."""
     if row.cost is None or row.score is None:
         return False
     return not any(
         other.cost <= row.cost and other.score <= row.score and (other.cost, other.score) != (row.cost, row.score)
         for other in rows
-        if other.cost is not None and other.score is not None
+        if other.cost is not None and other.score is not None and other.device == row.device
     )
 
 

@@ -46,6 +46,7 @@ class RunStatistics:
         fit_seconds: median fit time of the runs that ended ok; None where their machines or threads differ.
         threads: numbers of threads of these runs, sorted.
         machine: machines of these runs, sorted.
+        device: devices of these runs, sorted: ``cpu``, or ``cuda: <name of the card>``.
         runs: number of runs.
         counted: number of runs that enter the statistics.
         imputed: number of runs whose error was imputed as 1.
@@ -69,11 +70,19 @@ class RunStatistics:
     fit_seconds: float | None
     threads: list[int]
     machine: list[str]
+    device: list[str]
     runs: int
     counted: int
     imputed: int
     status: dict[str, int]
     sources: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The statistics as plain JSON values; ``device`` only where a run was not computed on the CPU."""
+        values = dataclasses.asdict(self)
+        if set(self.device) <= {"cpu"}:
+            del values["device"]
+        return values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +107,7 @@ class SummaryRow:
         """The row as plain JSON values: the columns of its grouping, the preset, then the statistics."""
         group = {"task": self.task, "method": self.method, "steps": self.steps}
         named = {name: value for name, value in group.items() if value is not None}
-        return named | {"preset": self.preset} | dataclasses.asdict(self.statistics)
+        return named | {"preset": self.preset} | self.statistics.to_dict()
 
 
 def summarise(frame: pd.DataFrame, by: str = "cell") -> list[SummaryRow]:
@@ -155,6 +164,7 @@ def run_statistics(group: pd.DataFrame) -> RunStatistics:
         fit_seconds=_median(finished["fit_seconds"]) if one_place else None,
         threads=threads,
         machine=machines,
+        device=sorted(map(str, finished["device"].unique())),
         runs=len(group),
         counted=len(counted),
         imputed=int(group["imputed"].sum()),
@@ -213,6 +223,9 @@ def notes(frame: pd.DataFrame) -> list[str]:
         sentences.append(f"{sum(failed.values())} of {len(runs)} runs did not end ok ({counts}): {POLICY}.")
     if imputed := int(runs["imputed"].sum()):
         sentences.append(f"{imputed} run{'s' * (imputed > 1)} without a measured error: imputed as 1 (marked *).")
+    for device, count in sorted(runs["device"].value_counts().items()):
+        if device != "cpu":
+            sentences.append(f"{count} of {len(runs)} runs were computed on {device}.")
     machines = sorted(runs["machine"].unique())
     if len(machines) > 1:
         legend = "; ".join(f"{letter} = {name}" for name, letter in machine_letters(runs).items())

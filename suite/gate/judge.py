@@ -292,6 +292,14 @@ def _judge_times(
     if not all(units):
         return [], [f"times are not judged, because one side has no run of the yardstick {settings.yardstick}"]
     ended = pairs[(pairs["status_a"] == "ok") & (pairs["status_b"] == "ok")]
+    # a time is judged in units of its own device, against a time of the same device
+    shared = set.intersection(*({device for device, _, _ in unit} for unit in units))
+    alike = (ended["device_a"] == ended["device_b"]) & ended["device_a"].isin(shared)
+    notes = []
+    if left_out := int((~alike).sum()):
+        reason = "their device differs from that of the reference, or has no run of the yardstick"
+        notes.append(f"times of {left_out} runs are not judged: {reason}")
+    ended = ended[alike]
     limit = float(np.log(settings.time))
     rows = []
     for (method, steps), group in ended.groupby(["method", "steps"]):
@@ -321,26 +329,30 @@ def _judge_times(
                 effect=factor, low=_known(low), high=_known(high), threshold=settings.time,
             )
         )  # fmt: skip
-    return lines, []
+    return lines, notes
 
 
-def _units(frame: pd.DataFrame, yardstick: str) -> Mapping[tuple[str, int], float]:
-    """Return the logarithm of the yardstick's fit time in seconds, by task and seed."""
+def _units(frame: pd.DataFrame, yardstick: str) -> Mapping[tuple[str, str, int], float]:
+    """Return the logarithm of the yardstick's fit time in seconds, by device, task and seed."""
     runs = frame[(frame["baseline_id"] == yardstick) & (frame["status"] == "ok") & (frame["fit_seconds"] > 0)]
     return {
-        (str(task), int(seed)): float(np.log(seconds))
-        for task, seed, seconds in zip(runs["task"], runs["seed"], runs["fit_seconds"], strict=True)
+        (str(device), str(task), int(seed)): float(np.log(seconds))
+        for device, task, seed, seconds in zip(
+            runs["device"], runs["task"], runs["seed"], runs["fit_seconds"], strict=True
+        )
     }
 
 
-def _in_units(part: pd.DataFrame, side: str, units: Mapping[tuple[str, int], float]) -> np.ndarray:
-    """Return the logarithm of each fit time in units of the yardstick on the same task and seed.
+def _in_units(part: pd.DataFrame, side: str, units: Mapping[tuple[str, str, int], float]) -> np.ndarray:
+    """Return the logarithm of each fit time in units of the yardstick on the same device, task and seed.
 
-    Where that run of the yardstick is missing, the unit is the median of its runs.
+    Where that run of the yardstick is missing, the unit is the median of its runs on the device.
     """
-    usual = float(np.median(list(units.values())))
     seconds = part[f"fit_seconds_{side}"].to_numpy(dtype=float)
-    unit = [units.get((str(t), int(s)), usual) for t, s in zip(part["task"], part["seed"], strict=True)]
+    devices = part[f"device_{side}"].astype(str)
+    usual = {name: float(np.median([unit for key, unit in units.items() if key[0] == name])) for name in set(devices)}
+    keys = [(d, str(t), int(s)) for d, t, s in zip(devices, part["task"], part["seed"], strict=True)]
+    unit = [units.get(key, usual[key[0]]) for key in keys]
     with np.errstate(divide="ignore", invalid="ignore"):  # a run without a time becomes nan and is excluded
         return np.log(seconds) - np.asarray(unit)
 

@@ -139,12 +139,13 @@ def _cost_columns(letters: Mapping[str, str]) -> dict[str, Column[SummaryRow]]:
     }
 
 
-def board_columns(tasks: int, cost_unit: str) -> list[Column[BoardRow]]:
+def board_columns(tasks: int, cost_unit: str, devices: Sequence[str] = ()) -> list[Column[BoardRow]]:
     """Columns of a table of the leaderboard.
 
     Args:
         tasks: number of tasks of the table.
         cost_unit: unit of the costs, empty where they cannot be compared.
+        devices: devices of the costs. Several have a column each, so that no column sorts costs of two devices.
     """
     error_name, error_unit = (
         ("test error", "mean (95%), / var(y)") if tasks == 1 else ("score", "min(test error, 1), mean (95%)")
@@ -164,12 +165,7 @@ def board_columns(tasks: int, cost_unit: str) -> list[Column[BoardRow]]:
         Column(name="steps", text=lambda row: text.clean(row.steps), key=lambda row: row.steps),
         Column(name=error_name, unit=error_unit, text=error, key=lambda row: row.score),
         Column(name="rank recovered", unit="runs, share (95%)", text=recovered_text, key=share),
-        Column(
-            name="cost",
-            unit=cost_unit or "not comparable",
-            text=lambda row: text.seconds_text(row.cost) + (" P" if row.pareto else ""),
-            key=lambda row: row.cost,
-        ),
+        *(_board_cost(cost_unit, device) for device in (devices if len(devices) > 1 else [None])),
         Column(
             name="criticality",
             unit="median, rel.",
@@ -184,6 +180,20 @@ def board_columns(tasks: int, cost_unit: str) -> list[Column[BoardRow]]:
             key=lambda row: row.statistics.runs,
         ),
     ]
+
+
+def _board_cost(cost_unit: str, device: str | None) -> Column[BoardRow]:
+    """The costs of the rows of one device, or of all rows."""
+
+    def cost(row: BoardRow) -> float | None:
+        return row.cost if device in (None, row.device) else None
+
+    return Column(
+        name="cost",
+        unit=", ".join([cost_unit or "not comparable", *([text.clean(device)] if device else [])]),
+        text=lambda row: text.seconds_text(cost(row)) + (" P" if row.pareto and cost(row) is not None else ""),
+        key=cost,
+    )
 
 
 def place_text(row: BoardRow) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from itertools import groupby
 
 from leakybench.analysis.leaderboard import Board, BoardRow
@@ -38,7 +37,11 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
     tables = sections(board)
     if not per_task:
         tables = tables[: 1 + bool(board.common)]
-    parts = [_section(title, rows, count, board.cost_unit, format) for title, count, rows in tables]
+    parts = [
+        f"{_heading(title, format)}\n\n"
+        + layout_table(board_columns(count, board.cost_unit, board.cost_devices), rows, format)
+        for title, count, rows in tables
+    ]
     parts[0] = f"{_heading(f'Leaderboard, preset {board.preset}', format, 2)}\n\n{parts[0]}"
     if board.confusion:
         parts.append(_rank_confusion(board.confusion, format))
@@ -67,10 +70,6 @@ def _json(board: Board) -> str:
 
 def _heading(title: str, format: str, level: int = 3) -> str:
     return f"{'#' * level} {markdown(title)}" if format == "github" else text.clean(title)
-
-
-def _section(title: str, rows: Sequence[BoardRow], tasks: int, cost_unit: str, format: str) -> str:
-    return f"{_heading(title, format)}\n\n{layout_table(board_columns(tasks, cost_unit), rows, format)}"
 
 
 def _rank_confusion(counts: dict[int, dict[str, int]], format: str) -> str:

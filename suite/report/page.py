@@ -67,7 +67,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
         board=board,
         tasks=len({row.task for row in board.per_task}),
         sections=_page_tables(board),
-        pareto=_pareto(board, colours, looks),
+        plots=[_pareto(board, device, colours, looks) for device in board.cost_devices],
         profiles=_profiles(*method_profiles(board), colours, looks),
         confusion=_shaded_confusion(board),
         runs=runs,
@@ -120,7 +120,7 @@ def _page_tables(board: Board) -> list[dict[str, Any]]:
     """Name, header and rows of each table of the board."""
     tables = []
     for title, count, rows in sections(board):
-        columns = board_columns(count, board.cost_unit)
+        columns = board_columns(count, board.cost_unit, board.cost_devices)
         tables.append({"name": title, "heads": _heads(columns), "rows": [_page_cells(columns, row) for row in rows]})
     return tables
 
@@ -189,11 +189,11 @@ def _colours(board: Board) -> dict[str, int]:
     return {method: index for index, method in enumerate(dict.fromkeys(methods))}
 
 
-def _pareto(board: Board, colours: Mapping[str, int], looks: Mapping[str, StepLook]) -> dict[str, Any]:
-    """The plot of error against cost, and its legend: colours of baselines and markers of step rules."""
+def _pareto(board: Board, device: str, colours: Mapping[str, int], looks: Mapping[str, StepLook]) -> dict[str, Any]:
+    """The plot of error against cost on a device, and its legend: colours of baselines and markers of step rules."""
     rows, points = [], []
     for row in board.overall:
-        if row.cost is None or row.score is None:
+        if row.cost is None or row.score is None or row.device != device:
             continue
         rows.append(row)
         points.append(
@@ -206,6 +206,7 @@ def _pareto(board: Board, colours: Mapping[str, int], looks: Mapping[str, StepLo
     methods = dict.fromkeys(row.method for row in rows)
     drawn = {row.steps for row in rows} - {text.MISSING}
     return {
+        "device": text.clean(device) if len(board.cost_devices) > 1 else "",
         "svg": pareto_svg(points, f"cost ({board.cost_unit})", y_name),
         "colours": [(colours[name] % COLOURS, text.shorten(text.clean(name))) for name in methods],
         "shapes": [

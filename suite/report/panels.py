@@ -49,7 +49,8 @@ def run_panel(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, Any
         ("rank by each estimator", _estimates(record.rank_evidence.get("estimators"))),
         *((label, _number(record.measures.get(name))) for name, label in MEASURES.items()),
         *((f"{name}, s", _number(record.wall_clock.get(name))) for name in ("setup", "fit", "evaluation", "measures")),
-        ("threads", record.wall_clock.get("threads")), ("source", run.source),
+        ("threads", record.wall_clock.get("threads")), ("device", None if record.device == "cpu" else record.device),
+        ("source", run.source),
         *((name, origin.get(name)) for name in (
             "commit", "created", "processor", "cores", "system", "python", "torch", "numpy",
         )),
