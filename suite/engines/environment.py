@@ -30,6 +30,13 @@ def child_environment(threads: int) -> dict[str, str]:
     }
 
 
+def has_card() -> bool:
+    """Whether torch finds a GPU that it can use."""
+    import torch  # here, so that no command loads it without need
+
+    return torch.cuda.is_available()
+
+
 @contextmanager
 def one_card(device: str) -> Iterator[None]:
     """Inside the block, let this process and the processes that it starts see no card but the one of ``cuda:N``.
@@ -54,9 +61,7 @@ def one_card(device: str) -> Iterator[None]:
         named = dict(enumerate(before.split(","))) if before is not None else {int(number): number}
         os.environ[CARDS] = named.get(int(number), "")
     try:
-        import torch  # here, so that no command loads it without need
-
-        if not torch.cuda.is_available():
+        if not has_card():
             raise UsageError(f"torch finds no CUDA device {device} here: use --device cpu")
         yield
     finally:

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from leakybench.analysis.scores import OUTCOMES
+from leakybench.engines.environment import has_card
 from leakybench.errors import LeakybenchError
 from leakybench.packs.pack import MEMBER, Pack
 from leakybench.record import Record, RunSpec
 from leakybench.registry import baselines, tasks
-from leakybench.specs import ENTRY_POINT_PATTERN, digest
+from leakybench.specs import ENTRY_POINT_PATTERN, device_kind, digest
 from leakybench.store import DamagedError, content_hash, decode, decode_arrays
 
 CHECKS = ("damaged", "forged", "duplicated", "incomplete", "provenance", "implausible", "rerun")
@@ -268,6 +269,10 @@ def _check_rerun(
         # an unknown submitter must not choose what is imported and called here
         notes.append(f"not rerun, since their settings name code to load: {', '.join(loading)[:200]}")
         known = [r for r in known if not names_code(r.run)]
+    if (on_card := [r for r in known if _computes_on(r.run) == "cuda"]) and not has_card():
+        labels = ", ".join(sorted({r.run.baseline_label for r in on_card}))
+        notes.append(f"not rerun, since there is no GPU here: {labels[:200]}")
+        known = [r for r in known if r not in on_card]
     unknown = sorted({r.run.baseline for r in records if r.run.baseline not in baselines})
     if unknown:
         notes.append(f"not rerun, since no installed package provides it: {', '.join(unknown)}")
@@ -286,6 +291,11 @@ def _check_rerun(
             notes.append(f"{record.run_id} was computed by source {record.run.source}, rerun by {again.run.source}")
         objections += [Objection(check="rerun", where=where, reason=reason) for reason in disagreements(record, again)]
     return [record.run_id for record in chosen]
+
+
+def _computes_on(run: RunSpec) -> str:
+    """``cpu`` or ``cuda``, by the setting ``device`` of a registered baseline."""
+    return device_kind({**baselines.spec(run.baseline).kwargs, **run.baseline_overrides}.get("device", "cpu"))
 
 
 def names_code(run: RunSpec) -> bool:

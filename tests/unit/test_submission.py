@@ -115,6 +115,18 @@ def test_pack_does_not_choose_what_is_imported_and_called(tmp_path, overrides):
     assert any("settings name code to load: Sklearn-v0[" in note for note in report.notes)
 
 
+def test_runs_on_a_card_are_not_rerun_without_one(tmp_path, monkeypatch):
+    records = board(TASKS, [("Yardstick-v0", {"device": "cuda"})], len(SEEDS), machine=HERE)
+    stored = {one.run_id: one for one in records}
+    path = _pack(tmp_path, records)
+    for here, objections, rerun in ((True, [], 2), (False, ["rerun: pack: no run can be computed again here"], 0)):
+        monkeypatch.setattr("leakybench.packs.validation.has_card", lambda here=here: here)
+        report = validate(read_pack(path), **REQUIRED, sample=2, rerun=lambda run: stored[run.run_id])
+        assert [str(objection) for objection in report.objections] == objections
+        assert len(report.rerun) == rerun
+    assert "not rerun, since there is no GPU here: Yardstick-v0[device=cuda]" in report.notes
+
+
 def test_harmless_settings_with_a_colon_are_rerun(tmp_path):
     records = board(TASKS, [("Sklearn-v0", {"settings": {"note": "a: b", "time": "12:30"}})], len(SEEDS), machine=HERE)
     stored = {r.run_id: r for r in records}
