@@ -125,7 +125,8 @@ def test_the_number_of_the_card_reaches_the_runs_and_not_their_identity(workers,
 )
 def test_a_device_that_cannot_be_used_is_one_line_before_anything_trains(options, message, no_card, tmp_path, capsys):
     runs = tmp_path / "runs"
-    assert main([*GRID, "--baseline", card.ID, "--results", str(runs), *options]) == 2
+    chosen = card.ID if "--set" in options else f"{card.ID},Mean-v0"
+    assert main([*GRID, "--baseline", chosen, "--results", str(runs), *options]) == 2
     assert message in one_line_error(capsys.readouterr().err)
     assert not runs.exists()
 
