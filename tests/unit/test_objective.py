@@ -147,7 +147,7 @@ def test_outputs_are_those_of_the_network():
 @settings(max_examples=20, deadline=None)
 @given(
     runs=st.integers(1, 3),
-    width=st.integers(2, 9),
+    width=st.integers(4, 12),  # narrower ones are nearly dead, and one sample at a kink decides on their gradient
     depth=st.integers(1, 5),
     leak=st.one_of(st.none(), st.floats(0.0, 0.95)),
     learn_ends=st.booleans(),
