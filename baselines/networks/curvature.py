@@ -11,7 +11,7 @@ eigenbases of G_l and K_l the inverse is a division, so that the directions that
 the penalty shrinks, are solved for at once.
 
 Damping each factor instead of the sum (their section 6.3) is cheaper and reaches lower objectives sooner, but at few
-samples it ends in minima with larger test errors: 1.3 times on average (docs/speed.md). The sum stays.
+samples it ends in minima with larger test errors (docs/speed.md). The sum stays.
 """
 
 from __future__ import annotations
