@@ -154,20 +154,32 @@ def interval(values: np.ndarray) -> tuple[float, float]:
 
 
 def table(pairs: Sequence[Mapping[str, Any]]) -> str:
-    """A row a cell, its seeds summed up, and a last row over all."""
-    cells: dict[str, list[Mapping[str, Any]]] = {}
-    for pair in pairs:
-        job = pair["job"]
-        settings = {"Lt": job["settings"].get("effective_depth"), "steps": job["settings"].get("steps")}
-        named = [f"{name} {value}" for name, value in settings.items() if value is not None]
-        size = [f"N {n}"] if (n := job["task_settings"].get("n_train")) else []
-        cells.setdefault(" ".join([job["task"], *size, job["baseline"], *named]), []).append(pair)
-    cells["all"] = list(pairs)
+    """A row a cell, its seeds summed up; then a row for each family, each step rule, and over all."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for level in (_cell, _family, _rule, lambda job: "all"):
+        for pair in pairs:
+            if name := level(pair["job"]):
+                groups.setdefault(name, []).append(pair)
     headers = [
-        "cell", "pairs", "before, s", "now, s", "times faster", "+-", "objective, %, median", "worst",
-        "criticality before", "now", "error before", "now", "difference", "+-", "rank right before", "now",
+        "pairs of", "number", "before, s", "now, s", "times faster", "from", "to", "evaluations before", "now",
+        "objective, %, median", "worst", "criticality before", "now", "error before", "now", "difference", "+-",
+        "rank right before", "now",
     ]  # fmt: skip
-    return tabulate([_row(name, chosen) for name, chosen in cells.items()], headers=headers, floatfmt=".4g")
+    return tabulate([_row(name, chosen) for name, chosen in groups.items()], headers=headers, floatfmt=".4g")
+
+
+def _cell(job: Mapping[str, Any]) -> str:
+    size = f" N {n}" if (n := job["task_settings"].get("n_train")) else ""
+    return f"{job['task']}{size} {_family(job)} {_rule(job)}"
+
+
+def _family(job: Mapping[str, Any]) -> str:
+    depth = job["settings"].get("effective_depth")
+    return str(job["baseline"]) if depth is None else f"{job['baseline']} Lt {depth:g}"
+
+
+def _rule(job: Mapping[str, Any]) -> str:
+    return str(job["settings"].get("steps", ""))
 
 
 def _row(name: str, pairs: Sequence[Mapping[str, Any]]) -> list[object]:
@@ -176,13 +188,15 @@ def _row(name: str, pairs: Sequence[Mapping[str, Any]]) -> list[object]:
     def values(key: str) -> list[np.ndarray]:
         return [np.array([pair[side][key] for pair in usable], dtype=float) for side in SIDES]
 
-    seconds, objectives, critical, errors = map(values, ("seconds", "objective", "criticality", "test_error"))
+    names = ("seconds", "evaluations", "objective", "criticality", "test_error")
+    seconds, evaluations, objectives, critical, errors = map(values, names)
     speed, half = interval(np.log(seconds[0] / seconds[1]))
     change = 100.0 * (objectives[1] / objectives[0] - 1.0)
     right = [sum(pair[side]["right"] for pair in pairs) for side in SIDES]
     return [
-        name, len(pairs), *(np.median(side) for side in seconds), np.exp(speed), np.exp(speed) * half,
-        np.median(change), change.max(), *(np.median(side) for side in critical), *(side.mean() for side in errors),
+        name, len(pairs), *(np.median(side) for side in seconds), *np.exp([speed, speed - half, speed + half]),
+        *(side.mean() for side in evaluations), np.median(change), change.max(),
+        *(np.median(side) for side in critical), *(side.mean() for side in errors),
         *interval(errors[1] - errors[0]), *right,
     ]  # fmt: skip
 
