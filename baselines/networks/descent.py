@@ -105,7 +105,11 @@ def run_sgd(
 
 
 def adapt_steps(
-    objective: Objective, parameters: Tensor, adaptive: Sequence[AdaptiveSteps], movement: Movement | None = None
+    objective: Objective,
+    parameters: Tensor,
+    adaptive: Sequence[AdaptiveSteps],
+    movement: Movement | None = None,
+    active: np.ndarray | None = None,
 ) -> np.ndarray:
     """Update the step-sizes of every run once; returns which changed, truth values (R,).
 
@@ -117,6 +121,7 @@ def adapt_steps(
         parameters: (R, P); V is rescaled in place where there is no skip connection.
         adaptive: the rule, one a run.
         movement: recorded by the last gradient, which saves a forward pass; without it, one is made.
+        active: the runs to update, (R,); all by default. One that has ended keeps its step-sizes.
     """
     if all(rule.frozen_at is not None for rule in adaptive):
         return np.zeros(len(adaptive), dtype=bool)
@@ -124,8 +129,12 @@ def adapt_steps(
         movement = objective.movement()
         objective.predict(parameters, movement=movement)
     moved, sizes = (norms.cpu().numpy() for norms in movement.norms())
+    wanted = np.ones(len(adaptive), dtype=bool) if active is None else active
     changed = np.array(
-        [rule.update(moved[:, run], sizes[:, run], objective.evaluations) for run, rule in enumerate(adaptive)]
+        [
+            bool(wanted[run]) and rule.update(moved[:, run], sizes[:, run], objective.evaluations)
+            for run, rule in enumerate(adaptive)
+        ]
     )
     if changed.any():
         before = objective.run_coefficients

@@ -123,7 +123,7 @@ def minimise(
     *,
     probes: Sequence[torch.Generator],
     progress: Progress | None = None,
-    adapt: Callable[[], np.ndarray] | None = None,
+    adapt: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> QuasiNewtonResult:
     """Minimise the objective from ``parameters`` (R, P), which is updated in place.
 
@@ -133,7 +133,8 @@ def minimise(
         settings: length, memory, tolerance.
         probes: a generator of the preconditioner's probes for each run.
         progress: called every 10 iterations.
-        adapt: called before each refresh but the first; returns the runs whose step-sizes it changed, (R,).
+        adapt: called before each refresh but the first with the runs that have not ended, (R,); returns those whose
+            step-sizes it changed, (R,).
     """
     state = _start(objective, parameters)
     history, means = History(settings.memory, parameters), _Means(objective, parameters, settings.average)
@@ -148,7 +149,7 @@ def minimise(
         if iteration == 0 and not settings.refresh:
             _identity(state.point.gradient, state.point.preconditioned)
         if due and settings.refresh:
-            if adapt is not None and iteration > 0 and (changed := adapt()).any():
+            if adapt is not None and iteration > 0 and (changed := adapt(state.active)).any():
                 _restart(objective, state, history, changed)
             metric = _refresh(objective, state, history, probes, settings.damping)
         slope = _find_direction(objective, state, history, preconditioned=settings.refresh > 0)

@@ -137,12 +137,12 @@ def train_in_stages(
         adapt_steps(objective, parameters, adaptive)
         remaining = int(ADAPTING_SHARE * main.iterations / max(main.refresh, 1))
 
-        def adapt() -> np.ndarray:
+        def adapt(active: np.ndarray) -> np.ndarray:
             nonlocal remaining
             remaining -= 1
             if remaining < 0:
                 _freeze(adaptive, objective)
-            return adapt_steps(objective, parameters, adaptive)
+            return adapt_steps(objective, parameters, adaptive, active=active)
 
     result = quasi_newton.minimise(objective, parameters, main, probes=probes, progress=progress, adapt=adapt)
     if adaptive is not None:

@@ -335,3 +335,16 @@ def test_a_run_that_is_not_finite_ends_and_the_others_go_on():
     assert result.reason[0] == "not finite"
     assert result.objective[1].item() < before
     assert torch.isfinite(parameters[1]).all()
+
+
+def test_a_run_that_has_ended_keeps_its_step_sizes():
+    objective = Objective(problem(runs=2), Coefficients.of(steps.uniform(4), None))
+    parameters = 0.3 * torch.randn(2, objective.size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    before = parameters.clone()
+    rules = [steps.AdaptiveSteps(steps.uniform(4)) for _ in range(2)]
+    changed = adapt_steps(objective, parameters, rules, active=np.array([False, True]))
+    assert changed.tolist() == [False, True]
+    assert objective.run_coefficients[0].step_sizes == (0.25,) * 4
+    assert objective.run_coefficients[1].step_sizes != (0.25,) * 4
+    torch.testing.assert_close(parameters[0], before[0], rtol=0, atol=0)
+    assert not rules[0].trajectory
