@@ -26,6 +26,10 @@ import numpy as np
 from scipy import stats
 from tabulate import tabulate
 
+from leakybench.baseline import check_preset
+from leakybench.errors import UsageError
+from leakybench.sweeps.grid import parse_seeds
+
 ROOT = Path(__file__).resolve().parents[2]
 SIDES = ("before", "now")
 
@@ -99,7 +103,9 @@ def worktree(commit: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkout"
         add = ["git", "worktree", "add", "--detach", str(path), commit]
-        subprocess.run(add, cwd=ROOT, check=True, capture_output=True)
+        done = subprocess.run(add, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise UsageError(f"cannot check out {commit!r}: {done.stderr.strip().splitlines()[-1]}")
         try:
             yield path
         finally:
@@ -205,7 +211,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("commit", help="of the engine to compare with")
     parser.add_argument("--study", choices=["speed", "small"], default="speed", help="what to fit (speed)")
     parser.add_argument("--preset", default="standard", help="of the fits (standard)")
-    parser.add_argument("--seeds", default="0:10", metavar="A:B", help="first and last but one (0:10)")
+    parser.add_argument("--seeds", default="0:10", metavar="A:B", help="as of leakybench run (0:10)")
     parser.add_argument("--rules", default="", help="only these step rules, by comma")
     parser.add_argument("--before", type=Path, metavar="FILE", help="pairs whose fits of COMMIT are taken over")
     parser.add_argument("--out", type=Path, metavar="FILE", help="keeps the pairs (a file of the temporary folder)")
@@ -213,8 +219,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(parsed: argparse.Namespace) -> None:
     """Fit the pairs and print their table."""
-    first, last = (int(part) for part in parsed.seeds.split(":"))
-    wanted = list(jobs(parsed.study, parsed.preset, range(first, last)))
+    wanted = list(jobs(parsed.study, check_preset(parsed.preset), parse_seeds(parsed.seeds)))
     if parsed.rules:
         wanted = [job for job in wanted if job["settings"].get("steps") in parsed.rules.split(",")]
     out = parsed.out or Path(tempfile.gettempdir()) / f"against-{parsed.commit}-{parsed.study}-{parsed.preset}.jsonl"

@@ -29,6 +29,7 @@ from leakybench.baselines.networks.descent import AdamSettings, run_adam
 from leakybench.baselines.networks.matmul import choose, matmul_scope, time_products
 from leakybench.baselines.networks.objective import Objective
 from leakybench.baselines.networks.steps import AdaptiveSteps
+from leakybench.errors import UsageError
 from tests.perf import against, rivals, timings
 from tests.perf.fit_shares import fit
 from tests.perf.growth import growth
@@ -227,7 +228,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["against"]:
         parser = argparse.ArgumentParser(description=against.__doc__, formatter_class=formatter)
         against.add_arguments(parser)
-        against.main(parser.parse_args(arguments[1:]))
+        try:
+            against.main(parser.parse_args(arguments[1:]))
+        except UsageError as error:
+            parser.error(str(error))
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter)
     add = parser.add_argument
