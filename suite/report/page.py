@@ -145,10 +145,13 @@ def _page_cells(columns: Sequence[Column[Row]], row: Row) -> list[dict[str, str]
 
 
 def _sort_attribute(key: SortKey) -> str:
-    """A sort key as the script reads it; a missing value has the empty key, which sorts last in both directions."""
+    """A sort key as the script reads it; a missing value has the empty key, which sorts last in both directions.
+
+    Means of the same runs differ in their last digit between processors; 12 digits do not, and sort as well.
+    """
     if key is None or (isinstance(key, float) and not np.isfinite(key)):
         return ""
-    return key if isinstance(key, str) else repr(float(key))
+    return key if isinstance(key, str) else repr(float(f"{key:.12g}"))
 
 
 def _packed(run: dict[str, Any]) -> list[Any]:

@@ -14,7 +14,8 @@ from leakybench.analysis.profiles import MIN_ERROR, THRESHOLDS, method_profiles
 from leakybench.analysis.runs import run_rows
 from leakybench.analysis.scores import score_frame, select
 from leakybench.analysis.summary import machine_letters, summarise
-from leakybench.report.columns import board_columns, comparison_columns, run_columns, summary_columns
+from leakybench.report import page
+from leakybench.report.columns import Column, board_columns, comparison_columns, run_columns, summary_columns
 from leakybench.report.leaderboard import render
 from leakybench.report.page import render_page
 from leakybench.report.plots import FURTHER_LOOKS, marker
@@ -131,3 +132,12 @@ def test_a_step_rule_of_a_third_party_has_a_marker_a_dash_and_a_legend_entry():
     legends = re.findall(r'<ul class="legend">.*?</ul>', page)
     assert f"{marker(look.shape, 8, 6, 4)}</svg>mine&lt;b&gt; steps" in legends[0]
     assert f'stroke-dasharray="{look.dash}" d="M0 4H24"/></svg>LeakyResNet-v0 mine&lt;b&gt;' in legends[1]
+
+
+def test_sort_keys_on_the_page_do_not_show_the_round_off_of_a_processor():
+    # the mean of three errors, added up in two orders
+    numbers = (0.1 + 0.2 + 0.3) / 3, (0.3 + 0.2 + 0.1) / 3
+    assert numbers[0] != numbers[1]
+    column = Column(name="error", text=lambda row: "0.2", key=lambda row: row)
+    keys = {cell["key"] for number in numbers for cell in page._page_cells([column], number)}
+    assert keys == {"0.2"}
