@@ -19,6 +19,22 @@ OTHERS = [
         "kernel_ridge:KernelRidge",
         "kernel ridge regression, kernel width and penalty by cross-validation",
     ),
+    ("ReducedRank-v0", "reduced_rank:ReducedRank", "shortcut: linear map of low rank, by cross-validation"),
+    (
+        "TargetComponents-v0",
+        "target_components:TargetComponents",
+        "shortcut: kernel ridge on the targets' principal components, as many as lead their spectrum",
+    ),
+    (
+        "SlicedInverseRegression-v0",
+        "inverse_regression:SlicedInverseRegression",
+        "shortcut: directions from the mean of x given y, then kernel ridge",
+    ),
+    (
+        "DirectionalRegression-v0",
+        "inverse_regression:DirectionalRegression",
+        "shortcut: directions from mean and covariance of x given y, then kernel ridge",
+    ),
     ("NeuralODE-v0", "neural_ode:NeuralODE", "the leaky flow with an adaptive solver (dopri5)"),
     ("RecursiveFeatureMachine-v0", "feature_machine:RecursiveFeatureMachine", "kernel ridge, metric learnt"),
     ("GradientBoosting-v0", "gradient_boosting:GradientBoosting", "boosted trees, tuned on training rows"),
