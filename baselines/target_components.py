@@ -23,8 +23,9 @@ from leakybench.task import Split
 NAME = "TargetComponents"
 
 DROP = 1.5
-"""Ratio of neighbouring singular values that ends the leading group. On ten seeds of the eleven synthetic tasks with a
-nonlinear code or full rank, the ratio at the true rank is 1.61 or more, and 1.41 or less before it."""
+"""Ratio of neighbouring singular values that ends the leading group. On the eleven tasks that ``TargetComponents`` names,
+ten seeds each, the ratio at the true rank is 1.61 or more, and those before it are 1.41 or less. The largest ratio, in
+contrast, often ends the group of second order: 9 for LowRank-k3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +59,15 @@ class TargetComponents:
     The components are those before the first drop of the targets' singular values by a factor of ``DROP``; the
     regression is tuned as ``KernelRidge-v0`` is.
 
-    Shortcut: r scores with independent gradients have a Jacobian of rank r at every input, so the rank is the one that
-    the targets' spectrum shows. The targets of a random network fall into a leading group, the linear part of the link,
-    of as many components as the code has, and a weaker rest of higher order; that the first drop ends this group says
-    nothing on the inputs. The cost is that of ``KernelRidge-v0``.
+    Shortcut: r scores with independent gradients have a Jacobian of rank r, so the rank is the one that the targets'
+    spectrum shows. The targets of a random network fall into a leading group, the linear part of the link, with as many
+    components as the code, and a weaker rest of higher order. On ten seeds each of eleven synthetic tasks, LowRank-k1
+    to -k10, Noisy-k3, NestedRank-6-3, Linear-k3, FullRank-d8, Staircase-k3 and Symmetry-SO3, r equals the true rank
+    110 times out of 110. It errs on Curved-k2 (3) and MultiIndex-k3 (10 to 24 in nine of ten).
+
+    Mean test error and rank, seeds 0 to 2, standard preset: LowRank-k3 0.281, 3; Staircase-k3 0.430, 3; Symmetry-SO3
+    0.307, 3; Curved-k2 0.325, 3 (true: 2); MultiIndex-k3 0.328, 3. ``KernelRidge-v0``: 0.185, 0.430, 0.314, 0.325,
+    0.280. The cost is that of ``KernelRidge-v0``, 1.4 s for 1000 rows, and 1.9 s for 3000, since a part is tuned.
     """
 
     spec: BaselineSpec | None = None
