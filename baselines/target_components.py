@@ -23,9 +23,9 @@ from leakybench.task import Split
 NAME = "TargetComponents"
 
 DROP = 1.5
-"""Ratio of neighbouring singular values that ends the leading group. On the eleven tasks that ``TargetComponents`` names,
-ten seeds each, the ratio at the true rank is 1.61 or more, and those before it are 1.41 or less. The largest ratio, in
-contrast, often ends the group of second order: 9 for LowRank-k3."""
+"""Ratio of neighbouring singular values that ends the leading group. On the eleven tasks that ``TargetComponents``
+names, ten seeds each, the ratio at the true rank is 1.61 or more, and those before it are 1.41 or less. The largest
+ratio, in contrast, often ends the group of second order: 9 for LowRank-k3."""
 
 
 @dataclass(frozen=True, kw_only=True)
