@@ -11,19 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leakybench.analysis.overall import MIN_SEEDS, POLICY_TASKS, Order, other_orders, shared_rank_intervals
+from leakybench.analysis.scope import describe_scope
 from leakybench.analysis.scores import CAP, POLICY, latest
-from leakybench.analysis.summary import RunStatistics, mean_score, run_statistics
+from leakybench.analysis.summary import RunStatistics, convergence_notes, mean_score, run_statistics
 from leakybench.analysis.summary import notes as table_notes
 from leakybench.errors import UsageError
 from leakybench.specs import natural_key, parse_id
-from leakybench.stats import rank_intervals
-from leakybench.stats.ranking import Ranks
 
 METHOD = ["method", "steps"]
-POLICY_TASKS = (
-    "a method is ranked over several tasks where it ran all of them; its score is the mean over tasks of "
-    "min(test error, 1)"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +96,8 @@ class Board:
         confusion: number of ok runs by true and measured rank, ``{true: {measured: runs}}``, see ``confusion``.
         cost_unit: unit of ``cost``: fits of the yardstick, or seconds on the one machine; empty where costs cannot be
             compared.
+        scope: what the board shows and what it does not, in two sentences.
+        orders: order of the methods under other overall scores; empty for a single task or method.
         runs: score frame of all runs.
         notes: what a reader must know beside the numbers.
     """
@@ -112,6 +110,8 @@ class Board:
     common_tasks: list[str]
     confusion: dict[int, dict[str, int]]
     cost_unit: str
+    scope: str
+    orders: list[Order]
     runs: pd.DataFrame
     notes: list[str] = field(default_factory=list)
 
@@ -157,7 +157,8 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
     if any(row.tasks < len(tasks) for row in overall) and common_tasks:
         common, _ = _ranked(shown[shown["task"].isin(common_tasks)], common_tasks, costs, resamples)
         ranking_notes.append(f"all methods are ranked over the {len(common_tasks)} tasks that all of them ran.")
-    ranking_notes += _notes_of_absence(shown, overall, tasks)
+    ranking_notes += [*_notes_of_absence(shown, overall, tasks), *_notes_of_places(overall, per_task)]
+    ranking_notes += convergence_notes(row.statistics for row in (*overall, *per_task))
     remarks = table_notes(runs)
     policies = [f"{POLICY_TASKS}."] * (len(tasks) > 1) + [f"{POLICY}."] * all(POLICY not in note for note in remarks)
     board = Board(
@@ -169,6 +170,8 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
         common_tasks=common_tasks,
         confusion=confusion(shown),
         cost_unit=cost_unit,
+        scope=describe_scope(shown, len(overall), tasks, presets[0]),
+        orders=other_orders(_mean_errors(shown, overall, tasks)),
         runs=runs,
         notes=[*remarks, *policies, cost_note, *ranking_notes],
     )
@@ -206,6 +209,15 @@ def _notes_of_absence(shown: pd.DataFrame, overall: Sequence[BoardRow], tasks: S
     if rare := sorted({str(task) for task in shown["task"]} - set(tasks), key=natural_key):
         sentences.append(f"not ranked over, since fewer than half of the methods ran them: {', '.join(rare)}.")
     return sentences
+
+
+def _notes_of_places(overall: Sequence[BoardRow], per_task: Sequence[BoardRow]) -> list[str]:
+    """A sentence about the tasks without places, where the overall table has them."""
+    placed = {row.task for row in per_task if row.rank_low is not None}
+    without = sorted({str(row.task) for row in per_task} - placed, key=natural_key)
+    if not without or all(row.rank_low is None for row in overall):
+        return []
+    return [f"no places on {', '.join(without)}: fewer than {MIN_SEEDS} seeds that all its methods have."]
 
 
 def _costs(frame: pd.DataFrame, yardstick: str | None) -> tuple[pd.Series, str, str]:
@@ -300,12 +312,17 @@ def _with_ranks(
         sentences.append(
             f"{len(others)} of {len(rows)} methods did not run all {len(tasks)} ranked tasks: not ranked over them."
         )
+    enough = [row for row in complete if _fewest_seeds(parts[row.method, row.steps]) >= MIN_SEEDS]
+    if enough and (short := len(complete) - len(enough)):
+        sentences.append(f"{short} of {len(rows)} methods have fewer than {MIN_SEEDS} seeds on a task: not ranked.")
+        others += [row for row in complete if row not in enough]
+        complete = enough
     compared = [parts[row.method, row.steps] for row in complete]
-    ranks, used = _shared_rank_intervals(compared, tasks, resamples)
+    ranks, used = shared_rank_intervals(compared, tasks, resamples)
     if ranks is None:
         if complete:
             sentences.append(
-                "ranks need at least two seeds that all ranked methods have, on every task: none are given."
+                f"places need at least {MIN_SEEDS} seeds that all ranked methods have, on every task: none are given."
             )
         return rows, sentences
     if alone := sum(part["counted"].sum() for part in compared) - used:
@@ -319,19 +336,17 @@ def _with_ranks(
     return placed + others, sentences
 
 
-def _shared_rank_intervals(
-    methods: Sequence[pd.DataFrame], tasks: Sequence[str], resamples: int
-) -> tuple[Ranks | None, int]:
-    """Rank intervals from the seeds that all methods have, and the number of those runs; None where a task has fewer
-    than two such seeds."""
-    tables = []
-    for task in tasks:
-        columns = [part[(part["task"] == task) & part["counted"]].set_index("seed")["score"] for part in methods]
-        table = pd.concat(columns, axis=1, join="inner") if columns else pd.DataFrame()
-        if len(table) < 2:
-            return None, 0
-        tables.append(table.to_numpy(dtype=float))
-    return rank_intervals(tables, resamples=resamples) if tables else None, sum(table.size for table in tables)
+def _fewest_seeds(part: pd.DataFrame) -> int:
+    """Smallest number of seeds of a method on a task."""
+    return int(part[part["counted"]].groupby("task")["seed"].nunique().min())
+
+
+def _mean_errors(frame: pd.DataFrame, rows: Sequence[BoardRow], tasks: Sequence[str]) -> pd.DataFrame:
+    """Mean of min(test error, 1) of each method that ran all tasks (rows) on each of the tasks (columns)."""
+    complete = {(row.method, row.steps) for row in rows if row.score is not None}
+    counted = frame[frame["counted"] & frame["task"].isin(tasks)]
+    means = counted["score"].clip(upper=CAP).groupby([counted[name] for name in (*METHOD, "task")]).mean().unstack()
+    return means[[tuple(key) in complete for key in means.index]]
 
 
 def _best_first(row: BoardRow) -> tuple[Any, ...]:

@@ -23,6 +23,7 @@ class RunRow:
         status: how the run ended.
         score: test error under the policy of ``leakybench.analysis.scores``.
         imputed: whether the score stands in for an error that was not measured.
+        alignment: measured code alignment.
         rank: measured bottleneck rank.
         true_rank: true rank of the task.
         fit_seconds: fit time.
@@ -38,6 +39,7 @@ class RunRow:
     status: str
     score: float | None
     imputed: bool
+    alignment: float | None
     rank: int | None
     true_rank: int | None
     fit_seconds: float | None
@@ -57,6 +59,7 @@ def run_rows(frame: pd.DataFrame) -> list[RunRow]:
             status=str(row["status"]),
             score=_float_or_none(row["score"]),
             imputed=bool(row["imputed"]),
+            alignment=_float_or_none(row.get("code_alignment")),
             rank=_int_or_none(row["bottleneck_rank"]),
             true_rank=_int_or_none(row["true_rank"]),
             fit_seconds=_float_or_none(row["fit_seconds"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,13 @@ GROUPINGS: dict[str, tuple[str, ...]] = {
     "task": ("task",),
 }
 """``--by``: a row for each task and baseline, for each baseline over its tasks, or for each task over its baselines."""
+
+CONVERGED = 0.15
+"""Largest criticality residual of a run that converged, and largest median of a row that is not marked."""
+CONVERGENCE_NOTE = (
+    f"! marks a median criticality above {CONVERGED:g}: training ended away from a critical point, and the errors are "
+    "those of an early stop; in brackets the runs above it, of those that report one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +50,15 @@ class RunStatistics:
         recovered_of: number of runs that could have recovered it.
         recovered_low: lower end of the 95% interval of the share ``recovered / recovered_of``.
         recovered_high: upper end of that interval.
+        alignment: mean code alignment: 1 the model moves with the directions that matter, 0 chance. A failed run
+            counts as chance (see ``leakybench.analysis.scores``). None where no task defines it.
+        alignment_low: lower end of its 95% interval.
+        alignment_high: upper end of its 95% interval, at most 1.
+        aligned_tasks: number of tasks on which these runs have a code alignment.
+        leak: mean share of the squared Jacobian outside the code, over the runs that measure it; None without any.
         criticality: median criticality residual (relative) of the runs that ended ok.
+        converged: number of these runs whose residual is at most ``CONVERGED``; None where none reports a residual.
+        converged_of: number of these runs that report a residual.
         fit_seconds: median fit time of the runs that ended ok; None where their machines or threads differ.
         threads: numbers of threads of these runs, sorted.
         machine: machines of these runs, sorted.
@@ -66,7 +82,14 @@ class RunStatistics:
     recovered_of: int | None
     recovered_low: float | None
     recovered_high: float | None
+    alignment: float | None
+    alignment_low: float | None
+    alignment_high: float | None
+    aligned_tasks: int
+    leak: float | None
     criticality: float | None
+    converged: int | None
+    converged_of: int | None
     fit_seconds: float | None
     threads: list[int]
     machine: list[str]
@@ -76,6 +99,16 @@ class RunStatistics:
     imputed: int
     status: dict[str, int]
     sources: list[str]
+
+    @property
+    def missed(self) -> int | None:
+        """Number of runs that did not recover the true rank, of ``recovered_of``."""
+        return None if self.recovered is None or self.recovered_of is None else self.recovered_of - self.recovered
+
+    @property
+    def has_converged(self) -> bool | None:
+        """Whether the median residual is at most ``CONVERGED``; None where no run reports one."""
+        return None if self.criticality is None else self.criticality <= CONVERGED
 
     def to_dict(self) -> dict[str, Any]:
         """The statistics as plain JSON values; ``device`` only where a run was not computed on the CPU."""
@@ -135,14 +168,18 @@ def summarise(frame: pd.DataFrame, by: str = "cell") -> list[SummaryRow]:
 
 def run_statistics(group: pd.DataFrame) -> RunStatistics:
     """The statistics of runs of one preset, of one task and baseline or of several."""
+    group = group.reindex(columns=[*group.columns, *({"alignment", "code_leak"} - set(group.columns))])
     counted = group[group["counted"]]
     finished = group[group["status"] == "ok"]
     ranks = [int(rank) for rank in finished["bottleneck_rank"].dropna()]
     rank_counts = dict(sorted(Counter(ranks).items()))
     error, error_low, error_high = _mean_error(counted)
+    aligned = counted[counted["alignment"].notna()]
+    alignment, alignment_low, alignment_high = _mean_alignment(aligned)
     # a method that measures no rank (ridge) is not judged; one whose runs all collapsed recovered none
     measures_rank = bool(ranks) or finished.empty
     recovered, recovered_of, recovered_low, recovered_high = _recovery(counted) if measures_rank else (None,) * 4
+    residuals = finished["criticality"].dropna()
     machines = sorted(finished["machine"].unique())
     threads = sorted({int(count) for count in finished["threads"].dropna()})
     # a median over machines or thread counts would rank hardware, not methods
@@ -160,7 +197,14 @@ def run_statistics(group: pd.DataFrame) -> RunStatistics:
         recovered_of=recovered_of,
         recovered_low=recovered_low,
         recovered_high=recovered_high,
+        alignment=alignment,
+        alignment_low=alignment_low,
+        alignment_high=alignment_high,
+        aligned_tasks=int(aligned["task"].nunique()),
+        leak=_mean_leak(counted),
         criticality=_median(finished["criticality"]),
+        converged=int((residuals <= CONVERGED).sum()) if len(residuals) else None,
+        converged_of=len(residuals) or None,
         fit_seconds=_median(finished["fit_seconds"]) if one_place else None,
         threads=threads,
         machine=machines,
@@ -181,13 +225,33 @@ def mean_score(counted: pd.DataFrame) -> tuple[float, float | None, float | None
     Args:
         counted: at least one run that counts.
     """
-    strata = [part["score"].to_numpy() for _, part in counted.groupby("task")]
-    result = interval(strata, "mean")
-    return (result.estimate, max(result.low, 0.0), result.high) if result.known else (result.estimate, None, None)
+    estimate, low, high = _mean_with_interval(counted, "score")
+    return estimate, None if low is None else max(low, 0.0), high
+
+
+def _mean_with_interval(runs: pd.DataFrame, column: str) -> tuple[float, float | None, float | None]:
+    """The mean of a column within tasks, averaged over tasks, and the ends of its 95% interval."""
+    result = interval([part[column].to_numpy() for _, part in runs.groupby("task")], "mean")
+    return (result.estimate, result.low, result.high) if result.known else (result.estimate, None, None)
 
 
 def _mean_error(counted: pd.DataFrame) -> tuple[float | None, float | None, float | None]:
     return (None, None, None) if counted.empty else mean_score(counted)
+
+
+def _mean_alignment(aligned: pd.DataFrame) -> tuple[float | None, float | None, float | None]:
+    """The mean code alignment and the ends of its interval, of which no alignment lies above 1."""
+    if aligned.empty:
+        return None, None, None
+    estimate, low, high = _mean_with_interval(aligned, "alignment")
+    return estimate, low, None if high is None else min(high, 1.0)
+
+
+def _mean_leak(counted: pd.DataFrame) -> float | None:
+    """The mean leak within tasks, averaged over the tasks that have one; values outside [0, 1] are no leak."""
+    shares = counted["code_leak"].where(counted["code_leak"].between(0, 1 + 1e-9))
+    means = shares.groupby(counted["task"]).mean().dropna()
+    return float(means.mean()) if len(means) else None
 
 
 def _common_true_rank(group: pd.DataFrame) -> int | None:
@@ -239,6 +303,12 @@ def notes(frame: pd.DataFrame) -> list[str]:
     if superseded:
         sentences.append(f"{superseded} older runs of the same task, baseline and seed were left out.")
     return sentences
+
+
+def convergence_notes(rows: Iterable[RunStatistics]) -> list[str]:
+    """What the mark and the counts of runs that did not converge mean; empty where every run of the rows converged."""
+    late = [row for row in rows if row.converged is not None and row.converged != row.converged_of]
+    return [CONVERGENCE_NOTE] if late else []
 
 
 def machine_letters(frame: pd.DataFrame) -> dict[str, str]:

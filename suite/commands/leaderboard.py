@@ -10,8 +10,8 @@ from leakybench.console import arguments, selection
 
 FORMATS = ("terminal", "github", "json", "html")
 EPILOG = """\
-Ranks have simultaneous intervals; methods that the data do not separate are tied. Costs are fit times in units of a
-yardstick baseline timed on the same machine, or seconds if all runs come from one machine.
+Places have simultaneous intervals and need 5 seeds; methods that the data do not separate are tied. Costs are fit
+times in units of a yardstick baseline timed on the same machine, or seconds if all runs come from one machine.
 
 examples:
   leakybench leaderboard --overall
@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "leaderboard",
         help="rank the baselines",
-        description="Rank the baselines over the tasks by error, rank recovery and cost, with intervals.",
+        description="Rank the baselines over the tasks by error, with code alignment, rank recovery, cost and convergence.",
         epilog=EPILOG,
     )
     arguments.add_results(parser)

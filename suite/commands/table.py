@@ -15,8 +15,10 @@ EPILOG = """\
 columns:
   test error   mean squared error on the test set divided by the variance of its targets (the mean predictor scores 1),
                averaged over seeds, with a 95% interval
+  alignment    mean code alignment with its 95% interval: 1 the directions that matter, 0 chance
   rank         most common bottleneck rank, and its range
-  recovered    number of runs whose bottleneck rank is the true rank
+  rank missed  number of runs that did not recover the true rank, and the 95% interval of their share
+  criticality  median; ! marks one above 0.15, and the brackets count the runs above it
   fit          median training time of the runs with status ok
 
 examples:
@@ -30,7 +32,8 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "table",
         help="print a table of the results",
-        description="Print a table of the stored results: test error, bottleneck rank, ranks recovered and fit time.",
+        description="Print a table of the stored results: test error, code alignment, bottleneck rank, ranks missed, "
+        "criticality and fit time.",
         epilog=EPILOG,
     )
     arguments.add_results(parser)

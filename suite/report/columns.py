@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Mapping, Sequence
 
 from leakybench.analysis.comparison import ComparisonRow
 from leakybench.analysis.leaderboard import BoardRow
+from leakybench.analysis.overall import MIN_MOVE, Order
 from leakybench.analysis.runs import RunRow
-from leakybench.analysis.summary import GROUPINGS, RunStatistics, SummaryRow
+from leakybench.analysis.summary import GROUPINGS, SummaryRow
 from leakybench.report import text
-
-Row = TypeVar("Row")
-SortKey = str | float | None
-"""What a cell is sorted by; None, a missing value, comes last in both directions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column(Generic[Row]):
-    """A column of a table.
-
-    Attributes:
-        name: header.
-        unit: unit or statistic below the header; empty without one.
-        text: text of the cell of a row.
-        key: sort key of the cell of a row.
-        right: whether cells are aligned to the right.
-    """
-
-    name: str
-    unit: str = ""
-    text: Callable[[Row], str]
-    key: Callable[[Row], SortKey]
-    right: bool = False
+from leakybench.report.cells import (
+    CRITICALITY_UNIT,
+    Column,
+    alignment_text,
+    criticality_text,
+    missed_text,
+    share_missed,
+    unknown_columns,
+)
 
 
 def summary_columns(rows: Sequence[SummaryRow], by: str, letters: Mapping[str, str]) -> list[Column[SummaryRow]]:
-    """Columns of the summary table; preset, criticality and machine only where they tell rows apart or are known.
+    """Columns of the summary table; preset, threads and machine only where they tell rows apart, alignment and
+    criticality only where they are known.
 
     Args:
         rows: rows of the table.
@@ -49,8 +35,9 @@ def summary_columns(rows: Sequence[SummaryRow], by: str, letters: Mapping[str, s
         hidden.add("machine")
     if len({row.preset for row in rows}) < 2:
         hidden.add("preset")
-    if all(row.statistics.criticality is None for row in rows):
-        hidden.add("criticality")
+    if len({tuple(row.statistics.threads) for row in rows if row.statistics.threads}) < 2:
+        hidden.add("threads")
+    hidden |= unknown_columns(row.statistics for row in rows)
     columns = {**_GROUP_COLUMNS, **_QUALITY_COLUMNS, **_cost_columns(letters)}
     return [column for name, column in columns.items() if name not in hidden]
 
@@ -59,11 +46,6 @@ def _error(row: SummaryRow) -> str:
     numbers = row.statistics
     shown = text.error_text(numbers.test_error, numbers.test_error_low, numbers.test_error_high)
     return shown + "*" * bool(numbers.imputed)
-
-
-def _recovered(row: SummaryRow) -> str:
-    numbers = row.statistics
-    return text.MISSING if numbers.recovered is None else f"{numbers.recovered}/{numbers.recovered_of}"
 
 
 _GROUP_COLUMNS: dict[str, Column[SummaryRow]] = {
@@ -76,6 +58,13 @@ _GROUP_COLUMNS: dict[str, Column[SummaryRow]] = {
 _QUALITY_COLUMNS: dict[str, Column[SummaryRow]] = {
     "error": Column(
         name="test error", unit="mean (95%), / var(y)", text=_error, key=lambda row: row.statistics.test_error
+    ),
+    "alignment": Column(
+        name="alignment",
+        unit="mean (95%)",
+        text=lambda row: alignment_text(row.statistics),
+        key=lambda row: row.statistics.alignment,
+        right=True,
     ),
     "rank": Column(
         name="rank",
@@ -91,13 +80,17 @@ _QUALITY_COLUMNS: dict[str, Column[SummaryRow]] = {
         key=lambda row: row.statistics.true_rank,
         right=True,
     ),
-    "recovered": Column(
-        name="recovered", unit="runs", text=_recovered, key=lambda row: _share(row.statistics), right=True
+    "missed": Column(
+        name="rank missed",
+        unit="runs, share (95%)",
+        text=lambda row: missed_text(row.statistics),
+        key=lambda row: share_missed(row.statistics),
+        right=True,
     ),
     "criticality": Column(
         name="criticality",
-        unit="median, rel.",
-        text=lambda row: text.error_text(row.statistics.criticality),
+        unit=CRITICALITY_UNIT,
+        text=lambda row: criticality_text(row.statistics),
         key=lambda row: row.statistics.criticality,
         right=True,
     ),
@@ -105,7 +98,7 @@ _QUALITY_COLUMNS: dict[str, Column[SummaryRow]] = {
 
 
 def _cost_columns(letters: Mapping[str, str]) -> dict[str, Column[SummaryRow]]:
-    """Time, threads, machine (by its short name), number of runs and their statuses."""
+    """Time, threads, machine (by its short name), and number of runs by status."""
 
     def threads(row: SummaryRow) -> str:
         return ", ".join(map(str, row.statistics.threads)) or text.MISSING
@@ -123,13 +116,6 @@ def _cost_columns(letters: Mapping[str, str]) -> dict[str, Column[SummaryRow]]:
         ),
         "threads": Column(name="threads", unit="number", text=threads, key=threads, right=True),
         "machine": Column(name="machine", text=machine, key=machine),
-        "runs": Column(
-            name="runs",
-            unit="number",
-            text=lambda row: str(row.statistics.runs),
-            key=lambda row: row.statistics.runs,
-            right=True,
-        ),
         "status": Column(
             name="status",
             unit="runs",
@@ -139,47 +125,79 @@ def _cost_columns(letters: Mapping[str, str]) -> dict[str, Column[SummaryRow]]:
     }
 
 
-def board_columns(tasks: int, cost_unit: str, devices: Sequence[str] = ()) -> list[Column[BoardRow]]:
-    """Columns of a table of the leaderboard.
+def board_columns(
+    rows: Sequence[BoardRow], tasks: int, cost_unit: str, devices: Sequence[str] = ()
+) -> list[Column[BoardRow]]:
+    """Columns of a table of the leaderboard; alignment, misses and criticality only where a row has one, and the number
+    of tasks only where a row lacks some.
 
     Args:
+        rows: rows of the table.
         tasks: number of tasks of the table.
         cost_unit: unit of the costs, empty where they cannot be compared.
         devices: devices of the costs. Several have a column each, so that no column sorts costs of two devices.
     """
-    error_name, error_unit = (
-        ("test error", "mean (95%), / var(y)") if tasks == 1 else ("score", "min(test error, 1), mean (95%)")
-    )
-
-    def error(row: BoardRow) -> str:
-        shown = text.error_text(row.score, row.score_low, row.score_high)
-        return shown + "*" * bool(row.statistics.imputed and row.score is not None)
-
-    def share(row: BoardRow) -> float | None:
-        # a share of the tasks that a method happened to run sorts behind
-        return None if row.score is None else _share(row.statistics)
-
-    return [
-        Column(name="place", unit="rank (95%)", text=place_text, key=lambda row: row.rank_low),
-        Column(name="baseline", text=lambda row: text.clean(row.method), key=lambda row: _natural(row.method)),
-        Column(name="steps", text=lambda row: text.clean(row.steps), key=lambda row: row.steps),
-        Column(name=error_name, unit=error_unit, text=error, key=lambda row: row.score),
-        Column(name="rank recovered", unit="runs, share (95%)", text=recovered_text, key=share),
-        *(_board_cost(cost_unit, device) for device in (devices if len(devices) > 1 else [None])),
-        Column(
+    columns: dict[str, Column[BoardRow]] = {
+        "place": Column(name="place", unit="rank (95%)", text=place_text, key=lambda row: row.rank_low),
+        "method": Column(
+            name="baseline", text=lambda row: text.clean(row.method), key=lambda row: _natural(row.method)
+        ),
+        "steps": Column(name="steps", text=lambda row: text.clean(row.steps), key=lambda row: row.steps),
+        "error": _board_error(tasks),
+        "alignment": _board_alignment(rows),
+        "missed": Column(
+            name="rank missed",
+            unit="runs, share (95%)",
+            text=lambda row: missed_text(row.statistics),
+            # a share of the tasks that a method happened to run sorts behind
+            key=lambda row: None if row.score is None else share_missed(row.statistics),
+        ),
+        **{f"cost {device}": _board_cost(cost_unit, device) for device in (devices if len(devices) > 1 else [None])},
+        "criticality": Column(
             name="criticality",
-            unit="median, rel.",
-            text=lambda row: text.error_text(row.statistics.criticality),
+            unit=CRITICALITY_UNIT,
+            text=lambda row: criticality_text(row.statistics),
             key=lambda row: row.statistics.criticality,
         ),
-        Column(name="tasks", unit=f"of {tasks}", text=lambda row: str(row.tasks), key=lambda row: row.tasks),
-        Column(
+        "tasks": Column(name="tasks", unit=f"of {tasks}", text=lambda row: str(row.tasks), key=lambda row: row.tasks),
+        "status": Column(
             name="status",
             unit="runs",
             text=lambda row: text.count_text(row.statistics.status),
             key=lambda row: row.statistics.runs,
         ),
-    ]
+    }
+    hidden = unknown_columns(row.statistics for row in rows)
+    if all(row.tasks == tasks for row in rows):
+        hidden.add("tasks")
+    return [column for name, column in columns.items() if name not in hidden]
+
+
+def _board_error(tasks: int) -> Column[BoardRow]:
+    """The score over several tasks, or the test error on one."""
+
+    def error(row: BoardRow) -> str:
+        shown = text.error_text(row.score, row.score_low, row.score_high)
+        return shown + "*" * bool(row.statistics.imputed and row.score is not None)
+
+    name, unit = ("test error", "mean (95%), / var(y)") if tasks == 1 else ("score", "mean (95%)")
+    return Column(name=name, unit=unit, text=error, key=lambda row: row.score)
+
+
+def _board_alignment(rows: Sequence[BoardRow]) -> Column[BoardRow]:
+    """The code alignment of the methods that have one on every task where any method has one: a mean over other tasks
+    than the rest of the column is no number of this column."""
+    all_tasks = max((row.statistics.aligned_tasks for row in rows), default=0)
+
+    def alignment(row: BoardRow) -> float | None:
+        return row.statistics.alignment if row.statistics.aligned_tasks == all_tasks else None
+
+    return Column(
+        name="alignment",
+        unit="mean (95%)",
+        text=lambda row: text.MISSING if alignment(row) is None else alignment_text(row.statistics),
+        key=alignment,
+    )
 
 
 def _board_cost(cost_unit: str, device: str | None) -> Column[BoardRow]:
@@ -205,16 +223,31 @@ def place_text(row: BoardRow) -> str:
     return shown if row.rank_low == row.rank_high else f"{shown} ({row.rank_low}-{row.rank_high})"
 
 
-def recovered_text(row: BoardRow) -> str:
-    """``14/15 (0.70-0.99)``: runs with the true rank, and the 95% interval of their share."""
-    numbers = row.statistics
-    if numbers.recovered is None:
-        return text.MISSING
-    return f"{numbers.recovered}/{numbers.recovered_of} ({numbers.recovered_low:.2f}-{numbers.recovered_high:.2f})"
+def order_columns() -> list[Column[Order]]:
+    """Columns of the table that says how another overall score changes the order of the methods."""
+
+    def moves(row: Order) -> str:
+        named = [f"{text.clean(item.name)} {item.place_by_score} to {item.place}" for item in row.moves]
+        return ", ".join(named) or f"none by {MIN_MOVE} places or more"
+
+    return [
+        Column(name="other score", text=lambda row: row.name, key=lambda row: row.name),
+        Column(
+            name="Kendall's tau",
+            unit="with the score",
+            text=lambda row: text.MISSING if row.tau is None else f"{row.tau:.2f}",
+            key=lambda row: row.tau,
+        ),
+        Column(name="largest changes of place", text=moves, key=lambda row: len(row.moves)),
+    ]
 
 
-def run_columns(letters: Mapping[str, str]) -> list[Column[RunRow]]:
-    """Columns of a list of runs; ``letters`` holds the short name of each machine."""
+def run_columns(rows: Sequence[RunRow], letters: Mapping[str, str]) -> list[Column[RunRow]]:
+    """Columns of a list of runs, the alignment only where a run has one; ``letters`` holds the short name of each
+    machine."""
+    alignment: Column[RunRow] = Column(
+        name="alignment", text=lambda row: text.share_text(row.alignment), key=lambda row: row.alignment
+    )
     return [
         Column(name="task", text=lambda row: text.clean(row.task), key=lambda row: _natural(row.task)),
         Column(name="baseline", text=lambda row: text.clean(row.method), key=lambda row: _natural(row.method)),
@@ -227,6 +260,7 @@ def run_columns(letters: Mapping[str, str]) -> list[Column[RunRow]]:
             text=lambda row: text.error_text(row.score) + "*" * row.imputed,
             key=lambda row: row.score,
         ),
+        *([alignment] if any(row.alignment is not None for row in rows) else []),
         Column(name="rank", text=lambda row: _integer(row.rank), key=lambda row: row.rank),
         Column(name="true", unit="rank", text=lambda row: _integer(row.true_rank), key=lambda row: row.true_rank),
         Column(
@@ -310,10 +344,3 @@ def _natural(value: str | None) -> str | None:
 
 def _integer(value: int | None) -> str:
     return text.MISSING if value is None else str(value)
-
-
-def _share(statistics: RunStatistics) -> float | None:
-    """Share of the judged runs that recovered the true rank."""
-    if statistics.recovered is None or not statistics.recovered_of:
-        return None
-    return statistics.recovered / statistics.recovered_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from leakybench.report.columns import Column, Row
+from leakybench.report.cells import Column, Row
 
 TABULATE_NAMES = {"terminal": "simple", "github": "github", "latex": "latex_booktabs"}
 """Name in ``tabulate`` of each format."""

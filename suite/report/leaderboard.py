@@ -7,7 +7,7 @@ from itertools import groupby
 
 from leakybench.analysis.leaderboard import Board, BoardRow
 from leakybench.report import text
-from leakybench.report.columns import board_columns
+from leakybench.report.columns import board_columns, order_columns
 from leakybench.report.layout import layout_cells, layout_notes, layout_table, markdown
 
 FORMATS = ("terminal", "github", "json", "html")
@@ -39,15 +39,20 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
         tables = tables[: 1 + bool(board.common)]
     parts = [
         f"{_heading(title, format)}\n\n"
-        + layout_table(board_columns(count, board.cost_unit, board.cost_devices), rows, format)
+        + layout_table(board_columns(rows, count, board.cost_unit, board.cost_devices), rows, format)
         for title, count, rows in tables
     ]
-    parts[0] = f"{_heading(f'Leaderboard, preset {board.preset}', format, 2)}\n\n{parts[0]}"
+    scope = markdown(board.scope) if format == "github" else board.scope
+    parts[0] = f"{_heading(f'Leaderboard, preset {board.preset}', format, 2)}\n\n{scope}\n\n{parts[0]}"
+    if board.orders:
+        table = layout_table(order_columns(), board.orders, format)
+        parts.append(f"{_heading('Order under other scores', format)}\n\n{table}")
     if board.confusion:
         parts.append(_rank_confusion(board.confusion, format))
     remarks = [
         "place counts the methods shown to be better, plus one; '=' marks a tie, the interval holds all ranks at once.",
         "P: no other method is both better and cheaper.",
+        *(f"{order.name}: {order.definition}." for order in board.orders),
         *board.notes,
     ]
     return "\n\n".join(parts) + layout_notes(remarks, format)
@@ -56,12 +61,14 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
 def _json(board: Board) -> str:
     content = {
         "preset": board.preset,
+        "scope": board.scope,
         "tasks": board.tasks,
         "cost_unit": board.cost_unit,
         "overall": [row.to_dict() for row in board.overall],
         "common_tasks": board.common_tasks,
         "common": [row.to_dict() for row in board.common],
         "per_task": [row.to_dict() for row in board.per_task],
+        "orders": [order.to_dict() for order in board.orders],
         "confusion": board.confusion,
         "notes": board.notes,
     }

@@ -19,7 +19,8 @@ from leakybench.analysis.summary import machine_letters
 from leakybench.errors import UsageError
 from leakybench.record import Record
 from leakybench.report import text
-from leakybench.report.columns import Column, Row, SortKey, board_columns, run_columns
+from leakybench.report.cells import Column, Row, SortKey
+from leakybench.report.columns import board_columns, order_columns, run_columns
 from leakybench.report.leaderboard import sections
 from leakybench.report.panels import run_panel
 from leakybench.report.plots import COLOURS, Point, ProfileLine, StepLook, marker, pareto_svg, profile_svg, step_looks
@@ -28,6 +29,9 @@ HERE = Path(__file__).parent
 
 NONE = "\u2013"
 """Text of a cell without a value: an en dash, which is not mistaken for a minus."""
+
+MAX_PROFILES = 20
+"""Largest number of performance profiles in one plot; of more, each baseline is drawn with one step rule."""
 
 Arrays = Callable[[str], Mapping[str, np.ndarray]]
 
@@ -55,10 +59,9 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
     script = (HERE / "page.js").read_text(encoding="utf-8")
     style = (HERE / "page.css").read_text(encoding="utf-8")
     letters = machine_letters(board.runs)
-    columns = run_columns(letters)
-    runs = [
-        {"id": run.run_id, "status": run.status, "cells": _page_cells(columns, run)} for run in run_rows(board.runs)
-    ]
+    listed = run_rows(board.runs)
+    columns = run_columns(listed, letters)
+    runs = [{"id": run.run_id, "status": run.status, "cells": _page_cells(columns, run)} for run in listed]
     colours = _colours(board)
     looks = step_looks([*(row.steps for row in board.overall), *map(str, board.runs["steps"])])
     panels = {run_id: run_panel(record, {} if arrays is None else arrays(run_id)) for run_id, record in records.items()}
@@ -70,6 +73,10 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
         plots=[_pareto(board, device, colours, looks) for device in board.cost_devices],
         profiles=_profiles(*method_profiles(board), colours, looks),
         confusion=_shaded_confusion(board),
+        orders={
+            "heads": _heads(order_columns()),
+            "rows": [[column.text(order) for column in order_columns()] for order in board.orders],
+        },
         runs=runs,
         run_heads=_heads(columns),
         machines=[(letter, machine) for machine, letter in letters.items()],
@@ -120,7 +127,7 @@ def _page_tables(board: Board) -> list[dict[str, Any]]:
     """Name, header and rows of each table of the board."""
     tables = []
     for title, count, rows in sections(board):
-        columns = board_columns(count, board.cost_unit, board.cost_devices)
+        columns = board_columns(rows, count, board.cost_unit, board.cost_devices)
         tables.append({"name": title, "heads": _heads(columns), "rows": [_page_cells(columns, row) for row in rows]})
     return tables
 
@@ -226,7 +233,13 @@ def _profiles(
     colours: Mapping[str, int],
     looks: Mapping[str, StepLook],
 ) -> dict[str, Any]:
-    """The plot of the performance profiles and its legend."""
+    """The plot of the performance profiles and its legend; of many, the first of each baseline."""
+    one_each = len(profiles) > MAX_PROFILES
+    if one_each:
+        first: dict[str, MethodProfile] = {}
+        for profile in profiles:
+            first.setdefault(profile.method, profile)
+        profiles = list(first.values())
     lines = [
         ProfileLine(
             name=_method_name(profile), share=list(profile.share), low=list(profile.low), high=list(profile.high),
@@ -236,7 +249,7 @@ def _profiles(
     ]  # fmt: skip
     svg = profile_svg(lines, list(thresholds), "test error (/ var(y))", "share of runs at or below it")
     names = [(line.colour % COLOURS, line.dash, text.shorten(text.clean(line.name))) for line in lines]
-    return {"svg": svg, "names": names, "bands": 'class="band' in svg}
+    return {"svg": svg, "names": names, "bands": 'class="band' in svg, "one_each": one_each}
 
 
 def _shaded_confusion(board: Board) -> dict[str, Any]:

@@ -45,6 +45,8 @@ def run_panel(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, Any
         ("preset", run.preset), ("status", record.status), ("message", record.message),
         ("test error", _number(record.test_error)), ("training error", _number(record.train_error)),
         ("bottleneck rank", record.bottleneck_rank), ("true rank", record.true_rank),
+        ("code alignment", _number(getattr(record, "code_alignment", None))),
+        ("code leak", _number(getattr(record, "code_leak", None))),
         ("rank evidence", record.rank_evidence.get("reason") or record.rank_evidence.get("estimator")),
         ("rank by each estimator", _estimates(record.rank_evidence.get("estimators"))),
         *((label, _number(record.measures.get(name))) for name, label in MEASURES.items()),

@@ -15,8 +15,8 @@ MAX_BANDS = 6
 """Largest number of profiles with bands: bands of more cannot be told apart."""
 
 
-COLOURS = 10
-"""Number of colours that the page's style has for baselines and lines, as classes k0 to k9."""
+COLOURS = 20
+"""Number of colours that the page's style has for baselines and lines, as classes k0 to k19."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from leakybench.analysis.scores import latest
-from leakybench.analysis.summary import SummaryRow, machine_letters, notes, summarise
+from leakybench.analysis.summary import SummaryRow, convergence_notes, machine_letters, notes, summarise
 from leakybench.errors import UsageError
 from leakybench.report.columns import summary_columns
 from leakybench.report.layout import layout_notes, layout_table
@@ -34,7 +34,7 @@ def render(frame: pd.DataFrame, format: str = "terminal", *, by: str = "cell") -
     rows = summarise(frame, by)
     if format == "csv":
         return _csv(rows)
-    remarks = notes(frame)
+    remarks = [*notes(frame), *convergence_notes(row.statistics for row in rows)]
     if format == "json":
         content = {"by": by, "rows": [row.to_dict() for row in rows], "notes": remarks}
         return json.dumps(content, indent=1, allow_nan=False)

@@ -31,6 +31,15 @@ def signed_text(value: float | None, low: float | None = None, high: float | Non
     return text if low is None or high is None else f"{text} ({low:+.{places}f} to {high:+.{places}f})"
 
 
+def share_text(value: float | None, low: float | None = None, high: float | None = None) -> str:
+    """``0.764 (0.741-0.787)``: three decimals, for numbers up to 1; ``to`` between ends of which one is negative."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if low is None or high is None:
+        return f"{value:.3f}" if abs(value) < 1e4 else f"{value:.2e}"
+    return f"{value:.3f} ({low:.3f}{' to ' if low < 0 else '-'}{high:.3f})"
+
+
 def seconds_text(value: float | None) -> str:
     """Seconds with three significant digits: ``0.0123``, ``12.3``, ``1230``."""
     if value is None or not math.isfinite(value):

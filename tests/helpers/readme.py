@@ -5,9 +5,10 @@
 renews each block between ``<!-- begin: leakybench ARGUMENTS -->`` and ``<!-- end -->`` of README.md; a test fails where
 a block is not what its command prints. Behind the arguments, parts of the table may be chosen, in this order:
 
-    <!-- begin: leakybench ARGUMENTS | where steps=uniform,- | first 6 | columns baseline, score, cost -->
+    <!-- begin: leakybench ARGUMENTS | where steps=uniform,- | first 6 | columns baseline, score, cost or fit -->
 
-A column is named by its heading without the unit in brackets. A block with such parts holds the first table that the
+A column is named by its heading without the unit in brackets; of several names joined by ``or``, the first that the
+table has is taken. A block with such parts holds the first table that the
 command prints and nothing else.
 """
 
@@ -55,11 +56,19 @@ def choose(printed: str, parts: list[str]) -> str:
         elif word == "first":
             rows = rows[: int(rest)]
         elif word == "columns":
-            places = [names.index(name) for name in rest.split(", ")]
+            places = [_place(names, choice.split(" or ")) for choice in rest.split(", ")]
             heads, rule, *rows = [[row[place] for place in places] for row in (heads, rule, *rows)]
         else:
             raise ValueError(f"a block chooses by where, first and columns, got {part!r}")
     return "\n".join(f"| {' | '.join(row)} |" for row in (heads, [_rule(cell) for cell in rule], *rows))
+
+
+def _place(names: list[str], choice: list[str]) -> int:
+    """Place of the first name of ``choice`` that the table has."""
+    for name in choice:
+        if name in names:
+            return names.index(name)
+    raise ValueError(f"the table has no column {' or '.join(choice)}")
 
 
 def _cells(line: str) -> list[str]:

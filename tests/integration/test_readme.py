@@ -49,8 +49,10 @@ PRINTED = """### Heading
 def test_a_block_may_choose_rows_and_columns():
     chosen = choose(PRINTED, ["where steps=uniform,-", "first 1", "columns baseline, score"])
     assert chosen.splitlines() == ["| baseline | score (mean) |", "| --- | ---: |", "| A-v0 \\| a | 0.1 |"]
+    either = choose(PRINTED, ["first 1", "columns baseline, alignment or score"])
+    assert either.splitlines()[0] == "| baseline | score (mean) |"
     assert choose(PRINTED, ["where steps=-"]).splitlines()[2:] == ["| 3 | C-v0 | - | 0.3 |"]
-    for wrong in (["columns nothing"], ["where nothing=1"], ["last 1"]):
+    for wrong in (["columns nothing"], ["columns nothing or less"], ["where nothing=1"], ["last 1"]):
         with pytest.raises(ValueError, match=r"nothing|where, first and columns"):
             choose(PRINTED, wrong)
 

@@ -15,7 +15,14 @@ from leakybench.analysis.runs import run_rows
 from leakybench.analysis.scores import score_frame, select
 from leakybench.analysis.summary import machine_letters, summarise
 from leakybench.report import page
-from leakybench.report.columns import Column, board_columns, comparison_columns, run_columns, summary_columns
+from leakybench.report.cells import Column
+from leakybench.report.columns import (
+    board_columns,
+    comparison_columns,
+    order_columns,
+    run_columns,
+    summary_columns,
+)
 from leakybench.report.leaderboard import render
 from leakybench.report.page import render_page
 from leakybench.report.plots import FURTHER_LOOKS, marker
@@ -24,20 +31,22 @@ from tests.helpers.fabricate import MACHINE, METHODS, board, record
 
 
 def _tables():
-    frame = score_frame([*board(), record(seed=7, status="diverged", error=None, steps="adaptive")])
+    runs = [*board(alignment=0.8, leak=0.1), record(seed=7, status="diverged", error=None, steps="adaptive")]
+    frame = score_frame(runs)
     letters = machine_letters(frame)
     built = leaderboard(frame, resamples=100)
     sides = [select(frame, steps=rule) for rule in ("adaptive", "uniform")]
     rows = summarise(frame)
     return {
         "summary": (summary_columns(rows, "cell", letters), rows),
-        "leaderboard": (board_columns(len(built.tasks), built.cost_unit), built.overall),
-        "runs": (run_columns(letters), run_rows(frame)),
+        "leaderboard": (board_columns(built.overall, len(built.tasks), built.cost_unit), built.overall),
+        "orders": (order_columns(), built.orders),
+        "runs": (run_columns(run_rows(frame), letters), run_rows(frame)),
         "comparison": (comparison_columns("task"), compare(*sides, pairing="steps").rows),
     }
 
 
-@pytest.mark.parametrize("name", ["summary", "leaderboard", "runs", "comparison"])
+@pytest.mark.parametrize("name", ["summary", "leaderboard", "orders", "runs", "comparison"])
 def test_every_cell_has_a_text_and_a_key_that_is_missing_where_the_text_is(name):
     columns, rows = _tables()[name]
     assert len({(column.name, column.unit) for column in columns}) == len(columns)
@@ -50,10 +59,11 @@ def test_every_cell_has_a_text_and_a_key_that_is_missing_where_the_text_is(name)
         assert len(kinds) <= 1, f"{column.name} mixes texts and numbers"
 
 
-def test_markdown_and_page_of_a_leaderboard_show_the_same_headers_and_cells():
-    records = board()
+@pytest.mark.parametrize("alignment", [None, 0.8])
+def test_markdown_and_page_of_a_leaderboard_show_the_same_headers_and_cells(alignment):
+    records = board(alignment=alignment)
     built = leaderboard(score_frame(records), resamples=100)
-    columns = board_columns(len(built.tasks), built.cost_unit)
+    columns = board_columns(built.overall, len(built.tasks), built.cost_unit)
     page = render_page(built, {r.run_id: r for r in records})
     shown = render(built, "github", per_task=False)
     for column in columns:
@@ -66,12 +76,14 @@ def test_markdown_and_page_of_a_leaderboard_show_the_same_headers_and_cells():
 
 
 def test_a_method_with_gaps_sorts_behind_in_the_columns_over_its_tasks():
-    easy = [record("LowRank-k1-v0", "mine/Easy-v0", s, error=0.09, true_rank=1, rank=1) for s in range(5)]
-    built = leaderboard(score_frame(board() + easy), resamples=100)
+    easy = [
+        record("LowRank-k1-v0", "mine/Easy-v0", s, error=0.09, true_rank=1, rank=1, alignment=0.99) for s in range(5)
+    ]
+    built = leaderboard(score_frame(board(alignment=0.8) + easy), resamples=100)
     row = next(row for row in built.overall if row.method == "mine/Easy-v0")
-    keys = {column.name: column.key(row) for column in board_columns(3, built.cost_unit)}
-    assert row.statistics.recovered == 5
-    assert [keys[name] for name in ("place", "score", "rank recovered", "cost")] == [None] * 4
+    keys = {column.name: column.key(row) for column in board_columns(built.overall, 3, built.cost_unit)}
+    assert row.statistics.missed == 0
+    assert [keys[name] for name in ("place", "score", "alignment", "rank missed", "cost")] == [None] * 5
 
 
 def test_machines_of_superseded_runs_get_no_letter():

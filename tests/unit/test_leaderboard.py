@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 
+from leakybench.analysis import scope
 from leakybench.analysis.leaderboard import confusion, leaderboard
+from leakybench.analysis.overall import MIN_SEEDS
 from leakybench.analysis.scores import score_frame
 from leakybench.cli import main
 from leakybench.errors import UsageError
+from leakybench.report.columns import board_columns
 from leakybench.report.leaderboard import render
 from leakybench.store import Store
 from tests.helpers.fabricate import MACHINE, METHODS, board, record
+
+ALL_TASKS = ("LowRank-k1-v0", "LowRank-k3-v0", "Linear-k3-v0")
 
 
 def _board(records, **options):
@@ -145,11 +151,114 @@ def test_rare_task_does_not_unrank_everybody():
     assert all(row.rank_low is not None for row in built.overall)
 
 
-def test_one_seed_gives_no_ranks_and_says_so():
-    built = _board(board(seeds=1))
-    assert all(row.rank_low is None for row in built.overall)
-    assert any("at least two seeds" in note for note in built.notes)
+@pytest.mark.parametrize("seeds", [1, MIN_SEEDS - 1])
+def test_fewer_than_five_seeds_give_no_places_and_that_is_said(seeds):
+    built = _board(board(seeds=seeds))
+    assert MIN_SEEDS == 5
+    assert all(row.rank_low is None for row in [*built.overall, *built.per_task])
+    assert any("places need at least 5 seeds" in note for note in built.notes)
     assert "nan" not in render(built).lower()
+    # without places, the order is that of the scores
+    scores = [row.score for row in built.overall]
+    assert scores == sorted(scores)
+
+
+def test_five_seeds_that_all_methods_have_give_places():
+    built = _board(board(seeds=5))
+    assert all(row.rank_low is not None for row in [*built.overall, *built.per_task])
+    # five each, of which four are shared
+    moved = [record(r.run.task, "x/Other-v0", r.run.seed + 1, error=0.5) for r in board() if r.run.baseline[0] == "F"]
+    assert all(row.rank_low is None for row in _board(board() + moved).overall)
+
+
+def test_a_method_of_few_seeds_is_not_ranked_and_takes_no_places_from_the_others():
+    few = [record(task, "x/New-v0", seed, error=0.01) for task in ALL_TASKS for seed in range(3)]
+    built, before = _board(board() + few), _board(board())
+    row = _row(built.overall, "x/New-v0", "-")
+    assert (row.rank_low, row.score) == (None, pytest.approx(0.01))
+    places = _places(built.overall)
+    places.pop(("x/New-v0", "-"))
+    assert places == _places(before.overall)
+    assert any("1 of 5 methods have fewer than 5 seeds on a task: not ranked." in note for note in built.notes)
+
+
+def test_a_task_of_few_seeds_has_no_places_and_that_is_said():
+    built = _board([*board(), record("Noisy-k3-v0", seed=0), record("Noisy-k3-v0", seed=1)])
+    assert [row.rank_low for row in _of_task(built, "Noisy-k3-v0")] == [None]
+    assert any("no places on Noisy-k3-v0: fewer than 5 seeds" in note for note in built.notes)
+    assert not any("no places on" in note for note in _board(board()).notes)
+
+
+# -- alignment, convergence and the first sentences ------------------------------------------------------------------
+
+
+def test_a_board_shows_alignment_where_every_method_has_it_on_the_same_tasks():
+    aligned = board(methods=METHODS[:3], alignment=0.8, leak=0.1)
+    trees = board(methods=[("x/Trees-v0", {})], rank=None)
+    part = [
+        record(task, "x/Part-v0", s, alignment=0.9 if task == ALL_TASKS[0] else None)
+        for task in ALL_TASKS
+        for s in range(5)
+    ]
+    built = _board(aligned + trees + part)
+    column = next(column for column in board_columns(built.overall, 3, built.cost_unit) if column.name == "alignment")
+    shown = {row.method: (column.text(row), column.key(row)) for row in built.overall}
+    assert shown["FullyConnected-v0"] == ("0.800 (0.800-0.800)", pytest.approx(0.8))
+    assert shown["x/Trees-v0"] == shown["x/Part-v0"] == ("-", None)  # of one task, beside means over three
+    assert _row(built.overall, "x/Part-v0", "-").statistics.alignment == pytest.approx(0.9)
+    content = json.loads(render(built, "json"))["overall"]
+    assert {row["aligned_tasks"] for row in content} == {0, 1, 3}
+    assert next(row for row in content if row["method"] == "FullyConnected-v0")["leak"] == pytest.approx(0.1)
+
+
+def test_a_board_of_old_records_has_no_alignment():
+    shown = render(_board(board()), "github")
+    assert "alignment (" not in shown
+    assert "where it is right, since no run here has a code alignment" in shown
+    assert "where it is right at held-out inputs, the code alignment is at least 0.5" in render(
+        _board(board(alignment=0.8))
+    )
+
+
+def test_rows_that_did_not_converge_are_marked_and_the_mark_is_explained():
+    late = board(methods=METHODS[2:3], criticality=2.5)
+    built = _board(board(methods=METHODS[:2]) + late)
+    assert _row(built.overall, "FullyConnected-v0", "uniform").statistics.has_converged is False
+    lines = render(built, "github").splitlines()
+    marked = [line for line in lines if "2.50 ! (15 of 15)" in line]
+    assert len(marked) == 1
+    assert "FullyConnected-v0" in marked[0]
+    assert any(line.startswith("- ! marks a median criticality above 0.15") for line in lines)
+    assert "! marks" not in render(_board(board()))
+
+
+def test_the_number_of_tasks_is_shown_only_where_it_differs():
+    def heads(built):
+        return next(line for line in render(built, "github").splitlines() if line.startswith("|"))
+
+    assert "tasks (of 3)" not in heads(_board(board()))
+    assert "tasks (of 3)" in heads(_board([*board(), record("Linear-k3-v0", "x/New-v0", error=0.1)]))
+
+
+def test_a_board_begins_with_what_it_shows_and_what_not(monkeypatch):
+    opaque = {"LowRank-k3-v0": True, "Linear-k3-v0": False}
+    specs = {id: dataclasses.replace(scope.registered.spec(id), opaque=opaque.get(id)) for id in ALL_TASKS}
+    monkeypatch.setattr(scope.registered, "spec", specs.__getitem__)
+    several = board(alignment=0.9) + [
+        record("LowRank-k3-v0", seed=s, steps="uniform", created="2027") for s in range(8)
+    ]
+    said = _board(several).scope
+    assert said.startswith(
+        "Shown: 4 methods on 3 tasks (1 open, 1 opaque, 1 not judged; no shortcut finds the rank of an opaque one), "
+        "preset standard, 5 to 8 seeds of each; a rank counts as recovered where it is right"
+    )
+    assert "Not shown: methods tuned to a task" in said
+    assert said.count(". ") == 1
+    one = _board([record("mine/New-v0", "x/New-v0")]).scope
+    assert one.startswith("Shown: 1 method on 1 task (1 not judged), preset standard, 1 seed ")
+    for format in ("terminal", "github"):
+        lines = render(_board(several), format).split("\n\n")
+        assert lines[1].replace("\\", "") == said
 
 
 def test_cost_is_a_ratio_to_the_yardstick_on_the_same_machine():
@@ -225,13 +334,16 @@ def test_formats(tmp_path, capsys):
     assert main([*where, "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     assert content["overall"][0]["rank_low"] == 1
+    assert content["scope"].startswith("Shown: 4 methods")
+    assert [order["name"] for order in content["orders"]] == ["geometric mean", "share better"]
     assert main([*where, "--overall"]) == 0
     shown = capsys.readouterr().out
     assert "All 3 ranked tasks" in shown
     assert "Rank confusion" in shown
+    assert "Order under other scores" in shown
     assert "LowRank-k1-v0" not in shown
     assert main([*where, "--format", "github"]) == 0
-    assert capsys.readouterr().out.startswith("## Leaderboard, preset standard\n\n### All 3 ranked tasks")
+    assert capsys.readouterr().out.startswith("## Leaderboard, preset standard\n\nShown: 4 methods ")
     for name, start in (("a.md", "## "), ("a.json", "{"), ("a.html", "<!doctype html>")):
         assert main([*where, "--out", str(tmp_path / name)]) == 0
         assert (tmp_path / name).read_text().lstrip().startswith(start)

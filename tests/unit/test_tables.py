@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 from leakybench.analysis.comparison import compare, pairs_of
 from leakybench.analysis.scores import latest, score_frame, select
-from leakybench.analysis.summary import summarise
+from leakybench.analysis.summary import CONVERGED, summarise
 from leakybench.cli import main
 from leakybench.errors import UsageError
 from leakybench.report import text
+from leakybench.report.cells import criticality_text, missed_text
 from leakybench.report.comparison import render as render_verdicts
 from leakybench.report.comparison import sentence
 from leakybench.report.table import FORMATS, render
@@ -103,6 +106,125 @@ def test_summary_of_one_cell_by_hand():
     assert (row.recovered, row.recovered_of, row.fit_seconds) == (3, 3, 10.0)
 
 
+def _statistics(records):
+    return summarise(score_frame(records), "baseline")[0].statistics
+
+
+def test_alignment_of_one_cell_by_hand():
+    values = [0.7, 0.8, 0.9]
+    row = _statistics([record(seed=seed, alignment=value, leak=1 - value) for seed, value in enumerate(values)])
+    half = 4.302652729911275 * 0.1 / np.sqrt(3)  # t quantile of 2 degrees
+    assert row.alignment == pytest.approx(0.8)
+    assert (row.alignment_low, row.alignment_high) == pytest.approx((0.8 - half, min(0.8 + half, 1.0)))
+    assert (row.leak, row.aligned_tasks) == (pytest.approx(0.2), 1)
+
+
+def test_alignment_weighs_tasks_equally_and_leaves_out_those_without_a_code():
+    records = [record("Linear-k3-v0", seed=s, alignment=0.9, leak=0.0) for s in range(8)]
+    records += [record("LowRank-k3-v0", seed=s, alignment=0.5, leak=0.4) for s in range(2)]
+    records += [record("Real-diabetes-v0", seed=s, true_rank=None) for s in range(5)]
+    row = _statistics(records)
+    assert (row.alignment, row.leak) == (pytest.approx(0.7), pytest.approx(0.2))
+    assert row.aligned_tasks == 2
+
+
+def test_alignment_may_be_below_chance_and_its_interval_ends_at_one():
+    low = _statistics([record(seed=s, alignment=value) for s, value in enumerate([-0.2, 0.1])])
+    assert low.alignment == pytest.approx(-0.05)
+    assert low.alignment_low < -0.2
+    high = _statistics([record(seed=s, alignment=value) for s, value in enumerate([0.9, 1.0])])
+    assert high.alignment_high == 1.0
+    one = _statistics([record(alignment=0.8)])
+    assert (one.alignment, one.alignment_low, one.alignment_high) == (0.8, None, None)
+
+
+@pytest.mark.parametrize("status", ["collapsed", "diverged", "timeout", "oom"])
+def test_a_failed_run_counts_as_chance(status):
+    runs = [record(seed=s, alignment=0.8) for s in range(3)] + [record(seed=3, status=status, error=None)]
+    assert _statistics(runs).alignment == pytest.approx(0.6)
+    # also where the method failed in every run of a task, as another method shows that the task has a code
+    lost = [record("Linear-k3-v0", seed=s, status=status, error=None) for s in range(2)]
+    rival = [record("Linear-k3-v0", "x/Rival-v0", seed=s, alignment=0.9) for s in range(2)]
+    frame = score_frame([*runs, *lost, *rival])
+    assert summarise(frame, "baseline")[0].statistics.alignment == pytest.approx(0.3)
+    # a failed run of a broken machine is no evidence
+    broken = [record(seed=s, alignment=0.8) for s in range(3)] + [record(seed=3, status="error", error=None)]
+    assert _statistics(broken).alignment == pytest.approx(0.8)
+
+
+def test_no_chance_is_given_where_nothing_is_aligned():
+    # real data, a method without a derivative, and records older than alignment
+    real = [record("Real-diabetes-v0", true_rank=None, status="timeout", error=None), record(alignment=0.8)]
+    assert _statistics(real).alignment == pytest.approx(0.8)
+    trees = [record(baseline="x/Trees-v0", seed=s, rank=None) for s in range(2)]
+    trees += [record(baseline="x/Trees-v0", seed=2, status="timeout", error=None)]
+    rows = summarise(score_frame([*trees, record(alignment=0.8)]), "baseline")
+    assert {row.method: row.statistics.alignment for row in rows} == {"x/Trees-v0": None, "LeakyResNet-v0": 0.8}
+    assert _statistics([record(), record(seed=1, status="diverged", error=None)]).alignment is None
+
+
+def test_columns_that_no_row_has_are_left_out():
+    old = render(score_frame([record(criticality=None)])).splitlines()[0]
+    assert "alignment" not in old
+    assert "criticality" not in old
+    assert "rank missed" in old
+    new = [record(alignment=0.75), record(baseline="x/New-v0", rank=None, criticality=None)]
+    head, *_, first, second = render(score_frame(new), "github").splitlines()
+    assert "| alignment (mean (95%)) |" in " ".join(head.split())
+    assert "0.750" in first
+    assert "0.750" not in second
+    real = render(score_frame([record("Real-diabetes-v0", true_rank=None)])).splitlines()[0]
+    assert "rank missed" not in real
+
+
+def test_misses_are_counted_with_the_interval_of_their_share():
+    records = [record(seed=seed, rank=rank) for seed, rank in enumerate([3, 3, 4, 2, 3])]
+    row = _statistics(records)
+    assert row.missed == 2
+    # Wilson's interval of 2 of 5, as scipy.stats.binomtest gives it
+    ends = binomtest(2, 5).proportion_ci(method="wilson")
+    assert missed_text(row) == f"2 of 5 ({ends.low:.2f}-{ends.high:.2f})"
+    assert missed_text(_statistics([record(rank=None)])) == "-"
+
+
+def test_a_rank_with_the_wrong_directions_or_a_useless_error_is_missed():
+    assert _statistics([record(alignment=0.49)]).missed == 1
+    assert _statistics([record(alignment=0.9, error=1.0)]).missed == 1
+    assert _statistics([record(alignment=0.5, error=0.9)]).missed == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0.1, 0.15, 0.15], "0.150"),
+        ([0.1, 0.12, 0.16], "0.120 (1 of 3)"),
+        ([0.1, 0.16, 2.0], "0.160 ! (2 of 3)"),
+        ([None, 0.16, None], "0.160 ! (1 of 1)"),
+        ([None, None, None], "-"),
+    ],
+)
+def test_criticality_is_marked_above_its_limit_and_counts_the_runs_above(values, shown):
+    assert CONVERGED == 0.15
+    frame = score_frame([record(seed=seed, criticality=value) for seed, value in enumerate(values)])
+    row = summarise(frame)[0].statistics
+    assert criticality_text(row) == shown
+    listed = [value for value in values if value is not None]
+    counts = (sum(value <= 0.15 for value in listed), len(listed)) if listed else (None, None)
+    assert (row.converged, row.converged_of) == counts
+    # the note explains the mark where there is one, and only there
+    assert ("! marks a median" in render(frame)) is ("(" in shown)
+
+
+def test_old_records_and_absurd_values_give_tables():
+    # a record refuses what is no number; these are numbers, and no alignment and no leak
+    absurd = [record(seed=s, alignment=-1e308, leak=1e308, criticality=1e300) for s in range(5)]
+    for records in ([record(seed=s) for s in range(5)], absurd, [*absurd, record(seed=9, alignment=0.5)]):
+        for format in FORMATS:
+            shown = render(score_frame(records), format)
+            assert not re.search(r"\b(nan|inf|None)\b", shown)
+    assert (_statistics(absurd).alignment, _statistics(absurd).leak) == (None, None)
+
+
 def test_rank_is_the_commonest_and_its_range():
     records = [record(seed=seed, rank=rank) for seed, rank in enumerate([3, 3, 4, 2, 3])]
     row = summarise(score_frame(records))[0].statistics
@@ -178,6 +300,21 @@ def test_odd_names_stay_in_their_cell():
 )
 def test_error_text(value, low, high, shown):
     assert text.error_text(value, low, high) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [
+        (0.76449, 0.741, 0.787, "0.764 (0.741-0.787)"),
+        (0.02, -0.011, 0.051, "0.020 (-0.011 to 0.051)"),
+        (1.0, None, None, "1.000"),
+        (-1e308, None, None, "-1.00e+308"),
+        (None, None, None, "-"),
+        (float("nan"), 0.0, 1.0, "-"),
+    ],
+)
+def test_share_text(value, low, high, shown):
+    assert text.share_text(value, low, high) == shown
 
 
 @pytest.mark.parametrize(
