@@ -261,6 +261,46 @@ def test_pareto_plot_of_one_machine(chromium, tmp_path):
     page.close()
 
 
+def test_alignment_and_misses_sort_with_missing_values_last_and_a_run_shows_its_own(chromium, tmp_path):
+    values = {"x/A-v0": 0.95, "x/B-v0": -0.05, "x/C-v0": 0.7, "x/Trees-v0": None}
+    records = [
+        record(
+            task, name, seed, alignment=value, leak=None if value is None else 0.25, rank=None if value is None else 3
+        )
+        for task in ("LowRank-k3-v0", "Linear-k3-v0")
+        for name, value in values.items()
+        for seed in range(5)
+    ]
+    built = leaderboard(score_frame(records), resamples=100)
+    path = tmp_path / "board.html"
+    path.write_text(render_page(built, {r.run_id: r for r in records}), encoding="utf-8")
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    heads = [text.split("\n")[0] for text in page.locator("#board-0 thead button").all_inner_texts()]
+    for order in (["x/B-v0", "x/C-v0", "x/A-v0"], ["x/A-v0", "x/C-v0", "x/B-v0"]):
+        page.locator("#board-0 thead button", has_text="alignment").click()
+        assert _column(page, "board-0", 2) == [*order, "x/Trees-v0"]
+    some, none = "10 of 10 (0.72-1.00)", "0 of 10 (0.00-0.28)"  # the directions of B are no better than chance
+    for order in ([none, none, some], [some, none, none]):
+        page.locator("#board-0 thead button", has_text="rank missed").click()
+        assert _column(page, "board-0", heads.index("rank missed") + 1) == [*order, "\u2013"]
+    page.locator("#runs thead button", has_text="alignment").click()
+    assert _column(page, "runs", 7)[0] == "-0.050"
+    assert _column(page, "runs", 7)[-1] == "\u2013"
+    page.locator("#runs tbody tr").first.click()
+    panel = _panel(page)
+    facts = dict(zip(panel.locator("dt").all_inner_texts(), panel.locator("dd").all_inner_texts(), strict=True))
+    assert (facts["code alignment"], facts["code leak"]) == ("-0.05", "0.25")
+    page.close()
+
+
+def test_the_page_says_first_what_it_shows_and_how_the_order_changes(watched):
+    page = watched.page
+    assert page.locator("header p").first.inner_text().startswith("Shown: 6 methods on 3 tasks")
+    rows = page.locator(".orders tbody tr")
+    assert [row.split("\t")[0] for row in rows.all_inner_texts()] == ["geometric mean", "share better"]
+
+
 def test_a_browser_that_cannot_unpack_the_runs_says_so(chromium, tmp_path):
     records = board()
     path = tmp_path / "board.html"

@@ -25,7 +25,7 @@ from leakybench.report.columns import (
 )
 from leakybench.report.leaderboard import render
 from leakybench.report.page import render_page
-from leakybench.report.plots import FURTHER_LOOKS, marker
+from leakybench.report.plots import COLOURS, FURTHER_LOOKS, marker
 from leakybench.report.table import render as render_table
 from tests.helpers.fabricate import MACHINE, METHODS, board, record
 
@@ -132,6 +132,64 @@ def test_methods_with_gaps_and_boards_without_positive_errors_have_no_profile():
     assert len(profiles) == len(METHODS)
     thresholds, profiles = method_profiles(leaderboard(score_frame([record(error=0.0)]), resamples=100))
     assert (len(thresholds), profiles) == (0, [])
+
+
+# -- many methods ----------------------------------------------------------------------------------------------------
+
+MANY = [(f"x/M{i}-v0", {"steps": rule}) for i in range(18) for rule in ("uniform", "irregular", "adaptive")]
+
+
+def test_eighteen_baselines_of_three_step_rules_have_looks_of_their_own():
+    records = board(("Linear-k3-v0", "LowRank-k3-v0"), MANY)
+    built = leaderboard(score_frame(records), resamples=50)
+    assert len(built.overall) == len(MANY)
+    shown = render_page(built, {})
+    plot = shown[shown.index('id="h-pareto"') : shown.index('id="h-profile"')]
+    looks = set()
+    for colour, title, body in re.findall(r'<g class="(k\d+) \w+"><title>(.*?):.*?</title>(.*?)</g>', plot):
+        corners = re.findall(r'<path d="M([^"]*)Z"', body)[0].split("L")
+        looks.add((colour, title.split()[1], len(corners)))
+    assert len({(colour, rule) for colour, rule, _ in looks}) == len(MANY)
+    assert len({corners for _, _, corners in looks}) == 2  # triangles, and squares that stand or lie on a corner
+    profile = shown[shown.index('id="h-profile"') : shown.index('id="h-orders"')]
+    # 54 curves cannot be told apart: the first of each baseline
+    curves = re.findall(r'<path class="curve (k\d+)"[^>]*><title>', profile)
+    assert len(curves) == len(set(curves)) == 18
+    assert "the step rule that stands highest on the board" in profile
+    first = {row.method: row.steps for row in reversed(built.overall)}
+    named = dict(re.findall(r"<title>(\S+) (\w+)</title>", profile))
+    assert named == first
+
+
+def _linear(colour):
+    values = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize(("scheme", "back"), [("light", "#ffffff"), ("dark", "#14181e")])
+def test_colours_differ_from_each_other_and_from_the_page(scheme, back):
+    style = (page.HERE / "page.css").read_text(encoding="utf-8")
+    colours = re.findall(r"\.k(\d+) \{ --k: (#\w{6}); \}", style)
+    half = colours[:COLOURS] if scheme == "light" else colours[COLOURS:]
+    assert [int(number) for number, _ in half] == list(range(COLOURS))
+    # contrast of graphics as WCAG 2.1 defines it, success criterion 1.4.11: at least 3
+    luminance = np.array([_linear(colour) @ [0.2126, 0.7152, 0.0722] for colour in [back, *(c for _, c in half)]])
+    contrast = (np.maximum(luminance, luminance[0]) + 0.05) / (np.minimum(luminance, luminance[0]) + 0.05)
+    assert contrast[1:].min() >= 3
+    # distance in Oklab [Ottosson 2020], where 0.02 is just noticed side by side; markers lie apart
+    to_cones = np.array([
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ])  # fmt: skip
+    to_lab = np.array([
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ])  # fmt: skip
+    lab = np.array([np.cbrt(_linear(colour) @ to_cones.T) @ to_lab.T for _, colour in half])
+    apart = np.linalg.norm(lab[:, None] - lab, axis=2)
+    assert apart[~np.eye(COLOURS, dtype=bool)].min() > 0.07
 
 
 # -- step rules of others --------------------------------------------------------------------------------------------
