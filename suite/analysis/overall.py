@@ -116,8 +116,8 @@ def other_orders(errors: pd.DataFrame) -> list[Order]:
             np.exp(np.log(errors.clip(lower=FLOOR)).mean(axis=1)),
         ),
         "share better": (
-            "of the other methods, those with a smaller error, equal ones counting half, as a mean over tasks: only the "
-            "order on each task counts",
+            "of the other methods, those with a smaller error, equal ones counting half, as a mean over tasks: only "
+            "the order on each task counts",
             (ranks.mean(axis=1) - 1) / (len(errors) - 1),
         ),
     }

@@ -25,7 +25,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "leaderboard",
         help="rank the baselines",
-        description="Rank the baselines over the tasks by error, with code alignment, rank recovery, cost and convergence.",
+        description="Rank the baselines over the tasks by error, with alignment, rank recovery, cost and convergence.",
         epilog=EPILOG,
     )
     arguments.add_results(parser)
