@@ -11,7 +11,7 @@ import dataclasses
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -21,7 +21,7 @@ import numpy as np
 from leakybench import provenance
 from leakybench.baseline import Baseline, FitReport, Model, check_preset
 from leakybench.errors import CollapsedError, DivergedError, LeakybenchError, UsageError
-from leakybench.record import Record, RunSpec
+from leakybench.record import Record, RunSpec, structure_found
 from leakybench.registry import baselines, tasks
 from leakybench.seeding import check_seed
 from leakybench.specs import BaselineSpec, identity_overrides, parse_id
@@ -153,6 +153,7 @@ class Trial:
         train: training data.
         test: test data.
         true_rank: bottleneck rank of the task; None if unknown.
+        code_jacobians: of the task, see ``leakybench.task.Task``; None where the true code is unknown.
         clock: measures its phases.
     """
 
@@ -160,6 +161,7 @@ class Trial:
     train: Split
     test: Split
     true_rank: int | None
+    code_jacobians: Callable[[np.ndarray], np.ndarray] | None = None
     clock: Clock
 
 
@@ -172,7 +174,11 @@ def set_up(baseline: Baseline, task: Task, *, seed: int, preset: str) -> Trial:
         # a task draws its data on first access, which must not count as training
         run = run_spec(baseline, task, seed=seed, preset=preset)
         train, test, true_rank = task.train, task.test, task.true_rank
-    return Trial(run=run, train=train, test=test, true_rank=true_rank, clock=clock)
+    code = getattr(task, "code_jacobians", None)
+    return Trial(
+        run=run, train=train, test=test, true_rank=true_rank, code_jacobians=code if callable(code) else None,
+        clock=clock,
+    )  # fmt: skip
 
 
 def prepare(baseline: Baseline, clock: Clock) -> None:
@@ -220,18 +226,33 @@ def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
     with trial.clock("measures"):
         from leakybench.measures.run import measure_model
 
-        measured = measure_model(model, trial.train, trial.test)
+        measured = measure_model(model, trial.train, trial.test, true_jacobians=true_jacobians(trial))
     rank, true_rank = measured.bottleneck_rank, trial.true_rank
     return _finish(
         trial,
         report,
         **errors,
         bottleneck_rank=rank,
-        rank_recovered=None if rank is None or true_rank is None else rank == true_rank,
+        rank_recovered=structure_found(rank, true_rank, alignment=measured.code_alignment, test_error=test_error),
+        code_alignment=measured.code_alignment,
+        code_leak=measured.code_leak,
         rank_evidence=measured.rank_evidence,
         measures=measured.values,
         arrays={**report.arrays, **measured.arrays},
     )
+
+
+def true_jacobians(trial: Trial) -> np.ndarray | None:
+    """Return the Jacobians of the true code at the held-out inputs of the measures, (n, k, d_in).
+
+    Returns:
+        None where the code is unknown, or is of the dimension of the inputs: then every direction matters.
+    """
+    from leakybench.measures.jacobian import HELD_OUT
+
+    if trial.code_jacobians is None or trial.true_rank is None or trial.true_rank >= trial.test.inputs.shape[1]:
+        return None
+    return trial.code_jacobians(trial.test.inputs[:HELD_OUT])
 
 
 def _do_nothing() -> None:

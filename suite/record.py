@@ -108,7 +108,11 @@ class Record:
         train_error: the same on the training set.
         true_rank: bottleneck rank of the task; None for real data.
         bottleneck_rank: measured rank; None if the run collapsed, diverged or has no estimate.
-        rank_recovered: whether the two ranks agree; None if either is missing.
+        rank_recovered: whether the structure was found, see ``structure_found``; None if either rank is missing.
+        code_alignment: agreement of the model's directions with those of the true code at held-out inputs, at most 1, 0
+            for chance; None where the true code is unknown. See ``leakybench.measures.code_alignment``.
+        code_leak: share of the model's motion outside the directions of the true code, in [0, 1]; None like the
+            alignment.
         rank_evidence: name, layer and spectral gap of the default estimator, and the value of every estimator.
         wall_clock: seconds of ``setup``, ``fit``, ``evaluation`` and ``measures``, the ``threads`` and the ``device``
             used (see the property ``device``).
@@ -127,6 +131,8 @@ class Record:
     true_rank: int | None = None
     bottleneck_rank: int | None = None
     rank_recovered: bool | None = None
+    code_alignment: float | None = None
+    code_leak: float | None = None
     rank_evidence: Mapping[str, Any] = field(default_factory=dict)
     wall_clock: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -138,7 +144,7 @@ class Record:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise UsageError(f"status must be one of {', '.join(STATUSES)}, got {self.status!r}")
-        for name in ("test_error", "train_error"):
+        for name in ("test_error", "train_error", "code_alignment", "code_leak"):
             value = getattr(self, name)
             if value is not None and not is_number(value):
                 raise UsageError(f"{name} must be a finite number or null, got {value!r}")
@@ -213,6 +219,27 @@ class Record:
         for name in ("wall_clock", "provenance"):
             del data[name]
         return data
+
+
+MIN_ALIGNMENT = 0.5
+"""Least code alignment of a run that has found the structure."""
+
+
+def structure_found(
+    rank: int | None, true_rank: int | None, *, alignment: float | None, test_error: float | None
+) -> bool | None:
+    """Whether a run counts as having recovered the rank.
+
+    The measured rank must be the true one, the code alignment at least ``MIN_ALIGNMENT`` where it is defined, and the
+    test error below 1, that of the mean: a model that is worse than the mean has found nothing, whatever it counts.
+
+    Returns:
+        None if either rank is missing.
+    """
+    if rank is None or true_rank is None:
+        return None
+    aligned = alignment is None or alignment >= MIN_ALIGNMENT
+    return rank == true_rank and aligned and test_error is not None and test_error < 1.0
 
 
 def _check_names(cls: type, data: object) -> None:

@@ -52,6 +52,10 @@ class Task(Protocol):
     Attributes:
         spec: the spec that it was built from, overrides included.
         seed: of its draws.
+
+    Optional members:
+        ``code_jacobians(inputs) -> (n, k, d_in)``: Jacobians of the true code with respect to the inputs, at inputs
+            (n, d_in) as ``train`` and ``test`` hold them. Runs on a task without it have no code alignment.
     """
 
     spec: TaskSpec
@@ -99,6 +103,10 @@ class Normaliser:
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Normalise rows (n, d)."""
         return (rows - self.mean) / self.scale
+
+    def inverse(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows (n, d) before normalisation, in float64."""
+        return np.asarray(rows, dtype=np.float64) * self.scale + self.mean
 
 
 MAX_NOISE = 1e6
@@ -178,6 +186,11 @@ class SyntheticTask:
         return self.target_function(self.rng("teacher"))
 
     @cached_property
+    def input_scale(self) -> Normaliser:
+        """Centring and scaling of the inputs, fitted on the training inputs."""
+        return Normaliser.fit(self.sample_inputs(self.n_train, self.rng("train inputs")))
+
+    @cached_property
     def _splits(self) -> tuple[Split, Split]:
         train_x = self.sample_inputs(self.n_train, self.rng("train inputs"))
         test_x = self.sample_inputs(self.n_test, self.rng("test inputs"))
@@ -185,7 +198,7 @@ class SyntheticTask:
         rms = float(np.sqrt(np.mean((train_clean - train_clean.mean(axis=0)) ** 2)))
         train_y = train_clean + self.noise * rms * self.rng("train noise").standard_normal(train_clean.shape)
         test_y = test_clean + self.noise * rms * self.rng("test noise").standard_normal(test_clean.shape)
-        scale_x, scale_y = Normaliser.fit(train_x), Normaliser.fit(train_y)
+        scale_x, scale_y = self.input_scale, Normaliser.fit(train_y)
         return (
             Split(scale_x(train_x).astype(np.float32), scale_y(train_y).astype(np.float32)),
             Split(scale_x(test_x).astype(np.float32), scale_y(test_y).astype(np.float32)),

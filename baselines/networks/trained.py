@@ -45,6 +45,21 @@ class TrainedNetwork:
             running = torch.add(update.mul_(branch), running, alpha=skip)
         return (readout @ running).mT.contiguous().cpu().numpy()
 
+    def jacobians(self, inputs: np.ndarray) -> np.ndarray:
+        """Jacobians df/dx at inputs (n, d_in), (n, d_out, d_in), exact and in float64, by differentiating backward."""
+        weights, c = self.weights.to(self.device, torch.float64), self.coefficients
+        running = self.embedding.to(weights) @ torch.from_numpy(self._checked(inputs)).to(weights).mT
+        masks = []
+        for weight, skip, branch in zip(weights, c.skip, c.branch, strict=True):
+            masks.append((running > 0.0).mT)
+            update = torch.addmm(weight[:, -1:], weight[:, :-1], running.clamp_min(0.0))
+            running = torch.add(update.mul_(branch), running, alpha=skip)
+        # one row for each sample and output: the cotangent of that output
+        rows = self.readout.to(weights).expand(running.shape[1], -1, -1)
+        for l in range(c.depth - 1, -1, -1):
+            rows = torch.add((rows @ weights[l, :, :-1]).mul_(masks[l][:, None] * c.branch[l]), rows, alpha=c.skip[l])
+        return (rows @ self.embedding.to(weights)).cpu().numpy()
+
     def representations(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> Representations:
         """The path of ``inputs`` (n, d_in) in float64; with ``targets`` (n, d_out) also the momenta."""
         weights, c = self.weights.to(self.device, torch.float64), self.coefficients

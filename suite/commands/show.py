@@ -71,7 +71,8 @@ def _lines(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _field("run id", data["run_id"])
     yield from _field("source", run["source"])
     yield from _field("status", f"{data['status']}{': ' if data['message'] else ''}{data['message']}")
-    for name in ("test_error", "train_error", "bottleneck_rank", "true_rank", "rank_recovered"):
+    numbers = "test_error", "train_error", "bottleneck_rank", "true_rank", "code_alignment", "code_leak"
+    for name in (*numbers, "rank_recovered"):
         yield from _field(name.replace("_", " "), data[name])
     for name in ("rank_evidence", "wall_clock", "training", "measures", "provenance"):
         yield from _block(name, data[name])

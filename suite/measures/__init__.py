@@ -7,9 +7,16 @@ convert and check themselves, so their inputs are ``Any``.
 
 from __future__ import annotations
 
+from leakybench.measures.alignment import CodeAlignment, code_alignment, code_leak
 from leakybench.measures.energies import Energies, layer_energies, path_length, velocities
 from leakybench.measures.gap import Gap, largest_gap
-from leakybench.measures.jacobian import function_spectra, jacobian_rank, path_spectra
+from leakybench.measures.jacobian import (
+    function_jacobians,
+    function_spectra,
+    jacobian_rank,
+    model_jacobians,
+    path_spectra,
+)
 from leakybench.measures.momenta import (
     balancedness,
     criticality_residual,
@@ -24,15 +31,19 @@ from leakybench.measures.spectra import nuclear_rank, spectrum, stable_rank, wei
 from leakybench.measures.theorem import Decomposition, stable_decomposition, time_scales
 
 __all__ = [
+    "CodeAlignment",
     "Decomposition",
     "Energies",
     "Gap",
     "Measured",
     "balancedness",
     "bottleneck_rank",
+    "code_alignment",
+    "code_leak",
     "cost_of_identity",
     "criticality_residual",
     "exact_identity",
+    "function_jacobians",
     "function_spectra",
     "hamiltonian",
     "jacobian_rank",
@@ -40,6 +51,7 @@ __all__ = [
     "largest_gap",
     "layer_energies",
     "measure_model",
+    "model_jacobians",
     "nuclear_rank",
     "path_length",
     "path_spectra",

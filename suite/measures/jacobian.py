@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64
 
-from leakybench.baseline import Representations
+from leakybench.baseline import Model, Representations
 from leakybench.errors import UsageError
 from leakybench.measures.arrays import Number, as_float64
 from leakybench.measures.gap import FLOOR, largest_gap, largest_gaps
@@ -22,6 +22,11 @@ from leakybench.measures.spectra import gram_spectrum
 
 SAMPLES = 64
 """Number of samples at which a Jacobian is taken: a share of these samples has a standard error of at most 0.06."""
+
+HELD_OUT = 128
+"""Number of held-out samples at which a model's Jacobian is taken for its rank and its alignment with the true code. On
+trained networks the alignment at one sample has a standard deviation of 0.15 or less, so that its mean is exact to
+0.03."""
 
 STEP = 1e-2
 """Half the distance of a central difference, in standard deviations of the inputs. A float32 prediction then gives each
@@ -86,12 +91,92 @@ def function_spectra(
         raise UsageError("the inputs are the same for all samples: they have no directions to follow")
     at, h = rows[:samples], float(step)
     points = at[:, None, None, :] + h * np.stack([directions, -directions])[None]
-    flat = np.ascontiguousarray(points.reshape(-1, rows.shape[1]), dtype=np.float32)
-    values = as_float64("predictions", predict(flat))
-    if len(values) != len(flat):
-        raise UsageError(f"predictions need one row a sample: {len(values)} rows for {len(flat)} inputs")
+    values = _predictions(predict, np.asarray(points.reshape(-1, rows.shape[1]), dtype=np.float32))
     pairs = values.reshape(len(at), 2, len(directions), -1)
     return gram_spectrum((pairs[:, 0] - pairs[:, 1]) / (2.0 * h))
+
+
+def model_jacobians(model: Model, inputs: Any, *, samples: int = HELD_OUT) -> Float64[np.ndarray, "n d_out d_in"]:
+    """Jacobians of a model at the first inputs: its own where it has ``jacobians``, else by ``function_jacobians``.
+
+    Args:
+        model: a fitted model.
+        inputs: (N, d_in).
+        samples: maximum number of samples.
+
+    Raises:
+        UsageError: as ``function_jacobians``, or the model's own Jacobians have a wrong shape.
+    """
+    rows = as_float64("inputs", inputs)
+    exact = getattr(model, "jacobians", None)
+    if not callable(exact):
+        return function_jacobians(model.predict, rows, samples=samples)
+    at = np.ascontiguousarray(rows[:samples], dtype=np.float32)
+    found = as_float64("jacobians", exact(at), ndim=3)
+    if (len(found), found.shape[2]) != at.shape:
+        raise UsageError(f"jacobians of {at.shape} inputs must be (n, d_out, d_in), got {found.shape}")
+    return found
+
+
+def function_jacobians(
+    predict: Callable[[Any], Any], inputs: Any, *, samples: int = HELD_OUT, step: Number = STEP
+) -> Float64[np.ndarray, "n d_out d_in"]:
+    """Jacobians of any map at the first inputs, (n, d_out, d_in), by central differences along the axes.
+
+    Args:
+        predict: the map, from float32 (n, d_in) to (n, d_out).
+        inputs: (N, d_in). The spread of each column comes from all of them; the samples are the first ones.
+        samples: maximum number of samples.
+        step: half the distance of a difference, in standard deviations of the column; for a constant column, in those
+            of all inputs.
+
+    Raises:
+        UsageError: the inputs do not vary, or the predictions are not finite or have a wrong shape.
+    """
+    rows = as_float64("inputs", inputs)
+    spread = rows.std(axis=0)
+    whole = float(np.sqrt(np.mean(spread**2)))
+    if whole == 0.0:
+        raise UsageError("the inputs are the same for all samples: they have no directions to follow")
+    steps = float(step) * np.where(spread > _NULL * whole, spread, whole)
+    moved = np.stack([np.diag(steps), -np.diag(steps)])
+    at = rows[:samples]
+    points = np.asarray(at[:, None, None, :] + moved[None], dtype=np.float32)
+    values = _predictions(predict, points.reshape(-1, rows.shape[1])).reshape(len(at), 2, rows.shape[1], -1)
+    # the distance between the points as float32 holds them
+    diagonal = np.arange(rows.shape[1])
+    apart = points[:, 0, diagonal, diagonal].astype(np.float64) - points[:, 1, diagonal, diagonal]
+    return np.swapaxes((values[:, 0] - values[:, 1]) / apart[:, :, None], 1, 2)
+
+
+def _predictions(
+    predict: Callable[[Any], Any], points: Float32[np.ndarray, "m d_in"]
+) -> Float64[np.ndarray, "m d_out"]:
+    """Predictions at the points, in float64; raises ``UsageError`` for values that are not finite, or too few."""
+    values = as_float64("predictions", predict(np.ascontiguousarray(points)))
+    if len(values) != len(points):
+        raise UsageError(f"predictions need one row a sample: {len(values)} rows for {len(points)} inputs")
+    return values
+
+
+def spectra_along(
+    jacobians: Float64[np.ndarray, "n d_out d_in"], inputs: Float64[np.ndarray, "N d_in"]
+) -> Float64[np.ndarray, "n r"]:
+    """Singular values of Jacobians along the principal directions of the inputs, decreasing, (n, r), r = min(m, d_out).
+
+    In units of standard deviations: a direction in which the inputs do not vary has none.
+
+    Args:
+        jacobians: (n, d_out, d_in).
+        inputs: (N, d_in), whose rows give the m principal directions.
+
+    Raises:
+        UsageError: the inputs do not vary.
+    """
+    directions = principal_directions(inputs)
+    if len(directions) == 0:
+        raise UsageError("the inputs are the same for all samples: they have no directions to follow")
+    return gram_spectrum(jacobians @ directions.T)
 
 
 def jacobian_rank(spectra: Any, *, floor: float = FLOOR) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from jaxtyping import Float64
 
 from leakybench.baseline import Model, Representations, TraceableModel
 from leakybench.errors import UsageError
-from leakybench.measures.arrays import AnyShape, check_path
+from leakybench.measures.alignment import CodeAlignment, align
+from leakybench.measures.arrays import AnyShape, as_float64, check_path
 from leakybench.measures.energies import SplitLayer, penalty_scale
-from leakybench.measures.jacobian import function_spectra, jacobian_rank
+from leakybench.measures.jacobian import function_spectra, jacobian_rank, model_jacobians, spectra_along
 from leakybench.measures.momenta import balancedness
 from leakybench.measures.norms import require_samples
 from leakybench.measures.path import (
@@ -33,6 +34,9 @@ THEOREM_G0 = (1e-4, 1e-6, 1e-8)
 """The relative stabilisers of the theorem. At larger ones its bounds are vacuous; on a converged network (Lt = 7,
 rank 3) they are narrowest at 1e-6."""
 
+DEFAULT_ESTIMATOR = "test_function_jacobian"
+"""Name of the estimator whose rank is the run's: the Jacobian rank of the model at held-out inputs."""
+
 Arrays = dict[str, Float64[np.ndarray, AnyShape]]
 """Profiles along the path, by name."""
 
@@ -46,6 +50,8 @@ class Measured:
 
     Attributes:
         bottleneck_rank: the rank, or None with a reason in the evidence.
+        code_alignment: see ``leakybench.measures.code_alignment``; None where the true code is unknown.
+        code_leak: see ``leakybench.measures.alignment.code_leak``; None like the alignment.
         rank_evidence: the default estimator, and the answer of each estimator.
         values: numbers by name, see ``measure_model``.
         arrays: profiles along the path, by name.
@@ -53,21 +59,26 @@ class Measured:
 
     bottleneck_rank: int | None
     rank_evidence: Mapping[str, Any] = field(default_factory=dict)
+    code_alignment: float | None = None
+    code_leak: float | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def measure_model(model: Model, train: Any, test: Any) -> Measured:
+def measure_model(model: Model, train: Any, test: Any, *, true_jacobians: Any = None) -> Measured:
     """Measure a fitted model on its training inputs and on held-out inputs.
 
-    The bottleneck rank is the Jacobian rank of ``model.predict`` at 64 training inputs. A model with
+    The bottleneck rank is the rank of the model's Jacobian at 128 held-out inputs, exact for a model with
+    ``jacobians(inputs)`` and by central differences of ``model.predict`` for any other. A model with
     ``representations`` also gets the Hamiltonian measures [JK24 sections 1.3-1.5 and 2] and every other estimator of
     the rank. A model whose attribute ``differentiable`` is False, such as a sum of trees, has no derivative and hence
-    no rank.
+    neither rank nor alignment.
 
     Names in ``values``: a suffix such as ``_1e-2`` is the g0 of the norm, on which the value depends. The prefix
     ``test_`` means held-out inputs. ``_inside`` means p in 0.35-0.75 instead of the whole path.
 
+    - ``code_alignment_low``, ``code_alignment_high``: 95% interval of the code alignment over the inputs.
+    - ``code_alignment_energy``: 1 - leak, on the scale of the alignment.
     - ``coi_min``: smallest cost of identity along the path.
     - ``hamiltonian_rank``, ``hamiltonian_cv``: median and coefficient of variation of -2H/Lt inside, from the momenta.
       The momenta are the gradient over lambda, so the value is meaningful only if ``criticality`` is a few hundredths.
@@ -92,26 +103,57 @@ def measure_model(model: Model, train: Any, test: Any) -> Measured:
         model: a fitted model; its predictions must be finite.
         train: training split with ``inputs`` (n, d_in) and ``targets`` (n, d_out).
         test: held-out split of the same form.
+        true_jacobians: Jacobians of the true code at the first ``leakybench.measures.jacobian.HELD_OUT`` held-out
+            inputs, (n, k, d_in) with k < d_in; None where the code is unknown, and there is no alignment.
 
     Returns:
-        The rank with the evidence of each estimator, numbers, and profiles along the path.
+        Rank with the evidence of each estimator, alignment and leak, numbers, and profiles along the path.
 
     Raises:
         UsageError: predictions or representations have a wrong shape or are not finite.
     """
-    estimators: dict[str, Any] = {"function_jacobian": _function_rank(model, train.inputs)}
     values: dict[str, Any] = {}
+    estimators: dict[str, Any] = {}
+    aligned = _measure_jacobians(model, test.inputs, true_jacobians, estimators)
+    estimators["function_jacobian"] = _function_rank(model, train.inputs)
     arrays: Arrays = {}
     if isinstance(model, TraceableModel):
         path = check_path(model.representations(train.inputs, train.targets))
         _measure_path(path, values, arrays, estimators)
         _measure_held_out(check_path(model.representations(test.inputs)), values, arrays, estimators)
-    estimators["test_function_jacobian"] = _function_rank(model, test.inputs)
-    chosen = estimators["function_jacobian"]
-    evidence = {"estimator": "function_jacobian", "reason": chosen["reason"], "estimators": estimators}
+    if aligned is not None:
+        names = {"low": aligned.low, "high": aligned.high, "energy": aligned.energy}
+        values |= {f"code_alignment_{name}": value for name, value in names.items()}
+    chosen = estimators[DEFAULT_ESTIMATOR]
     return Measured(
-        bottleneck_rank=chosen["rank"], rank_evidence=evidence, values=_finite_or_none(values), arrays=arrays
+        bottleneck_rank=chosen["rank"],
+        rank_evidence={"estimator": DEFAULT_ESTIMATOR, "reason": chosen["reason"], "estimators": estimators},
+        code_alignment=None if aligned is None else aligned.alignment,
+        code_leak=None if aligned is None else aligned.leak,
+        values=_finite_or_none(values),
+        arrays=arrays,
     )
+
+
+def _measure_jacobians(
+    model: Model, inputs: np.ndarray, true_jacobians: Any, estimators: dict[str, Any]
+) -> CodeAlignment | None:
+    """The rank at held-out inputs, into ``estimators``, and the alignment with the true code where that is known."""
+    if not getattr(model, "differentiable", True):
+        estimators[DEFAULT_ESTIMATOR] = {"rank": None, "reason": "the model has no derivative"}
+        return None
+    rows = as_float64("inputs", inputs)
+    try:
+        jacobians = model_jacobians(model, rows)
+        estimators[DEFAULT_ESTIMATOR] = jacobian_rank(spectra_along(jacobians, rows))
+    except UsageError as error:
+        estimators[DEFAULT_ESTIMATOR] = {"rank": None, "reason": str(error)}
+        return None
+    # a constant model has no directions; the share outside of them is 0 / 0
+    if true_jacobians is None or not jacobians.any():
+        return None
+    truth = as_float64("true_jacobians", true_jacobians, ndim=3)
+    return align(jacobians, truth, rank=truth.shape[1])
 
 
 def _finite_or_none(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from leakybench.analysis.scores import OUTCOMES
 from leakybench.engines.environment import has_card
 from leakybench.errors import LeakybenchError
 from leakybench.packs.pack import MEMBER, Pack
-from leakybench.record import Record, RunSpec
+from leakybench.record import Record, RunSpec, structure_found
 from leakybench.registry import baselines, tasks
 from leakybench.specs import ENTRY_POINT_PATTERN, device_kind, digest
 from leakybench.store import DamagedError, content_hash, decode, decode_arrays
@@ -242,9 +242,12 @@ def _check_plausible(record: Record, objections: list[Objection]) -> None:
     if record.test_error is not None and record.test_error < 0:
         reasons.append(f"test error {record.test_error} is negative")
     rank, truth = record.bottleneck_rank, record.true_rank
-    expected = None if rank is None or truth is None else rank == truth
+    expected = structure_found(rank, truth, alignment=record.code_alignment, test_error=record.test_error)
     if record.rank_recovered is not expected:
-        reasons.append(f"states rank_recovered {record.rank_recovered} with rank {rank} and true rank {truth}")
+        reasons.append(
+            f"states rank_recovered {record.rank_recovered} with rank {rank}, true rank {truth}, alignment "
+            f"{record.code_alignment} and test error {record.test_error}"
+        )
     run = record.run
     if run.task in tasks and not run.task_overrides:
         declared = tasks.spec(run.task).true_rank
