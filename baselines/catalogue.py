@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 STEP_RULES = ("uniform", "irregular", "adaptive")
 """Layer step-size rules of the three families of networks [JK24 section 3]."""
 
-# id, entry point below leakybench.baselines, summary
-NETWORKS = [
-    ("FullyConnected-v0", "fully_connected:FullyConnected", "plain deep network: no skip connection"),
-    ("ResNet-v0", "resnet:ResNet", "residual network: effective depth 0"),
-    ("LeakyResNet-v0", "leaky_resnet:LeakyResNet", "leaky residual network of a given effective depth"),
+# id, entry point below leakybench.baselines, settings, summary
+NETWORKS: list[tuple[str, str, dict[str, Any], str]] = [
+    ("FullyConnected-v0", "fully_connected:FullyConnected", {}, "plain deep network: no skip connection"),
+    ("ResNet-v0", "resnet:ResNet", {}, "residual network: effective depth 0"),
+    ("LeakyResNet-v0", "leaky_resnet:LeakyResNet", {}, "leaky residual network, by default of effective depth 7"),
+    *(
+        (
+            f"LeakyResNet-Lt{depth}-v0",
+            "leaky_resnet:LeakyResNet",
+            {"effective_depth": float(depth)},
+            f"leaky residual network of effective depth {depth}",
+        )
+        for depth in (1, 3, 15)
+    ),
 ]
+# id, entry point below leakybench.baselines, summary
 OTHERS = [
     ("Mean-v0", "mean:Mean", "the mean of the training targets: test error 1 by definition"),
     ("Ridge-v0", "ridge:Ridge", "linear ridge regression, penalty by cross-validation on the training data"),
@@ -42,12 +54,28 @@ OTHERS = [
     ("Yardstick-v0", "yardstick:Yardstick", "plain PyTorch network, autograd and Adam: the unit of cost"),
 ]
 
+SHORTCUTS = (
+    "Mean-v0",
+    "Ridge-v0",
+    "ReducedRank-v0",
+    "TargetComponents-v0",
+    "SlicedInverseRegression-v0",
+    "DirectionalRegression-v0",
+)
+"""References that learn no features: a method that does not beat them has found nothing."""
+NOT_RANKED = ("Sklearn-v0",)
+"""Baselines without a default configuration of their own."""
+
 
 def register() -> None:
     """Register every built-in baseline (the entry point ``leakybench.baselines``)."""
-    from leakybench import register_baseline
+    from leakybench import register_baseline, register_set
 
-    for id, entry_point, summary in NETWORKS:
-        register_baseline(id, f"leakybench.baselines.{entry_point}", summary=summary, steps=STEP_RULES)
+    for id, entry_point, kwargs, summary in NETWORKS:
+        register_baseline(id, f"leakybench.baselines.{entry_point}", kwargs, summary=summary, steps=STEP_RULES)
     for id, entry_point, summary in OTHERS:
         register_baseline(id, f"leakybench.baselines.{entry_point}", summary=summary)
+    networks, others = [id for id, *_ in NETWORKS], [id for id, *_ in OTHERS]
+    register_set("networks", networks)
+    register_set("shortcuts", SHORTCUTS)
+    register_set("board", [id for id in [*networks, *others] if id not in NOT_RANKED])

@@ -21,7 +21,7 @@ from leakybench.errors import (
 )
 from leakybench.evaluation import evaluate
 from leakybench.record import Record, RunSpec
-from leakybench.registry import make, make_baseline, pprint_registry, register, register_baseline, spec
+from leakybench.registry import make, make_baseline, pprint_registry, register, register_baseline, register_set, spec
 from leakybench.specs import BaselineSpec, TaskSpec
 from leakybench.task import Split, SyntheticTask, Task
 
@@ -60,6 +60,7 @@ __all__ = [
     "pprint_registry",
     "register",
     "register_baseline",
+    "register_set",
     "spec",
     "wrap_module",
 ]

@@ -9,13 +9,13 @@ import fnmatch
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from leakybench.baseline import Baseline
 from leakybench.errors import RegistrationError, UnknownIdError, UsageError
 from leakybench.seeding import check_seed
-from leakybench.specs import MAX_ID_LENGTH, BaselineSpec, Spec, TaskSpec, natural_key, parse_id
+from leakybench.specs import MAX_ID_LENGTH, RULE_PATTERN, BaselineSpec, Spec, TaskSpec, natural_key, parse_id
 from leakybench.task import Task
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -42,6 +42,7 @@ class Registry(Generic[SpecT]):
         self.group = group
         self.failures: dict[str, str] = {}
         self._specs: dict[str, SpecT] = {}
+        self._sets: dict[str, tuple[str, ...]] = {}
         self._loaded = False
         self._loading: str | None = None
 
@@ -70,6 +71,29 @@ class Registry(Generic[SpecT]):
         self._specs[id] = spec
         return spec
 
+    def register_set(self, name: str, ids: Sequence[str]) -> None:
+        """Name a set of ids, for ``@name`` wherever globs choose.
+
+        Raises:
+            RegistrationError: malformed name, a name that is taken, no ids, or an id that is not registered.
+        """
+        if not isinstance(name, str) or not RULE_PATTERN.fullmatch(name):
+            raise RegistrationError(f"name of a set must be a word such as 'core', got {name!r}")
+        if self._loading is None:
+            self._load_entry_points()
+        if name in self._sets:
+            raise RegistrationError(f"{self.kind} set @{name} is already registered")
+        unknown = [id for id in ids if id not in self._specs]
+        if unknown or not ids:
+            raise RegistrationError(f"{self.kind} set @{name} needs registered ids, got {', '.join(unknown) or 'none'}")
+        self._sets[name] = tuple(ids)
+
+    @property
+    def sets(self) -> dict[str, tuple[str, ...]]:
+        """Ids of each named set, in the order of registration."""
+        self._load_entry_points()
+        return dict(self._sets)
+
     def spec(self, id: str) -> SpecT:
         """Return the spec of ``id``.
 
@@ -96,11 +120,16 @@ class Registry(Generic[SpecT]):
     def match(self, patterns: list[str]) -> list[SpecT]:
         """Return the specs whose id matches any of the globs, each once, in the order of the registry.
 
+        ``@name`` stands for the ids of a set.
+
         Raises:
             UnknownIdError: a pattern that matches nothing.
         """
         chosen: dict[str, SpecT] = {}
         for pattern in patterns:
+            if pattern.startswith("@"):
+                chosen.update((id, self.spec(id)) for id in self._set(pattern))
+                continue
             if not any(char in pattern for char in "*?["):
                 chosen[pattern] = self.spec(pattern)
                 continue
@@ -110,6 +139,13 @@ class Registry(Generic[SpecT]):
                 raise UnknownIdError(f"no {self.kind} id matches {pattern!r}; the ids are: {known}{self._broken()}")
             chosen.update((spec.id, spec) for spec in hits)
         return [spec for spec in self if spec.id in chosen]
+
+    def _set(self, pattern: str) -> tuple[str, ...]:
+        sets = self.sets
+        if pattern[1:] not in sets:
+            known = ", ".join(f"@{name}" for name in sets) or "none"
+            raise UnknownIdError(f"no {self.kind} set is called {pattern!r}; the sets are: {known}{self._broken()}")
+        return sets[pattern[1:]]
 
     def snapshot(self) -> Registry[SpecT]:
         """Return a copy that further registrations do not change (for tests)."""
@@ -122,6 +158,8 @@ class Registry(Generic[SpecT]):
         if spec.plugin is not None:
             raise RegistrationError(f"{id} belongs to plugin {spec.plugin}: uninstall that package instead")
         del self._specs[id]
+        remaining = {name: tuple(member for member in ids if member != id) for name, ids in self._sets.items()}
+        self._sets = {name: ids for name, ids in remaining.items() if ids}
 
     def _load_entry_points(self) -> None:
         if self._loaded:
@@ -129,14 +167,14 @@ class Registry(Generic[SpecT]):
         self._loaded = True
         for point in sorted(importlib.metadata.entry_points(group=self.group), key=lambda p: (p.name, p.value)):
             owner = point.dist.name if point.dist is not None else point.name
-            before = dict(self._specs)
+            before = dict(self._specs), dict(self._sets)
             self._loading = owner
             try:
                 # standard output belongs to tables and JSON, also while a plugin is imported
                 with contextlib.redirect_stdout(sys.stderr):
                     point.load()()
             except (Exception, SystemExit) as error:  # a broken plugin must not break the rest
-                self._specs = before
+                self._specs, self._sets = before
                 self.failures[owner] = f"{type(error).__name__}: {error}"
             finally:
                 self._loading = None
@@ -204,6 +242,18 @@ def register_baseline(
         RegistrationError: malformed id, entry point or field, or the id is taken.
     """
     return baselines.register(id, entry_point, kwargs, **fields)
+
+
+def register_set(name: str, ids: Sequence[str]) -> None:
+    """Name a set of registered tasks, or of baselines: ``register_set("core", ["LowRank-k3-v0"])``.
+
+    Commands and plans take it as ``@core`` where they take globs.
+
+    Raises:
+        RegistrationError: malformed name, a name that is taken, no ids, or ids that are not all tasks or all baselines.
+    """
+    registry: Registry[Any] = baselines if ids and all(id in baselines for id in ids) else tasks
+    registry.register_set(name, ids)
 
 
 def spec(id: str) -> TaskSpec | BaselineSpec:

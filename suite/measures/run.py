@@ -53,26 +53,8 @@ class Measured:
         code_alignment: see ``leakybench.measures.code_alignment``; None where the true code is unknown.
         code_leak: see ``leakybench.measures.alignment.code_leak``; None like the alignment.
         rank_evidence: the default estimator, and the answer of each estimator.
-        values: numbers by name, see ``measure_model``.
+        values: numbers by name, see below.
         arrays: profiles along the path, by name.
-    """
-
-    bottleneck_rank: int | None
-    rank_evidence: Mapping[str, Any] = field(default_factory=dict)
-    code_alignment: float | None = None
-    code_leak: float | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-def measure_model(model: Model, train: Any, test: Any, *, true_jacobians: Any = None) -> Measured:
-    """Measure a fitted model on its training inputs and on held-out inputs.
-
-    The bottleneck rank is the rank of the model's Jacobian at 128 held-out inputs, exact for a model with
-    ``jacobians(inputs)`` and by central differences of ``model.predict`` for any other. A model with
-    ``representations`` also gets the Hamiltonian measures [JK24 sections 1.3-1.5 and 2] and every other estimator of
-    the rank. A model whose attribute ``differentiable`` is False, such as a sum of trees, has no derivative and hence
-    neither rank nor alignment.
 
     Names in ``values``: a suffix such as ``_1e-2`` is the g0 of the norm, on which the value depends. The prefix
     ``test_`` means held-out inputs. ``_inside`` means p in 0.35-0.75 instead of the whole path.
@@ -98,6 +80,26 @@ def measure_model(model: Model, train: Any, test: Any, *, true_jacobians: Any = 
     - ``nuclear_rank``, ``stable_rank``: soft ranks of the centred spectrum at the clearest layer.
     - ``balancedness``: largest violation of the law for |W_p|^2, over the largest |W_p|^2.
     - ``warning``: why the norms are not informative here; empty otherwise.
+    """
+
+    bottleneck_rank: int | None
+    rank_evidence: Mapping[str, Any] = field(default_factory=dict)
+    code_alignment: float | None = None
+    code_leak: float | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def measure_model(model: Model, train: Any, test: Any, *, true_jacobians: Any = None) -> Measured:
+    """Measure a fitted model on its training inputs and on held-out inputs.
+
+    The bottleneck rank is the rank of the model's Jacobian at 128 held-out inputs, exact for a model with
+    ``jacobians(inputs)`` and by central differences of ``model.predict`` for any other. A model with
+    ``representations`` also gets the Hamiltonian measures [JK24 sections 1.3-1.5 and 2] and every other estimator of
+    the rank. A model whose attribute ``differentiable`` is False, such as a sum of trees, has no derivative and hence
+    neither rank nor alignment.
+
+    ``Measured`` lists the names of the numbers.
 
     Args:
         model: a fitted model; its predictions must be finite.

@@ -88,7 +88,7 @@ def measured():
 
 def test_the_rank_and_every_estimator_are_reported(measured) -> None:
     assert measured.bottleneck_rank == RANK
-    assert measured.rank_evidence["estimator"] == "function_jacobian"
+    assert measured.rank_evidence["estimator"] == "test_function_jacobian"
     estimators = measured.rank_evidence["estimators"]
     for name in ("function_jacobian", "path_jacobian", "centred_spectrum", "test_function_jacobian"):
         assert estimators[name]["rank"] == RANK, name
