@@ -185,16 +185,23 @@ class TaskSpec(Spec):
 
     Attributes:
         true_rank: bottleneck rank that the id declares, for listings; the built task certifies it. None if unknown.
+        opaque: whether no shortcut finds the rank (``leakybench.measures.shortcuts``). True: opaque; False: open; None:
+            not judged, as for real data. A label for listings, not part of ``digest``.
     """
 
     kind: ClassVar[str] = "task"
     true_rank: int | None = None
+    opaque: bool | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         rank = self.true_rank
         if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
             raise RegistrationError(f"true_rank of {self.id} must be a positive integer or None, got {rank!r}")
+        if self.opaque is not None and not isinstance(self.opaque, bool):
+            raise RegistrationError(f"opaque of {self.id} must be True, False or None, got {self.opaque!r}")
+        if self.opaque is not None and rank is None:
+            raise RegistrationError(f"opaque of {self.id} must be None, because it declares no true_rank")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,6 +102,44 @@ def residual(
     return apply
 
 
+def equal_frame(rng: np.random.Generator, rows: int, columns: int, shares: np.ndarray | None = None) -> np.ndarray:
+    """Draw a random (rows, columns) matrix F, rows >= columns, with rows of length 1 and F^T F = rows diag(shares).
+
+    Without shares it is a tight frame: all directions are alike. Gaussian entries are moved onto the two constraints in
+    turn, 100 times [Tropp et al. 2005, alternating projections]; they end with rows of length 1.
+
+    Args:
+        rng: draws the entries.
+        rows: number of rows.
+        columns: number of columns.
+        shares: positive, of sum 1, (columns,); default 1 / columns.
+    """
+    lengths = np.sqrt(rows * (np.full(columns, 1.0 / columns) if shares is None else shares))
+    frame = rng.standard_normal((rows, columns))
+    for _ in range(100):
+        left, _, right = np.linalg.svd(frame * lengths, full_matrices=False)
+        frame = left @ right * lengths
+        frame /= np.linalg.norm(frame, axis=1, keepdims=True)
+    return frame
+
+
+def waves(
+    rng: np.random.Generator, k: int, d_out: int, *, frequency: float, even: bool, shares: np.ndarray | None = None
+) -> Map:
+    """Draw d_out waves in random directions, f_j(z) = cos(w_j^T z + phi_j) with |w_j| = frequency, R^k -> R^d_out.
+
+    The directions are those of ``equal_frame``. The phases phi_j are evenly spaced on the circle from a random start;
+    ``even`` waves have phi_j = 0, so that f(-z) = f(z). For standard normal z
+
+        E[J^T J] = sum_j w_j w_j^T (1 - cos(2 phi_j) exp(-2 frequency^2)) / 2
+
+    so that even waves share E |J|^2 among the directions of z exactly as ``shares`` says.
+    """
+    directions = frequency * equal_frame(rng, d_out, k, shares)
+    phases = 0.0 if even else 2.0 * np.pi * (np.arange(d_out) + rng.uniform()) / d_out
+    return lambda z: np.cos(z @ directions.T + phases)
+
+
 def whitened(inner: Map, reference: np.ndarray) -> Map:
     """Compose ``inner`` with the affine map that gives it mean 0 and covariance I over ``reference`` (n, d_in).
 

@@ -13,12 +13,19 @@ from leakybench.checks.certificate import teacher_ranks
 from leakybench.checks.journal import Journal, describe_with_place
 from leakybench.checks.watch import watched
 from leakybench.errors import UsageError
+from leakybench.measures.shortcuts import shortcuts
 from leakybench.registry import build
 from leakybench.specs import TaskSpec
 from leakybench.task import Split, Task
 
 POINTS = 40
 """Number of inputs at which the Jacobian of a teacher is computed."""
+
+SEEDS = 7
+"""Number of seeds at which the shortcuts are asked for the rank."""
+
+SHORTCUT_SECONDS = 10.0
+"""Maximum time to build the task at these seeds; a task that is slower to build is asked at fewer of them."""
 
 FIT_ROWS = 1500
 """Maximum number of training rows for the cheap learners, since kernel ridge regression is cubic in it."""
@@ -75,6 +82,9 @@ def observe_task(spec: TaskSpec, *, seed: int, thorough: bool, journal: Journal)
     _measure_scale(task, journal)
     journal.stage("computing the Jacobian of the teacher")
     _measure_ranks(task, journal)
+    if true_rank is not None:
+        journal.stage("asking the shortcuts")
+        _ask_shortcuts(spec, seed, journal)
     journal.stage("fitting cheap learners")
     _fit_cheap_learners(task, journal)
 
@@ -141,6 +151,17 @@ def _measure_ranks(task: Any, journal: Journal) -> None:
         journal["teacher_failure"] = describe_with_place(error)
         return
     journal["jacobian_ranks"] = [int(rank) for rank in ranks]
+
+
+def _ask_shortcuts(spec: TaskSpec, seed: int, journal: Journal) -> None:
+    """Ask the shortcuts for the rank at several seeds: ``{"ridge": [3, 3, null, ..], ..}``."""
+    count = min(SEEDS, int(SHORTCUT_SECONDS / max(journal["seconds"], 1e-3)))
+    answers: dict[str, list[int | None]] = {}
+    for each in range(seed, seed + count):
+        train = build(spec, {}, seed=each).train
+        for name, rank in shortcuts(train.inputs, train.targets).ranks.items():
+            answers.setdefault(name, []).append(rank)
+    journal["shortcut_ranks"] = answers
 
 
 def _fit_cheap_learners(task: Any, journal: Journal) -> None:

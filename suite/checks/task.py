@@ -8,6 +8,7 @@ from leakybench.checks.launch import Observation, observe
 from leakybench.checks.report import CheckReport, Findings
 from leakybench.checks.watch import purity_problems
 from leakybench.errors import UsageError
+from leakybench.measures.shortcuts import finds
 from leakybench.registry import tasks
 from leakybench.seeding import check_seed
 from leakybench.specs import TaskSpec
@@ -20,6 +21,7 @@ CHECKS = (
     "purity",
     "scale",
     "certified rank",
+    "shortcuts",
     "learnability",
     "cost",
 )
@@ -43,6 +45,8 @@ def check_task(task: str | TaskSpec | Task, *, seed: int = 0, timeout: float = 1
     - ``purity``: no global state changes and nothing is printed.
     - ``scale``: training inputs and targets are of order 1 and not constant.
     - ``certified rank``: the Jacobian of ``task.teacher`` reaches the declared rank and never exceeds it.
+    - ``shortcuts``: says whether a shortcut finds the declared rank (``leakybench.measures.shortcuts``); fails if one
+      does and the task is registered as opaque.
     - ``learnability``: a cheap learner beats the mean predictor.
     - ``cost``: at most 10 s and 256 MB.
 
@@ -74,6 +78,7 @@ def check_task(task: str | TaskSpec | Task, *, seed: int = 0, timeout: float = 1
     findings.judge("purity", purity_problems(facts, "building it"), "global state and standard output are untouched")
     _judge_scale(findings, facts)
     _judge_rank(findings, facts)
+    _judge_shortcuts(findings, facts, spec.opaque if spec == _registered(spec) else None)
     _judge_learnability(findings, facts)
     _judge_cost(findings, facts)
     return findings.report("task", spec.id)
@@ -216,6 +221,36 @@ def _judge_rank(findings: Findings, facts: dict[str, Any]) -> None:
     reached, total = sum(rank == declared for rank in ranks or []), len(ranks or [])
     fine = f"the teacher's Jacobian has rank {declared} at {reached} of {total} points, and never more"
     findings.judge(name, problems, fine)
+
+
+def _judge_shortcuts(findings: Findings, facts: dict[str, Any], opaque: bool | None) -> None:
+    """Judge the label of the task: open, opaque or (None) without one."""
+    declared, name, answers = facts["true_rank"], "shortcuts", facts.get("shortcut_ranks")
+    if declared is None:
+        findings.skip("it declares no rank (true_rank is None)", name)
+        return
+    if answers is None:
+        findings.skip("not reached", name)
+        return
+    if not answers:
+        findings.skip("it takes too long to build at several seeds", name)
+        return
+    found = {which: ranks.count(declared) for which, ranks in answers.items() if finds(ranks, declared)}
+    seeds = len(next(iter(answers.values())))
+    shown = ", ".join(f"{which} at {right}" for which, right in found.items())
+    fine = (
+        f"open: of {seeds} seeds, the rank {declared} is found by {shown}"
+        if found
+        else "opaque: no shortcut finds the rank"
+    )
+    if opaque is False and not found:
+        fine += ", although the task is registered as open"
+    problems = (
+        [f"registered as opaque, but of {seeds} seeds, the rank {declared} is found by {shown}"]
+        if opaque and found
+        else []
+    )
+    findings.judge(name, problems, fine, **answers)
 
 
 def _judge_learnability(findings: Findings, facts: dict[str, Any]) -> None:

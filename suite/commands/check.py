@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Check tasks, baselines or a whole plugin against the contract. Each object is built in separate processes under a time
-limit. The checks are contract, determinism across processes, leakage, purity, scale, certified rank, learnability and
-cost; each one passes, fails or is skipped, with its reason."""
+limit. The checks are contract, determinism across processes, leakage, purity, scale, certified rank, shortcuts,
+learnability and cost; each one passes, fails or is skipped, with its reason."""
 EPILOG = """\
 examples:
   leakybench check task 'LowRank-*'

@@ -8,22 +8,24 @@ from typing import Any
 
 from leakybench.console import arguments
 from leakybench.registry import tasks
+from leakybench.specs import Spec
 
+DESCRIPTION = """\
+List the registered tasks: id, true bottleneck rank, label, plugin and summary. The rank of an open task can be read off
+the data by a shortcut, such as the Jacobian of ridge regression; that of an opaque task cannot."""
 EPILOG = """\
 examples:
   leakybench tasks
   leakybench tasks 'LowRank-*' --json
 """
 
+LABELS = {True: "opaque", False: "open", None: "-"}
+"""Text of ``TaskSpec.opaque``."""
+
 
 def add_parser(subparsers: Any) -> None:
     """Declare the command."""
-    parser = subparsers.add_parser(
-        "tasks",
-        help="list the tasks",
-        description="List the registered tasks: id, true bottleneck rank, plugin and summary.",
-        epilog=EPILOG,
-    )
+    parser = subparsers.add_parser("tasks", help="list the tasks", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("patterns", nargs="*", metavar="GLOB", help="only ids that match one of these globs")
     arguments.add_json(parser)
 
@@ -34,8 +36,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         arguments.print_json([dataclasses.asdict(spec) for spec in chosen])
         return 0
-    rows = [
-        (spec.id, str(getattr(spec, "true_rank", None) or "-"), spec.plugin or "-", spec.summary) for spec in chosen
-    ]
-    arguments.print_columns(rows, ("task", "rank", "plugin", "summary"))
+    arguments.print_columns([_row(spec) for spec in chosen], ("task", "rank", "label", "plugin", "summary"))
     return 0
+
+
+def _row(spec: Spec) -> tuple[str, str, str, str, str]:
+    rank, opaque = getattr(spec, "true_rank", None), getattr(spec, "opaque", None)
+    return spec.id, str(rank or "-"), LABELS[opaque], spec.plugin or "-", spec.summary
