@@ -59,7 +59,7 @@ def run_rows(frame: pd.DataFrame) -> list[RunRow]:
             status=str(row["status"]),
             score=_float_or_none(row["score"]),
             imputed=bool(row["imputed"]),
-            alignment=_float_or_none(row.get("code_alignment")),
+            alignment=_float_or_none(row["code_alignment"]),
             rank=_int_or_none(row["bottleneck_rank"]),
             true_rank=_int_or_none(row["true_rank"]),
             fit_seconds=_float_or_none(row["fit_seconds"]),

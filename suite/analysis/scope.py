@@ -7,15 +7,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from leakybench.record import MIN_ALIGNMENT
 from leakybench.registry import tasks as registered
 
 KINDS = {False: "open", True: "opaque", None: "not judged"}
 """Names of the values of ``TaskSpec.opaque``."""
 RECOVERED = (
-    "a rank counts as recovered where it is right at held-out inputs, the code alignment is at least 0.5 (where it is "
-    "defined) and the test error is below 1"
+    "a rank counts as recovered where it is right at held-out inputs, the code alignment is at least "
+    f"{MIN_ALIGNMENT:g} (where it is defined) and the test error is below 1"
 )
-RECOVERED_BEFORE_ALIGNMENT = "a rank counts as recovered where it is right, since no run here has a code alignment"
+RECOVERED_WITHOUT_ALIGNMENT = (
+    "a rank counts as recovered where it is right and the test error is below 1, since no run here has a code alignment"
+)
 
 
 def describe_scope(runs: pd.DataFrame, methods: int, tasks: Sequence[str], preset: str) -> str:
@@ -32,7 +35,7 @@ def describe_scope(runs: pd.DataFrame, methods: int, tasks: Sequence[str], prese
     gloss = "; no shortcut finds the rank of an opaque one" * bool(kinds["opaque"])
     fewest, most = _seeds(runs[runs["task"].isin(tasks)])
     seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seed{'s' * (most != 1)}"
-    rule = RECOVERED if runs.get("code_alignment", pd.Series(dtype=float)).notna().any() else RECOVERED_BEFORE_ALIGNMENT
+    rule = RECOVERED if runs["code_alignment"].notna().any() else RECOVERED_WITHOUT_ALIGNMENT
     return (
         f"Shown: {methods} method{'s' * (methods != 1)} on {len(tasks)} "
         f"task{'s' * (len(tasks) != 1)} ({counts}{gloss}), preset {preset}, {seeds} of each; {rule}. "
@@ -43,7 +46,7 @@ def describe_scope(runs: pd.DataFrame, methods: int, tasks: Sequence[str], prese
 def _kind(task: str) -> str:
     """Open, opaque or not judged; a task with settings of its own was not judged, and one that is not installed is
     not known."""
-    return KINDS[getattr(registered.spec(task), "opaque", None) if task in registered else None]
+    return KINDS[registered.spec(task).opaque if task in registered else None]
 
 
 def _seeds(runs: pd.DataFrame) -> tuple[int, int]:

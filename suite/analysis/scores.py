@@ -4,7 +4,8 @@ Tables, comparisons and gates all work on this frame, and so share the policy:
 
 - ``collapsed``, ``diverged``, ``timeout`` and ``oom`` are outcomes of the method. Such a run counts, with its
   measured test error where it has one and otherwise with 1, the error of predicting the mean, a user's fallback. It
-  never counts as having recovered the rank. Imputed errors are flagged (column ``imputed``).
+  never counts as having recovered the rank, and counts with its measured code alignment and otherwise with 0, chance.
+  Imputed errors are flagged (column ``imputed``).
 - ``error`` and ``interrupted`` are no evidence about the method. Such a run is left out of every statistic, and
   reported.
 """
@@ -22,8 +23,8 @@ import pandas as pd
 
 from leakybench.analysis.frame import to_frame
 from leakybench.errors import UsageError
-from leakybench.record import STATUSES, Record, label
-from leakybench.registry import baselines
+from leakybench.record import STATUSES, Record, label, structure_found
+from leakybench.registry import baselines, tasks
 
 OUTCOMES = ("ok", "collapsed", "diverged", "timeout", "oom")
 """Statuses that count in statistics; the others are excluded and reported."""
@@ -33,6 +34,10 @@ CAP = 1.0
 """Largest error that counts in a number over several tasks: that of the mean predictor, a user's fallback. Without this
 cap one small data set on which every method fails would decide the sum, and a run that broke off (which counts as 1)
 would be better than one that ended with 4."""
+CHANCE = 0.0
+"""Code alignment of a model whose directions are drawn by chance, used where an outcome has no measured alignment."""
+LEAST_ALIGNMENT = -1e4
+"""Values below are no alignment: the least is -k/(d - k), for k of d directions that all miss the code."""
 POLICY = (
     "collapsed, diverged, timeout and oom runs count: with their measured error, or with 1 (the mean predictor) where "
     "there is none, and as rank not recovered; error and interrupted runs are left out of all statistics"
@@ -53,7 +58,8 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
         One row for each record. Added or completed columns: ``method`` (the baseline's label without its step
         rule) and ``steps`` (the rule, also where the record leaves it to the default; ``-`` for a baseline
         without layers); ``score`` (test error under the policy of this module, share of the targets' variance),
-        ``imputed``, ``counted``, ``recovered`` (rank recovery under the policy); ``criticality`` (relative);
+        ``imputed``, ``counted``, ``recovered`` (rank recovery under the policy); ``alignment`` (code alignment under
+        the policy); ``criticality`` (relative);
         ``machine`` (what must agree for times to be comparable); ``commit``, ``created`` as text.
     """
     listed = list(records)
@@ -61,7 +67,21 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
     added = [_verdict_columns(record) for record in listed]
     for name, dtype in _ADDED.items():
         frame[name] = pd.Series([row[name] for row in added], dtype=dtype, index=frame.index)
-    return frame
+    return frame.assign(alignment=_alignment(frame))
+
+
+def _alignment(frame: pd.DataFrame) -> pd.Series:
+    """The code alignment of each run under the policy: as measured, or ``CHANCE`` for a failed run without one.
+
+    The second holds only on a task where some run has an alignment, and only for a method that has one in some run, or
+    that has no run which ended ok: real data has no code, and a method without a derivative no alignment.
+    """
+    measured = frame["code_alignment"].where(frame["code_alignment"].between(LEAST_ALIGNMENT, 1 + 1e-9))
+    known, ok = measured.notna(), frame["status"] == "ok"
+    method = [frame["method"], frame["steps"]]
+    has_code = known.groupby(frame["task"]).transform("any")
+    judged = known.groupby(method).transform("any") | ~ok.groupby(method).transform("any")
+    return measured.mask(frame["counted"] & ~ok & ~known & has_code & judged, CHANCE)
 
 
 def _verdict_columns(record: Record) -> dict[str, Any]:
@@ -70,6 +90,10 @@ def _verdict_columns(record: Record) -> dict[str, Any]:
     # an ok run without an error is a broken record, not an outcome: it must not get the mean predictor's score
     imputed = outcome and record.test_error is None and record.status != "ok"
     rest = {key: value for key, value in run.baseline_overrides.items() if key != "steps"}
+    # by the present definition, also for a record that is older than it
+    found = structure_found(
+        record.bottleneck_rank, record.true_rank, alignment=record.code_alignment, test_error=record.test_error
+    )
     failed_to_recover = False if outcome and record.true_rank is not None else None
     return {
         "method": label(run.baseline, rest),
@@ -77,7 +101,7 @@ def _verdict_columns(record: Record) -> dict[str, Any]:
         "score": IMPUTED_ERROR if imputed else record.test_error,
         "imputed": imputed,
         "counted": outcome and (imputed or record.test_error is not None),
-        "recovered": record.rank_recovered if record.status == "ok" else failed_to_recover,
+        "recovered": found if record.status == "ok" else failed_to_recover,
         "criticality": criticality_of(record),
         "machine": machine_of(origin),
         "commit": str(origin.get("commit") or ""),
@@ -155,7 +179,7 @@ def status_counts(statuses: Iterable[str]) -> dict[str, int]:
 def select(frame: pd.DataFrame, **globs: str | None) -> pd.DataFrame:
     """Select the rows whose columns match globs: ``select(frame, task="LowRank-*", steps="adaptive")``.
 
-    ``task`` and ``baseline`` match the label with its overrides or the id alone.
+    ``task`` and ``baseline`` match the label with its overrides or the id alone; ``@name`` matches the ids of a set.
 
     Raises:
         UsageError: a column that the frame lacks, or a glob that no row matches.
@@ -166,6 +190,9 @@ def select(frame: pd.DataFrame, **globs: str | None) -> pd.DataFrame:
         if name not in frame:
             raise UsageError(f"records have no column {name!r}; columns: {', '.join(frame.columns)}")
         hits = np.zeros(len(frame), dtype=bool)
+        if glob.startswith("@") and name in ("task", "baseline"):
+            members = tasks.match([glob]) if name == "task" else baselines.match([glob])
+            hits |= np.asarray(frame[f"{name}_id"].isin([spec.id for spec in members]))
         for column in (name, f"{name}_id"):
             if column in frame:
                 # labels hold brackets, which a glob would read as a set of characters

@@ -168,7 +168,6 @@ def summarise(frame: pd.DataFrame, by: str = "cell") -> list[SummaryRow]:
 
 def run_statistics(group: pd.DataFrame) -> RunStatistics:
     """The statistics of runs of one preset, of one task and baseline or of several."""
-    group = group.reindex(columns=[*group.columns, *({"alignment", "code_leak"} - set(group.columns))])
     counted = group[group["counted"]]
     finished = group[group["status"] == "ok"]
     ranks = [int(rank) for rank in finished["bottleneck_rank"].dropna()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from tabulate import tabulate
@@ -10,18 +11,22 @@ from leakybench.report.cells import Column, Row
 
 TABULATE_NAMES = {"terminal": "simple", "github": "github", "latex": "latex_booktabs"}
 """Name in ``tabulate`` of each format."""
+MIN_WIDTH = 10
+"""Smallest width to which the unit of a column is broken in a terminal."""
 
 
 def layout_table(columns: Sequence[Column[Row]], rows: Sequence[Row], format: str) -> str:
     """The table as text, without a final newline.
 
-    A terminal shows the unit below the header, the other formats beside it in brackets.
+    A terminal shows the unit below the header, in lines no wider than the column, the other formats beside it in
+    brackets.
     """
+    cells = [[column.text(row) for column in columns] for row in rows]
     if format == "terminal":
-        headers = [f"{column.name}\n{column.unit}" if column.unit else column.name for column in columns]
+        widths = [max(map(len, texts)) for texts in zip(*cells, strict=True)] or [0] * len(columns)
+        headers = [_stacked(column.name, column.unit, width) for column, width in zip(columns, widths, strict=True)]
     else:
         headers = [_one_line(column.name, column.unit) for column in columns]
-    cells = [[column.text(row) for column in columns] for row in rows]
     aligned = bool(rows) and any(column.right for column in columns)
     alignment = ["right" if column.right else "left" for column in columns] if aligned else None
     return layout_cells(headers, cells, format, alignment)
@@ -54,6 +59,12 @@ def markdown(cell: str) -> str:
             continue  # the mark of an imputed mean
         cell = cell.replace(mark, f"\\{mark}" if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark])
     return cell
+
+
+def _stacked(name: str, unit: str, width: int) -> str:
+    """The name above the unit, which is broken between words to the width of the name or the cells."""
+    lines = textwrap.wrap(unit, max(width, len(name), MIN_WIDTH), break_long_words=False, break_on_hyphens=False)
+    return "\n".join([name, *lines])
 
 
 def _one_line(name: str, unit: str) -> str:

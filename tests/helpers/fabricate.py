@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from leakybench.record import Record, RunSpec
+from leakybench.record import Record, RunSpec, structure_found
 
 MACHINE = {"processor": "Test CPU", "cores": 2, "system": "Linux", "python": "3.11.7", "torch": "2.13.0"}
 METHODS: tuple[tuple[str, Mapping[str, Any]], ...] = (
@@ -46,8 +46,8 @@ def record(
         task_overrides=task_overrides or {}, baseline_overrides=overrides,
     )  # fmt: skip
     finished = status == "ok"
-    # a record without an alignment is judged by its rank alone, as before there was one
-    recovered = rank == true_rank and (alignment is None or (alignment >= 0.5 and error is not None and error < 1))
+    error = None if error is None else float(error)
+    found = structure_found(rank, true_rank, alignment=alignment, test_error=error)
     return Record(
         run=run,
         status=status,
@@ -56,9 +56,9 @@ def record(
         train_error=None if error is None else error / 2,
         true_rank=true_rank,
         bottleneck_rank=rank if finished else None,
-        rank_recovered=recovered if finished and rank is not None and true_rank is not None else None,
-        **({} if alignment is None else {"code_alignment": alignment if finished else None}),
-        **({} if leak is None else {"code_leak": leak if finished else None}),
+        rank_recovered=found if finished else None,
+        code_alignment=alignment if finished else None,
+        code_leak=leak if finished else None,
         rank_evidence={"estimator": "gap", "gap": 12.0, "estimates": {"gap": rank}} if finished and rank else {},
         wall_clock={"setup": 0.1, "fit": fit, "evaluation": 0.02, "measures": 0.5, "total": fit + 0.62, "threads": 1},
         training={} if criticality is None else {"criticality_residual": criticality, "objective": 0.3},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -191,6 +192,9 @@ def test_a_rank_with_the_wrong_directions_or_a_useless_error_is_missed():
     assert _statistics([record(alignment=0.49)]).missed == 1
     assert _statistics([record(alignment=0.9, error=1.0)]).missed == 1
     assert _statistics([record(alignment=0.5, error=0.9)]).missed == 0
+    # also where an older record, which knew no alignment, says otherwise
+    old = dataclasses.replace(record(error=1.2), rank_recovered=True)
+    assert _statistics([old]).missed == 1
 
 
 @pytest.mark.parametrize(
