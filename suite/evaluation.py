@@ -153,7 +153,7 @@ class Trial:
         train: training data.
         test: test data.
         true_rank: bottleneck rank of the task; None if unknown.
-        code_jacobians: of the task, see ``leakybench.task.Task``; None where the true code is unknown.
+        target_jacobians: of the task, see ``leakybench.task.Task``; None where the target function is unknown.
         clock: measures its phases.
     """
 
@@ -161,7 +161,7 @@ class Trial:
     train: Split
     test: Split
     true_rank: int | None
-    code_jacobians: Callable[[np.ndarray], np.ndarray] | None = None
+    target_jacobians: Callable[[np.ndarray], np.ndarray] | None = None
     clock: Clock
 
 
@@ -174,9 +174,9 @@ def set_up(baseline: Baseline, task: Task, *, seed: int, preset: str) -> Trial:
         # a task draws its data on first access, which must not count as training
         run = run_spec(baseline, task, seed=seed, preset=preset)
         train, test, true_rank = task.train, task.test, task.true_rank
-    code = getattr(task, "code_jacobians", None)
+    target = getattr(task, "target_jacobians", None)
     return Trial(
-        run=run, train=train, test=test, true_rank=true_rank, code_jacobians=code if callable(code) else None,
+        run=run, train=train, test=test, true_rank=true_rank, target_jacobians=target if callable(target) else None,
         clock=clock,
     )  # fmt: skip
 
@@ -226,7 +226,9 @@ def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
     with trial.clock("measures"):
         from leakybench.measures.run import measure_model
 
-        measured = measure_model(model, trial.train, trial.test, true_jacobians=true_jacobians(trial))
+        measured = measure_model(
+            model, trial.train, trial.test, true_jacobians=true_jacobians(trial), true_rank=trial.true_rank
+        )
     rank, true_rank = measured.bottleneck_rank, trial.true_rank
     return _finish(
         trial,
@@ -243,16 +245,17 @@ def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
 
 
 def true_jacobians(trial: Trial) -> np.ndarray | None:
-    """Return the Jacobians of the true code at the held-out inputs of the measures, (n, k, d_in).
+    """Return the Jacobians of the target function at the held-out inputs of the measures, (n, d_out, d_in).
 
     Returns:
-        None where the code is unknown, or is of the dimension of the inputs: then every direction matters.
+        None where the function or its rank is unknown, or where the rank is that of the inputs: then every direction
+        matters.
     """
     from leakybench.measures.jacobian import HELD_OUT
 
-    if trial.code_jacobians is None or trial.true_rank is None or trial.true_rank >= trial.test.inputs.shape[1]:
+    if trial.target_jacobians is None or trial.true_rank is None or trial.true_rank >= trial.test.inputs.shape[1]:
         return None
-    return trial.code_jacobians(trial.test.inputs[:HELD_OUT])
+    return trial.target_jacobians(trial.test.inputs[:HELD_OUT])
 
 
 def _do_nothing() -> None:

@@ -54,8 +54,9 @@ class Task(Protocol):
         seed: of its draws.
 
     Optional members:
-        ``code_jacobians(inputs) -> (n, k, d_in)``: Jacobians of the true code with respect to the inputs, at inputs
-            (n, d_in) as ``train`` and ``test`` hold them. Runs on a task without it have no code alignment.
+        ``target_jacobians(inputs) -> (n, d_out, d_in)``: Jacobians of the target function at inputs (n, d_in) as
+            ``train`` and ``test`` hold them, in any unit of the targets. Runs on a task without it have no code
+            alignment.
     """
 
     spec: TaskSpec
@@ -189,6 +190,15 @@ class SyntheticTask:
     def input_scale(self) -> Normaliser:
         """Centring and scaling of the inputs, fitted on the training inputs."""
         return Normaliser.fit(self.sample_inputs(self.n_train, self.rng("train inputs")))
+
+    def target_jacobians(self, inputs: np.ndarray) -> np.ndarray:
+        """Jacobians (n, d_out, d) of the target function at standardised inputs (n, d), by differences in float64.
+
+        Targets are in raw units. Each input is standardised by the same scale, which keeps the row spaces.
+        """
+        from leakybench.measures.certificate import jacobian
+
+        return self.input_scale.scale * jacobian(self.teacher, self.input_scale.inverse(inputs))
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:

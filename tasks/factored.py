@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 
 from leakybench.errors import UsageError
-from leakybench.measures.certificate import jacobian
 from leakybench.task import SyntheticTask, TargetFunction
 from leakybench.tasks.teachers import Map
 
@@ -38,13 +37,6 @@ class FactoredTask(SyntheticTask):
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Map codes (n, k) to clean, unscaled targets (n, d_out) by h, float64."""
         return self._factors[1](z)
-
-    def code_jacobians(self, inputs: np.ndarray) -> np.ndarray:
-        """Jacobians (n, k, d) of the code with respect to the standardised inputs, at inputs (n, d) of a split.
-
-        By central differences in float64; standardising with one common scale keeps their row space.
-        """
-        return self.input_scale.scale * jacobian(self.code, self.input_scale.inverse(inputs))
 
     def target_function(self, rng: np.random.Generator) -> TargetFunction:
         """The composition of the two factors."""

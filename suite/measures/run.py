@@ -90,7 +90,9 @@ class Measured:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def measure_model(model: Model, train: Any, test: Any, *, true_jacobians: Any = None) -> Measured:
+def measure_model(
+    model: Model, train: Any, test: Any, *, true_jacobians: Any = None, true_rank: int | None = None
+) -> Measured:
     """Measure a fitted model on its training inputs and on held-out inputs.
 
     The bottleneck rank is the rank of the model's Jacobian at 128 held-out inputs, exact for a model with
@@ -105,8 +107,9 @@ def measure_model(model: Model, train: Any, test: Any, *, true_jacobians: Any = 
         model: a fitted model; its predictions must be finite.
         train: training split with ``inputs`` (n, d_in) and ``targets`` (n, d_out).
         test: held-out split of the same form.
-        true_jacobians: Jacobians of the true code at the first ``leakybench.measures.jacobian.HELD_OUT`` held-out
-            inputs, (n, k, d_in) with k < d_in; None where the code is unknown, and there is no alignment.
+        true_jacobians: Jacobians of the target function at the first ``leakybench.measures.jacobian.HELD_OUT``
+            held-out inputs, (n, d_out, d_in); None where it is unknown, and there is no alignment.
+        true_rank: bottleneck rank of the target function, below d_in; needed with ``true_jacobians``.
 
     Returns:
         Rank with the evidence of each estimator, alignment and leak, numbers, and profiles along the path.
@@ -116,7 +119,7 @@ def measure_model(model: Model, train: Any, test: Any, *, true_jacobians: Any = 
     """
     values: dict[str, Any] = {}
     estimators: dict[str, Any] = {}
-    aligned = _measure_jacobians(model, test.inputs, true_jacobians, estimators)
+    aligned = _measure_jacobians(model, test.inputs, (true_jacobians, true_rank), estimators)
     estimators["function_jacobian"] = _function_rank(model, train.inputs)
     arrays: Arrays = {}
     if isinstance(model, TraceableModel):
@@ -138,7 +141,7 @@ def measure_model(model: Model, train: Any, test: Any, *, true_jacobians: Any = 
 
 
 def _measure_jacobians(
-    model: Model, inputs: np.ndarray, true_jacobians: Any, estimators: dict[str, Any]
+    model: Model, inputs: np.ndarray, truth: tuple[Any, int | None], estimators: dict[str, Any]
 ) -> CodeAlignment | None:
     """The rank at held-out inputs, into ``estimators``, and the alignment with the true code where that is known."""
     if not getattr(model, "differentiable", True):
@@ -152,10 +155,10 @@ def _measure_jacobians(
         estimators[DEFAULT_ESTIMATOR] = {"rank": None, "reason": str(error)}
         return None
     # a constant model has no directions; the share outside of them is 0 / 0
-    if true_jacobians is None or not jacobians.any():
+    true_jacobians, rank = truth
+    if true_jacobians is None or rank is None or not jacobians.any():
         return None
-    truth = as_float64("true_jacobians", true_jacobians, ndim=3)
-    return align(jacobians, truth, rank=truth.shape[1])
+    return align(jacobians, true_jacobians, rank=rank)
 
 
 def _finite_or_none(values: Mapping[str, Any]) -> dict[str, Any]:
