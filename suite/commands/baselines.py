@@ -38,4 +38,6 @@ def run(args: argparse.Namespace) -> int:
         (spec.id, ", ".join(getattr(spec, "steps", ())) or "-", spec.plugin or "-", spec.summary) for spec in chosen
     ]
     arguments.print_columns(rows, ("baseline", "steps", "plugin", "summary"))
+    if not args.patterns:
+        arguments.print_sets(baselines)
     return 0

@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> int:
         arguments.print_json([dataclasses.asdict(spec) for spec in chosen])
         return 0
     arguments.print_columns([_row(spec) for spec in chosen], ("task", "rank", "label", "plugin", "summary"))
+    if not args.patterns:
+        arguments.print_sets(tasks)
     return 0
 
 

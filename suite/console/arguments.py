@@ -61,7 +61,10 @@ def list_specs(registry: Registry[Any], patterns: Sequence[str]) -> list[Spec]:
     chosen = registry.match(list(patterns)) if patterns else list(registry)
     for plugin, reason in registry.failures.items():
         print_note(f"plugin {plugin} failed to load its {registry.kind}s: {reason}")
-    if not patterns and registry.sets:
-        sets = ", ".join(f"@{name} ({len(ids)})" for name, ids in registry.sets.items())
-        print_note(f"sets, which commands take in place of ids: {sets}")
     return chosen
+
+
+def print_sets(registry: Registry[Any]) -> None:
+    """Print on standard output the sets of a registry, which commands take in place of ids."""
+    if registry.sets:
+        print("\nsets: " + ", ".join(f"@{name} ({len(ids)})" for name, ids in registry.sets.items()))

@@ -165,7 +165,8 @@ def test_globs_choose_and_an_empty_match_is_an_error(registry):
 
 def test_listings_sort_numbers_as_numbers():
     ids = [spec.id for spec in registration.tasks if spec.id.startswith("LowRank-k")]
-    assert ids == ["LowRank-k1-v0", "LowRank-k2-v0", "LowRank-k3-v0", "LowRank-k5-v0", "LowRank-k10-v0"]
+    names = ("k1", "k2", "k3", "k5", "k10-n300", "k10")
+    assert ids == [f"LowRank-{name}-v0" for name in names]
 
 
 class Distribution:
@@ -250,3 +251,28 @@ def test_pprint_lists_every_id(capsys):
     printed = capsys.readouterr().out
     for spec in (*registration.tasks, *registration.baselines):
         assert spec.id in printed
+
+
+def test_a_named_set_stands_for_its_ids(registry):
+    ids = [spec.id for spec in registry]
+    registry.register_set("mine", ids[:1])
+    assert [spec.id for spec in registry.match(["@mine"])] == ids[:1]
+    assert registry.match(["@mine", ids[0]]) == registry.match(["@mine"])
+    assert registry.sets["mine"] == (ids[0],)
+    registry.unregister(ids[0])
+    assert "mine" not in registry.sets
+
+
+def test_sets_that_cannot_be_are_refused(registry):
+    id = next(iter(registry)).id
+    registry.register_set("mine", [id])
+    with pytest.raises(leakybench.RegistrationError, match="already registered"):
+        registry.register_set("mine", [id])
+    with pytest.raises(leakybench.RegistrationError, match="needs registered ids, got none"):
+        registry.register_set("empty", [])
+    with pytest.raises(leakybench.RegistrationError, match="needs registered ids, got Nothing-v0"):
+        registry.register_set("unknown", [id, "Nothing-v0"])
+    with pytest.raises(leakybench.RegistrationError, match="must be a word"):
+        registry.register_set("@mine", [id])
+    with pytest.raises(leakybench.UnknownIdError, match="no .* set is called '@core'; the sets are: @mine"):
+        registry.match(["@core"])
