@@ -27,6 +27,12 @@ SEEDS = 7
 SHORTCUT_SECONDS = 10.0
 """Maximum time to build the task at these seeds; a task that is slower to build is asked at fewer of them."""
 
+WORTH_LEARNING = 0.98
+"""Test error that the best of the cheap learners must reach; the mean predictor has 1."""
+
+MORE_ROWS = 4000
+"""Number of training rows for a second try, where the task has too few of them for a cheap learner."""
+
 FIT_ROWS = 1500
 """Maximum number of training rows for the cheap learners, since kernel ridge regression is cubic in it."""
 
@@ -87,6 +93,9 @@ def observe_task(spec: TaskSpec, *, seed: int, thorough: bool, journal: Journal)
         _ask_shortcuts(spec, seed, journal)
     journal.stage("fitting cheap learners")
     _fit_cheap_learners(task, journal)
+    if min(journal.get("errors", {"none": 0.0}).values()) >= WORTH_LEARNING:
+        journal.stage("fitting a cheap learner to more rows")
+        _fit_to_more_rows(spec, seed, journal)
 
 
 def _arrays(task: Any) -> list[np.ndarray]:
@@ -185,3 +194,23 @@ def _fit_cheap_learners(task: Any, journal: Journal) -> None:
         name: min(float(np.sum((each.fit(x, y).predict(test_x) - test_y) ** 2)) / spread for each in group)
         for name, group in learners.items()
     }
+
+
+def _fit_to_more_rows(spec: TaskSpec, seed: int, journal: Journal) -> None:
+    """Add the test error of quadratic regression on ``MORE_ROWS`` rows, if the task takes a setting n_train.
+
+    A task may be made for few samples, or have no part that a smooth kernel sees, such as an even function of many
+    inputs. Quadratic regression is the simplest that sees an even function, and needs of order d^2 rows.
+    """
+    from sklearn.kernel_ridge import KernelRidge
+
+    try:
+        larger = build(spec.with_overrides({"n_train": MORE_ROWS}), {}, seed=seed)
+    except UsageError as error:
+        journal["no_n_train"] = str(error)[:200]
+        return
+    x, y = larger.train.inputs.astype(np.float64), larger.train.targets.astype(np.float64)
+    test_x, test_y = larger.test.inputs.astype(np.float64), larger.test.targets.astype(np.float64)
+    learner = KernelRidge(kernel="polynomial", degree=2, gamma=1.0 / x.shape[1], alpha=1.0).fit(x, y)
+    error = float(np.sum((learner.predict(test_x) - test_y) ** 2) / np.sum((test_y - test_y.mean(axis=0)) ** 2))
+    journal["errors"] = {**journal["errors"], f"quadratic regression on {len(x)} rows": error}

@@ -97,13 +97,12 @@ def shortcuts(inputs: Any, targets: Any, *, floor: float = FLOOR) -> Shortcuts:
     coefficients, error = ridge_map(x, y)
     slopes = gram_spectrum(principal_directions(x) @ coefficients)
     correlations, edge = canonical_correlations(x, y)
+    strongest = float(correlations[0])
     return Shortcuts(
         inputs=_answer(gram_spectrum(x), floor),
         targets=_answer(gram_spectrum(y), floor),
         ridge=_answer(slopes, floor, says_something=error < 1.0),
-        canonical=_answer(
-            correlations, max(floor, edge / max(correlations[0], edge)), says_something=correlations[0] > edge
-        ),
+        canonical=_answer(correlations, max(floor, edge / max(strongest, edge)), says_something=strongest > edge),
     )
 
 
