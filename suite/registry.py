@@ -219,7 +219,8 @@ def register(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None,
         id: ``[namespace/]Name[-variant]-vN``.
         entry_point: ``package.module:Class``, imported when the task is built.
         kwargs: keyword arguments of the class, plain JSON.
-        fields: ``summary`` (one line) and ``true_rank`` (the bottleneck rank that the id declares, for listings).
+        fields: ``summary`` (one line), ``true_rank`` (the bottleneck rank that the id declares, for listings) and
+            ``opaque`` (True if no shortcut shows that rank, False if one does; None, the default, is not judged).
 
     Raises:
         RegistrationError: malformed id or entry point, or the id is taken.

@@ -77,7 +77,7 @@ def check_task(task: str | TaskSpec | Task, *, seed: int = 0, timeout: float = 1
     findings.judge("purity", purity_problems(facts, "building it"), "global state and standard output are untouched")
     _judge_scale(findings, facts)
     _judge_rank(findings, facts)
-    _judge_shortcuts(findings, facts, spec.opaque if spec == _registered(spec) else None)
+    judge_shortcuts(findings, facts, spec.opaque if spec == _registered(spec) else None)
     _judge_learnability(findings, facts)
     _judge_cost(findings, facts)
     return findings.report("task", spec.id)
@@ -222,8 +222,14 @@ def _judge_rank(findings: Findings, facts: dict[str, Any]) -> None:
     findings.judge(name, problems, fine)
 
 
-def _judge_shortcuts(findings: Findings, facts: dict[str, Any], opaque: bool | None) -> None:
-    """Judge the label of the task: open, opaque or (None) without one."""
+def judge_shortcuts(findings: Findings, facts: dict[str, Any], opaque: bool | None) -> None:
+    """Judge the label of a task.
+
+    Args:
+        findings: receives the finding.
+        facts: ``true_rank``, and ``shortcut_ranks``, the answers at several seeds by the name of the shortcut.
+        opaque: the label: opaque, open (False) or none.
+    """
     declared, name, answers = facts["true_rank"], "shortcuts", facts.get("shortcut_ranks")
     if declared is None:
         findings.skip("it declares no rank (true_rank is None)", name)

@@ -1,4 +1,4 @@
-"""The certificate of the label opaque: no shortcut finds the rank, from few samples or in the limit; and its reverse."""
+"""The certificate of the label opaque: no shortcut finds the rank, from few samples or many; and its reverse."""
 
 import pytest
 

@@ -1,6 +1,7 @@
 """Waves, Hierarchical, PowerLaw, Nuisance: what each formula implies, and the labels open and opaque of every task."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import leakybench
+from leakybench.checks.report import Findings
+from leakybench.checks.task import judge_shortcuts
+from leakybench.cli import main
 from leakybench.measures.certificate import jacobian, jacobian_ranks
 from leakybench.measures.shortcuts import finds, shortcuts
 from leakybench.registry import tasks
@@ -247,3 +251,83 @@ def test_a_label_goes_through_json_and_is_no_part_of_the_identity():
     spec, plain = (leakybench.TaskSpec(id="mine/A-v0", entry_point="a:B", true_rank=3, opaque=o) for o in (True, None))
     assert leakybench.TaskSpec.from_json(spec.to_json()) == spec
     assert spec.digest == plain.digest
+
+
+def test_the_listing_shows_the_label(capsys):
+    assert main(["tasks", "EvenWaves-k3-*", "LowRank-k3-v0", "Real-linnerud-v0"]) == 0
+    rows = {line.split()[0]: line.split()[1:3] for line in capsys.readouterr().out.splitlines()}
+    assert rows == {
+        "task": ["rank", "label"],
+        "EvenWaves-k3-n300-v0": ["3", "opaque"],
+        "LowRank-k3-v0": ["3", "open"],
+        "Real-linnerud-v0": ["-", "-"],
+    }
+    assert main(["tasks", "--json", "EvenWaves-k3-*", "LowRank-k3-v0", "Real-linnerud-v0"]) == 0
+    assert [spec["opaque"] for spec in json.loads(capsys.readouterr().out)] == [True, False, None]
+
+
+# -- the check ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mislabelled():
+    """A task whose rank every linear map shows, registered as opaque."""
+    yield leakybench.register(
+        "mislabelled/Linear-v0",
+        entry_point="leakybench.tasks.linear:Linear",
+        kwargs={"k": 2, "d": 6, "n_train": 100, "n_test": 20},
+        true_rank=2,
+        opaque=True,
+    )
+    tasks.unregister("mislabelled/Linear-v0")
+
+
+@pytest.mark.slow
+def test_a_false_label_fails_the_check(mislabelled):
+    report = leakybench.check_task(mislabelled)
+    assert [finding.name for finding in report.failures] == ["shortcuts"]
+    expected = "registered as opaque, but of 7 seeds, the rank 2 is found by targets at 7, ridge at 7, canonical at 7"
+    assert report.finding("shortcuts").why == expected
+
+
+ANSWERS = {"inputs": [30] * 7, "ridge": [3, 3, None, 3, 5, 3, 3]}
+
+
+@pytest.mark.parametrize(
+    ("facts", "opaque", "result", "why"),
+    [
+        ({"true_rank": None}, None, "skip", "it declares no rank (true_rank is None)"),
+        ({"true_rank": 3}, True, "skip", "not reached"),
+        ({"true_rank": 3, "shortcut_ranks": {}}, True, "skip", "it takes too long to build at several seeds"),
+        (
+            {"true_rank": 3, "shortcut_ranks": ANSWERS},
+            False,
+            "pass",
+            "open: of 7 seeds, the rank 3 is found by ridge at 5",
+        ),
+        (
+            {"true_rank": 3, "shortcut_ranks": ANSWERS},
+            None,
+            "pass",
+            "open: of 7 seeds, the rank 3 is found by ridge at 5",
+        ),
+        (
+            {"true_rank": 3, "shortcut_ranks": ANSWERS},
+            True,
+            "fail",
+            "registered as opaque, but of 7 seeds, the rank 3 is found by ridge at 5",
+        ),
+        ({"true_rank": 5, "shortcut_ranks": ANSWERS}, True, "pass", "opaque: no shortcut finds the rank"),
+        (
+            {"true_rank": 5, "shortcut_ranks": ANSWERS},
+            False,
+            "pass",
+            "opaque: no shortcut finds the rank, although the task is registered as open",
+        ),
+    ],
+)
+def test_what_the_check_says(facts, opaque, result, why):
+    findings = Findings()
+    judge_shortcuts(findings, facts, opaque)
+    finding = findings.report("task", "A-v0").finding("shortcuts")
+    assert (finding.result, finding.why) == (result, why)
