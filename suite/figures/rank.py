@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-DEFAULT = "function_jacobian"
+DEFAULT = "test_function_jacobian"
 ESTIMATORS = {
-    DEFAULT: "Jacobian of f (the default)",
-    "test_function_jacobian": "Jacobian of f, held-out",
+    DEFAULT: "Jacobian of f, held-out (the default)",
+    "function_jacobian": "Jacobian of f, training",
     "path_jacobian": "Jacobian of the path",
     "weight_spectrum": "weights, less one",
     "plain_spectrum": "A, less one",
@@ -203,7 +203,7 @@ FIGURE = Figure(
     further={"confusion": rank_counts},
     tabled={
         "default": right(DEFAULT),
-        "held-out": right("test_function_jacobian"),
+        "training": right("function_jacobian"),
         "path": right("path_jacobian"),
         "weights": right("weight_spectrum"),
         "A - 1": right("plain_spectrum"),
