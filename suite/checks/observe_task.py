@@ -212,5 +212,5 @@ def _fit_to_more_rows(spec: TaskSpec, seed: int, journal: Journal) -> None:
     x, y = larger.train.inputs.astype(np.float64), larger.train.targets.astype(np.float64)
     test_x, test_y = larger.test.inputs.astype(np.float64), larger.test.targets.astype(np.float64)
     learner = KernelRidge(kernel="polynomial", degree=2, gamma=1.0 / x.shape[1], alpha=1.0).fit(x, y)
-    error = float(np.sum((learner.predict(test_x) - test_y) ** 2) / np.sum((test_y - test_y.mean(axis=0)) ** 2))
-    journal["errors"] = {**journal["errors"], f"quadratic regression on {len(x)} rows": error}
+    share = float(np.sum((learner.predict(test_x) - test_y) ** 2) / np.sum((test_y - test_y.mean(axis=0)) ** 2))
+    journal["errors"] = {**journal["errors"], f"quadratic regression on {len(x)} rows": share}

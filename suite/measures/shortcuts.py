@@ -28,8 +28,10 @@ from jaxtyping import Float64
 
 from leakybench.measures.arrays import as_float64, same_rows
 from leakybench.measures.gap import FLOOR, largest_gap
-from leakybench.measures.jacobian import principal_directions
 from leakybench.measures.spectra import gram_spectrum
+
+NULL = 1e-6
+"""Directions with less than this share of the largest spread do not occur in the data; float32 leaves 1e-7."""
 
 PENALTIES = tuple(10.0**exponent for exponent in range(-4, 4))
 """Penalties of ridge regression, those of the baseline ``Ridge-v0``; the smallest leave-one-out error chooses."""
@@ -95,7 +97,8 @@ def shortcuts(inputs: Any, targets: Any, *, floor: float = FLOOR) -> Shortcuts:
     same_rows("targets", y, x)
     x, y = x - x.mean(axis=0), y - y.mean(axis=0)
     coefficients, error = ridge_map(x, y)
-    slopes = gram_spectrum(principal_directions(x) @ coefficients)
+    lengths, directions = _principal_axes(x)
+    slopes = gram_spectrum(lengths[:, None] * (directions.T @ coefficients))
     correlations, edge = canonical_correlations(x, y)
     strongest = float(correlations[0])
     return Shortcuts(
@@ -171,10 +174,17 @@ def canonical_correlations(
     return np.minimum(gram_spectrum(left.T @ right), 1.0), edge
 
 
+def _principal_axes(rows: Float64[np.ndarray, "n d"]) -> tuple[Float64[np.ndarray, " m"], Float64[np.ndarray, "d m"]]:
+    """Singular values of centred ``rows`` (n, d) above ``NULL`` of the first, (m,), and their directions (d, m)."""
+    squares, vectors = np.linalg.eigh(rows.T @ rows)
+    keep = squares > NULL**2 * squares[-1] if squares[-1] > 0.0 else np.zeros(len(squares), dtype=bool)
+    return np.sqrt(squares[keep]), vectors[:, keep]
+
+
 def _orthonormal_basis(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n m"]:
     """An orthonormal basis of the columns of centred ``rows``, (n, m)."""
-    directions = principal_directions(rows)
-    return np.asarray(rows @ directions.T / np.sum(directions**2, axis=1) / math.sqrt(len(rows)))
+    lengths, directions = _principal_axes(rows)
+    return np.asarray(rows @ (directions / lengths))
 
 
 def _answer(values: Float64[np.ndarray, " r"], floor: float, *, says_something: bool = True) -> Answer:
