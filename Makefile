@@ -13,7 +13,7 @@ TASKS ?= LowRank-k2-v0,LowRank-k3-v0,LowRank-k5-v0
 BASELINES ?= FullyConnected-v0,ResNet-v0,LeakyResNet-v0,Mean-v0,Ridge-v0,KernelRidge-v0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow lint leaderboard regress figures perf perf-compare docs clean
+.PHONY: help setup bench test test-slow lint leaderboard audit regress figures perf perf-compare docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ leaderboard: $(STAMP) ## rank the reference results: terminal table, Markdown, J
 	$(BIN)/leakybench leaderboard --results results/reference/records --preset standard
 	for kind in md json html; do $(BIN)/leakybench leaderboard --results results/reference/records \
 	  --preset standard --out results/reference/leaderboard/leaderboard.$$kind || exit; done
+
+audit: $(STAMP) ## which tasks of the reference tell methods apart, and the core set
+	$(BIN)/leakybench audit results/reference --preset standard
 
 regress: $(STAMP) ## train the gate's small plan and compare it with the reference: exit 1 where it got worse or slower
 	$(BIN)/leakybench regress --reference results/reference

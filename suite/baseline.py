@@ -53,8 +53,8 @@ class Model(Protocol):
 
     Optional attributes:
         report: a ``FitReport`` on the training.
-        jacobians: ``jacobians(inputs) -> (n, d_out, d_in)`` for float32 inputs (n, d_in); where a model has it, its rank
-            and its code alignment are taken from these instead of from central differences of ``predict``.
+        jacobians: ``jacobians(inputs) -> (n, d_out, d_in)`` for float32 inputs (n, d_in); rank and code alignment
+            of a model that has it are taken from these instead of from central differences of ``predict``.
         differentiable: False for piecewise constant predictions, which have no Jacobian rank.
     """
 

@@ -27,6 +27,7 @@ ORDER = (
     "table",
     "show",
     "compare",
+    "audit",
     "leaderboard",
     "regress",
     "figures",

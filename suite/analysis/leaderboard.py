@@ -140,7 +140,7 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
     presets = sorted(map(str, runs["preset"].unique()))
     if len(presets) > 1:
         raise UsageError(f"a leaderboard is of one preset, got {', '.join(presets)}: choose with --preset")
-    unit = yardstick or _find_yardstick(runs)
+    unit = yardstick or find_yardstick(runs)
     costs, cost_unit, cost_note = _costs(runs, unit)
     shown = runs[runs["baseline_id"] != unit] if unit else runs
     if shown.empty:
@@ -180,7 +180,8 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
     return board
 
 
-def _find_yardstick(frame: pd.DataFrame) -> str | None:
+def find_yardstick(frame: pd.DataFrame) -> str | None:
+    """Return the id of the baseline whose name begins with ``Yardstick``; None without one."""
     ids = sorted(map(str, frame["baseline_id"].unique()))
     return next((id for id in ids if parse_id(id)[1].startswith("Yardstick")), None)
 
@@ -188,7 +189,7 @@ def _find_yardstick(frame: pd.DataFrame) -> str | None:
 def _ranked_tasks(frame: pd.DataFrame) -> list[str]:
     """Tasks that at least half of the methods ran, so that one run on a rare task does not unrank everybody."""
     methods = frame.groupby(METHOD).ngroups
-    ran = frame[frame["counted"]].groupby("task").apply(lambda part: part.groupby(METHOD).ngroups)
+    ran = {task: part.groupby(METHOD).ngroups for task, part in frame[frame["counted"]].groupby("task")}
     common = [str(task) for task, count in ran.items() if 2 * count >= methods]
     return sorted(common or [str(task) for task in frame["task"].unique()], key=natural_key)
 
@@ -254,8 +255,8 @@ def _ranked(
         capped = frame.assign(score=frame["score"].clip(upper=CAP))
         above = frame[frame["counted"] & (frame["score"] > 1.05 * CAP)]
         if len(above):
-            counts = above["task"].value_counts().sort_index(key=lambda names: names.map(natural_key))
-            listed = ", ".join(f"{task} {n}" for task, n in counts.items())
+            counts = Counter(map(str, above["task"]))
+            listed = ", ".join(f"{task} {counts[task]}" for task in sorted(counts, key=natural_key))
             sentences.append(f"{len(above)} runs have a test error above 1.05 and count as 1 in a score ({listed}).")
     parts = {(str(method), str(steps)): part for (method, steps), part in capped.groupby(METHOD)}
     groups = sorted(frame.groupby(METHOD), key=lambda item: [natural_key(str(part)) for part in item[0]])

@@ -30,7 +30,7 @@ def describe_scope(runs: pd.DataFrame, methods: int, tasks: Sequence[str], prese
         tasks: labels of the tasks of the overall table.
         preset: preset of all runs.
     """
-    kinds = Counter(_kind(task) for task in tasks)
+    kinds = Counter(kind_of(task) for task in tasks)
     counts = ", ".join(f"{kinds[name]} {name}" for name in KINDS.values() if kinds[name])
     gloss = "; no shortcut finds the rank of an opaque one" * bool(kinds["opaque"])
     fewest, most = _seeds(runs[runs["task"].isin(tasks)])
@@ -43,7 +43,7 @@ def describe_scope(runs: pd.DataFrame, methods: int, tasks: Sequence[str], prese
     )
 
 
-def _kind(task: str) -> str:
+def kind_of(task: str) -> str:
     """Open, opaque or not judged; a task with settings of its own was not judged, and one that is not installed is
     not known."""
     return KINDS[registered.spec(task).opaque if task in registered else None]

@@ -1,9 +1,9 @@
 """Code alignment: whether a model moves with the directions of the inputs that matter, and with no others.
 
 A rank says in how many directions a function moves; it can be right for a model that has found none of them. A target
-f* = h o g with a code g: R^d -> R^k moves, at an input x, only along the row space of the Jacobian of g. ``code_alignment``
-compares these directions with those of a model, ``code_leak`` says how much of the model's motion lies outside. Inputs
-are standardised, and held out.
+f* = h o g with a code g: R^d -> R^k moves, at an input x, only along the row space of the Jacobian of g.
+``code_alignment`` compares these directions with those of a model, ``code_leak`` says how much of the model's motion
+lies outside. Inputs are standardised, and held out.
 
 Definitions were compared on trained models (docs/validity.md). The row space is the alignment of the record; the
 energy, 1 - leak, is stored beside it. The energy cannot tell a model of rank 1 from the true function, and the row

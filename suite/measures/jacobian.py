@@ -33,8 +33,8 @@ STEP = 1e-2
 derivative to 1e-5, far below the floor of the gap, and the difference crosses few of the linear pieces of a network."""
 
 AXIS_STEP = 2e-3
-"""The same along the axes, for whole Jacobians: few samples have a kink of a rectifier within it, and float32 predictions
-still give each derivative to 5e-5 of the largest."""
+"""The same along the axes, for whole Jacobians: few samples have a kink of a rectifier within it, and float32
+predictions still give each derivative to 5e-5 of the largest."""
 
 _NULL = 1e-6
 """Input directions with less than this share of the largest spread do not occur in the data; float32 leaves 1e-7."""
