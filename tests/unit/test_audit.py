@@ -91,7 +91,7 @@ def test_failed_runs_count_and_broken_ones_do_not():
 
 
 def test_models_worse_than_the_mean_do_not_count_as_recovered():
-    records = _records() + [record(task="LowRank-k3-v0", baseline="Ridge-v0", seed=9, error=1.2, rank=3, true_rank=3)]
+    records = [*_records(), record(task="LowRank-k3-v0", baseline="Ridge-v0", seed=9, error=1.2, rank=3, true_rank=3)]
     assert _audit(records).worse_than_mean == 0
 
 
@@ -165,6 +165,6 @@ def test_too_little_to_audit_ends_with_3(tmp_path, capsys):
 
 
 def test_several_presets_are_refused():
-    mixed = _records() + [record(task="LowRank-k3-v0", baseline="Ridge-v0", seed=0, error=0.1, preset="smoke")]
+    mixed = [*_records(), record(task="LowRank-k3-v0", baseline="Ridge-v0", seed=0, error=0.1, preset="smoke")]
     with pytest.raises(UsageError, match="one preset, got smoke, standard"):
         _audit(mixed)

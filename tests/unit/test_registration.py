@@ -274,5 +274,5 @@ def test_sets_that_cannot_be_are_refused(registry):
         registry.register_set("unknown", [id, "Nothing-v0"])
     with pytest.raises(leakybench.RegistrationError, match="must be a word"):
         registry.register_set("@mine", [id])
-    with pytest.raises(leakybench.UnknownIdError, match="no .* set is called '@core'; the sets are: @mine"):
+    with pytest.raises(leakybench.UnknownIdError, match=r"no .* set is called '@core'; the sets are: @mine"):
         registry.match(["@core"])
