@@ -117,7 +117,7 @@ REAL: list[tuple[str, str, dict[str, Any], None, str]] = [
 
 def register() -> None:
     """Register every built-in task (the entry point ``leakybench.tasks``)."""
-    from leakybench import register
+    from leakybench import register, register_set
 
     for opaque, group in ((False, OPEN), (True, OPAQUE), (None, REAL)):
         for id, entry_point, kwargs, true_rank, summary in group:
@@ -129,3 +129,5 @@ def register() -> None:
                 opaque=opaque,
                 summary=summary,
             )
+    register_set("open", [id for id, *_ in OPEN])
+    register_set("opaque", [id for id, *_ in OPAQUE])
