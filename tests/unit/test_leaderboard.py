@@ -6,6 +6,8 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from leakybench.analysis import scope
 from leakybench.analysis.leaderboard import confusion, leaderboard
@@ -13,8 +15,10 @@ from leakybench.analysis.overall import MIN_SEEDS
 from leakybench.analysis.scores import score_frame
 from leakybench.cli import main
 from leakybench.errors import UsageError
+from leakybench.record import STATUSES
 from leakybench.report.columns import board_columns
 from leakybench.report.leaderboard import render
+from leakybench.report.page import render_page
 from leakybench.store import Store
 from tests.helpers.fabricate import MACHINE, METHODS, board, record
 
@@ -187,6 +191,55 @@ def test_a_task_of_few_seeds_has_no_places_and_that_is_said():
     assert [row.rank_low for row in _of_task(built, "Noisy-k3-v0")] == [None]
     assert any("no places on Noisy-k3-v0: fewer than 5 seeds" in note for note in built.notes)
     assert not any("no places on" in note for note in _board(board()).notes)
+
+
+def test_no_run_that_counts_gives_a_board_without_scores():
+    built = _board([record(seed=seed, status="error", error=None) for seed in range(5)])
+    assert [(row.score, row.rank_low, row.statistics.counted) for row in built.overall] == [(None, None, 0)]
+    assert "5 error" in render(built)
+
+
+def test_errors_above_one_on_tasks_of_several_namespaces_are_counted_in_natural_order():
+    names = ("mine/Real-d10-v0", "mine/Real-d2-v0", "LowRank-k3-v0")
+    built = _board([record(task, seed=seed, error=2.0) for task in names for seed in range(5)])
+    listed = "(LowRank-k3-v0 5, mine/Real-d2-v0 5, mine/Real-d10-v0 5)"
+    assert any(note.startswith("15 runs have a test error above 1.05") and listed in note for note in built.notes)
+
+
+def _numbers(low, high):
+    return st.none() | st.floats(low, high) | st.sampled_from([0.0, low, high])
+
+
+ANY_RECORD = st.builds(
+    record,
+    st.sampled_from([*ALL_TASKS, "mine/Real-v0"]),
+    st.sampled_from(["x/A-v0", "x/B-v0", "LeakyResNet-v0"]),
+    st.integers(0, 6),
+    # the fourth power, in the degrees of freedom, is a number; an axis has no room below 1e-300
+    error=_numbers(1e-30, 1e70),
+    rank=st.none() | st.integers(0, 9),
+    true_rank=st.none() | st.integers(1, 9),
+    status=st.sampled_from(STATUSES),
+    alignment=_numbers(-1e308, 1e308),
+    leak=_numbers(-1e308, 1e308),
+    criticality=_numbers(0.0, 1e300),
+)
+
+
+@settings(deadline=None, max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(st.lists(ANY_RECORD, min_size=1, max_size=30))
+def test_any_records_give_a_board_in_every_form(records):
+    built = leaderboard(score_frame(records), resamples=20)
+    for row in [*built.overall, *built.per_task]:
+        numbers = row.statistics
+        assert numbers.alignment is None or -1e4 <= numbers.alignment <= 1 + 1e-9
+        assert numbers.leak is None or 0 <= numbers.leak <= 1 + 1e-9
+        assert numbers.missed is None or 0 <= numbers.missed <= numbers.recovered_of
+        assert numbers.converged is None or 0 <= numbers.converged <= numbers.converged_of <= numbers.runs
+    for format in ("terminal", "github"):
+        assert "nan" not in render(built, format)
+    json.loads(render(built, "json"))
+    render_page(built, {item.run_id: item for item in records})
 
 
 # -- alignment, convergence and the first sentences ------------------------------------------------------------------
