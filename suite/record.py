@@ -239,7 +239,7 @@ def structure_found(
     if rank is None or true_rank is None:
         return None
     aligned = alignment is None or alignment >= MIN_ALIGNMENT
-    return rank == true_rank and aligned and test_error is not None and test_error < 1.0
+    return bool(rank == true_rank and aligned and test_error is not None and test_error < 1.0)
 
 
 def _check_names(cls: type, data: object) -> None:

@@ -323,7 +323,7 @@ def comparison_columns(by: str) -> list[Column[ComparisonRow]]:
             key=lambda row: row.p_value,
         ),
         Column(name="A smaller", unit="share of pairs (95%)", text=improvement, key=lambda row: row.improvement),
-        Column(name="true rank found A : B", unit="runs", text=recovered, key=recovered_ahead),
+        Column(name="recovered A : B", unit="runs", text=recovered, key=recovered_ahead),
         Column(
             name="fit time A / B",
             unit="geometric mean",
