@@ -21,7 +21,8 @@ class Curved(CodedTask):
     J_s^T J_s = 4 / (1 + |z|^2)^2 I, so the Jacobian of f has k equal non-zero singular values at every point: the true
     rank is k, and all directions are alike. The targets span k + 1 linear dimensions, so an estimator that counts the
     linear dimensions of a curved representation reports one too many. Test errors at 1000 samples, seeds 0 and 1:
-    ridge regression 0.44, a Leaky ResNet (effective depth 7, 20 layers) 0.004.
+    ridge regression 0.44, a Leaky ResNet (effective depth 7, 20 layers) 0.004. At 100 samples (Curved-k2-n100), seeds 0
+    and 1: ridge regression 0.53, a ResNet 0.71, a Leaky ResNet at effective depth 3, 7 and 15 0.45, 0.12 and 0.06.
 
     Settings:
         k: dimension of the sphere and true rank, at most d - 1.

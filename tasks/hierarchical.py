@@ -32,6 +32,13 @@ class Hierarchical(CodedTask):
     It is opaque: f(-x) = f(x), so that no linear map has a test error below 1, and the targets span more than k
     dimensions, 2 at k = 1.
 
+    Test errors of ridge regression, kernel ridge regression, the recursive feature machine, a ResNet, a Leaky ResNet
+    (effective depth 7) and a fully-connected network (20 layers each), seeds 0 and 1:
+
+        Hierarchical-k1        1.01  0.69  0.12  0.65  0.46  0.15
+        Hierarchical-k3        1.01  0.86  0.38  0.49  0.28  0.19
+        Hierarchical-k3-n500   1.01  0.94  0.71  1.28  0.65  0.55
+
     Settings:
         k: number of sums and true rank, at most ``features``.
         features: number m of projections, from k to d.

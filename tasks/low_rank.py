@@ -25,6 +25,8 @@ class LowRank(CodedTask):
     dropped. Difficulty: the offsets b make g smooth enough to be learnt from 1000 samples, while f stays far from
     linear. Test errors at 1000 samples, seeds 0 and 1, of ridge regression and of a Leaky ResNet (effective depth 7, 20
     layers): k = 1: 0.35, 0.08; k = 2: 0.40, 0.14; k = 3: 0.39, 0.10; k = 5: 0.41, 0.10; k = 10: 0.41, 0.06.
+    LowRank-k10-n300, 300 samples, seed 0: ridge regression 0.43, a ResNet 0.38, a Leaky ResNet at effective depth 3, 7
+    and 15 0.29, 0.26 and 0.22.
 
     Settings:
         k: dimension of the code and true rank.

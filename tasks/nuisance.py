@@ -27,6 +27,12 @@ class Nuisance(CodedTask):
     It is opaque: f(-x) = f(x), so that no linear map has a test error below 1, the targets span k (k + 1) / 2
     dimensions to second order in z, and the inputs' spectrum shows ``loud`` directions, or d.
 
+    Test errors of ridge regression, kernel ridge regression, the recursive feature machine, a ResNet, a Leaky ResNet
+    (effective depth 7) and a fully-connected network (20 layers each), seeds 0 and 1:
+
+        Nuisance-k3-n500    1.01  1.00  1.01  0.13  0.08  0.03
+        Nuisance-k2-d60     1.01  1.00  1.01  0.23  0.54  1.38
+
     Settings:
         k: dimension of the code and true rank, at most d - loud.
         loud: number of nuisance directions.

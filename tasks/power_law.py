@@ -20,11 +20,17 @@ class PowerLaw(CodedTask):
     J_h = -diag(sin(w_j^T z)) W has rank k unless fewer than k of the sines differ from 0. All w_j have the same length,
     so that the active subspace [Constantine 2015] is known: E[J_h^T J_h] is diagonal, with the ``shares`` i^-decay /
     sum_l l^-decay. At the default they are 0.57, 0.20, 0.11, 0.07, 0.05 for k = 5, more than a decade. So this code is
-    not balanced, unlike those of the other tasks: a model of rank k - 1 loses little, and the directions are found one
-    after the other as the number of samples grows.
+    not balanced, unlike those of the other tasks: a model of rank k - 1 loses little. Stronger directions are found
+    before weaker ones: of the slope of f along each, the Leaky ResNet explains 0.19, 0.17, -0.03, -0.12, -0.09 at 100
+    samples, 0.73, 0.63, 0.58, 0.46, 0.41 at 150 and 0.80, 0.72, 0.68, 0.59, 0.58 at 200 (mean R^2, seeds 0 and 1).
 
     It is opaque: f(-x) = f(x), so that no linear map has a test error below 1, and the largest gap of the targets'
     spectrum is behind the first value, which is mostly the square of the first coordinate.
+
+    Test errors of ridge regression, kernel ridge regression, the recursive feature machine, a ResNet, a Leaky ResNet
+    (effective depth 7) and a fully-connected network (20 layers each), seeds 0 and 1:
+
+        PowerLaw-k5-n200   1.01  0.93  0.94  0.33  0.16  0.47
 
     Settings:
         k: dimension of the code and true rank.

@@ -27,7 +27,8 @@ class Staircase(CodedTask):
     1.
 
     Test errors at 1000 samples, seeds 0 and 1: ridge regression 0.68 (it learns only the first step), a Leaky ResNet
-    (effective depth 7, 20 layers) 0.014.
+    (effective depth 7, 20 layers) 0.014. At 300 samples (Staircase-k3-n300), seed 0: ridge regression 0.76, a ResNet
+    0.71, a Leaky ResNet at effective depth 3, 7 and 15 0.55, 0.08 and 0.02.
 
     Settings:
         k: number of steps and true rank.

@@ -30,6 +30,19 @@ class Waves(CodedTask):
     linear part, whose rank is not k. With phases the task is open: E[J_f] = E[J_h] U has rank k, and ridge regression
     shows it in spite of its error, with a nonlinear code as well.
 
+    Test errors of ridge regression, kernel ridge regression, the recursive feature machine, a ResNet, a Leaky ResNet
+    (effective depth 7) and a fully-connected network (20 layers each), seeds 0 and 1:
+
+        EvenWaves-k2-d100    1.03  0.95  0.79  0.28  0.13  1.16
+        EvenWaves-k3-n300    1.01  0.98  1.01  0.77  0.22  0.10
+        EvenWaves-k10-n200   1.01  0.81  0.94  0.39  0.26  1.23
+        EvenWaves-code-k3    0.98  0.55  0.38  0.46  0.22  0.20
+        EvenWaves-code-k6    1.00  0.78  0.45  0.49  0.35  0.37
+
+    Of the open Waves-k3: ridge regression 0.95, kernel ridge regression 0.85, the recursive feature machine 0.04, the
+    Leaky ResNet 0.06, the fully-connected network 0.03. More effective depth is not always better: on
+    EvenWaves-k10-n200, seed 0, the Leaky ResNet has 0.20, 0.17, 0.39 and 0.98 at effective depth 1, 3, 7 and 15.
+
     Settings:
         k: dimension of the code and true rank.
         width: number of waves and outputs, at least 2 k.
