@@ -99,7 +99,7 @@ def test_listings_name_rank_and_plugin(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["tasks", "dummy/*", "--json"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)
     assert entry["id"] == "dummy/Tiny-v0"
-    assert entry.keys() == {"id", "summary", "true_rank", "plugin", "entry_point", "kwargs"}
+    assert entry.keys() == {"id", "summary", "true_rank", "opaque", "plugin", "entry_point", "kwargs"}
     assert main(["baselines", "--json"]) == 0
     assert "LeakyResNet-v0" in {entry["id"] for entry in json.loads(capsys.readouterr().out)}
     assert main(["baselines", "dummy/Hang-v0"]) == 0
