@@ -11,7 +11,7 @@ import dataclasses
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -25,7 +25,7 @@ from leakybench.record import Record, RunSpec, structure_found
 from leakybench.registry import baselines, tasks
 from leakybench.seeding import check_seed
 from leakybench.specs import BaselineSpec, identity_overrides, parse_id
-from leakybench.task import Split, Task
+from leakybench.task import Split, SyntheticTask, Task
 
 
 def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "standard") -> Record:
@@ -150,18 +150,18 @@ class Trial:
 
     Attributes:
         run: its spec.
+        task: the task.
         train: training data.
         test: test data.
         true_rank: bottleneck rank of the task; None if unknown.
-        target_jacobians: of the task, see ``leakybench.task.Task``; None where the target function is unknown.
         clock: measures its phases.
     """
 
     run: RunSpec
+    task: Task
     train: Split
     test: Split
     true_rank: int | None
-    target_jacobians: Callable[[np.ndarray], np.ndarray] | None = None
     clock: Clock
 
 
@@ -174,11 +174,7 @@ def set_up(baseline: Baseline, task: Task, *, seed: int, preset: str) -> Trial:
         # a task draws its data on first access, which must not count as training
         run = run_spec(baseline, task, seed=seed, preset=preset)
         train, test, true_rank = task.train, task.test, task.true_rank
-    target = getattr(task, "target_jacobians", None)
-    return Trial(
-        run=run, train=train, test=test, true_rank=true_rank, target_jacobians=target if callable(target) else None,
-        clock=clock,
-    )  # fmt: skip
+    return Trial(run=run, task=task, train=train, test=test, true_rank=true_rank, clock=clock)
 
 
 def prepare(baseline: Baseline, clock: Clock) -> None:
@@ -227,7 +223,7 @@ def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
         from leakybench.measures.run import measure_model
 
         measured = measure_model(
-            model, trial.train, trial.test, true_jacobians=true_jacobians(trial), true_rank=trial.true_rank
+            model, trial.train, trial.test, true_jacobians=_true_jacobians(trial), true_rank=trial.true_rank
         )
     rank, true_rank = measured.bottleneck_rank, trial.true_rank
     return _finish(
@@ -244,8 +240,27 @@ def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
     )
 
 
-def true_jacobians(trial: Trial) -> np.ndarray | None:
-    """Return the Jacobians of the target function at the held-out inputs of the measures, (n, d_out, d_in).
+def target_jacobians(task: Task, inputs: np.ndarray) -> np.ndarray | None:
+    """Return the Jacobians of a task's target function at inputs (n, d_in) of a split, (n, d_out, d_in).
+
+    Those of a ``SyntheticTask`` are central differences in float64. Targets are in raw units, and all inputs are
+    standardised by one scale, which keeps the row spaces.
+
+    Returns:
+        None where the target function is unknown.
+    """
+    own = getattr(task, "target_jacobians", None)
+    if callable(own):
+        return np.asarray(own(inputs), dtype=np.float64)
+    if not isinstance(task, SyntheticTask):
+        return None
+    from leakybench.measures.certificate import jacobian
+
+    return task.input_scale.scale * jacobian(task.teacher, task.input_scale.inverse(inputs))
+
+
+def _true_jacobians(trial: Trial) -> np.ndarray | None:
+    """Return the target's Jacobians at the held-out inputs of the measures.
 
     Returns:
         None where the function or its rank is unknown, or where the rank is that of the inputs: then every direction
@@ -253,9 +268,9 @@ def true_jacobians(trial: Trial) -> np.ndarray | None:
     """
     from leakybench.measures.jacobian import HELD_OUT
 
-    if trial.target_jacobians is None or trial.true_rank is None or trial.true_rank >= trial.test.inputs.shape[1]:
+    if trial.true_rank is None or trial.true_rank >= trial.test.inputs.shape[1]:
         return None
-    return trial.target_jacobians(trial.test.inputs[:HELD_OUT])
+    return target_jacobians(trial.task, trial.test.inputs[:HELD_OUT])
 
 
 def _do_nothing() -> None:

@@ -55,8 +55,8 @@ class Task(Protocol):
 
     Optional members:
         ``target_jacobians(inputs) -> (n, d_out, d_in)``: Jacobians of the target function at inputs (n, d_in) as
-            ``train`` and ``test`` hold them, in any unit of the targets. Runs on a task without it have no code
-            alignment.
+            ``train`` and ``test`` hold them, in any unit of the targets. Without it, those of a ``SyntheticTask`` are
+            taken by differences; runs on any other task have no code alignment.
     """
 
     spec: TaskSpec
@@ -190,15 +190,6 @@ class SyntheticTask:
     def input_scale(self) -> Normaliser:
         """Centring and scaling of the inputs, fitted on the training inputs."""
         return Normaliser.fit(self.sample_inputs(self.n_train, self.rng("train inputs")))
-
-    def target_jacobians(self, inputs: np.ndarray) -> np.ndarray:
-        """Jacobians (n, d_out, d) of the target function at standardised inputs (n, d), by differences in float64.
-
-        Targets are in raw units. Each input is standardised by the same scale, which keeps the row spaces.
-        """
-        from leakybench.measures.certificate import jacobian
-
-        return self.input_scale.scale * jacobian(self.teacher, self.input_scale.inverse(inputs))
 
     @cached_property
     def _splits(self) -> tuple[Split, Split]:
