@@ -25,10 +25,12 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor
 
 import leakybench
+from leakybench.analysis.scores import score_frame
 from leakybench.evaluation import relative_error, target_jacobians
 from leakybench.measures.alignment import align, code_alignment
 from leakybench.measures.jacobian import HELD_OUT, model_jacobians
 from leakybench.measures.rank import clearest_layer, inside, layer_spectra
+from leakybench.store import Store
 from leakybench.sweeps.grid import parse_seeds
 
 CELLS: list[tuple[str, dict[str, Any]]] = [
@@ -140,12 +142,30 @@ def deceivers() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def stored_agreement(folder: str) -> pd.DataFrame:
+    """Tau of the methods' order by each definition in stored records with that by test error, for each task."""
+    frame = score_frame(Store(folder))
+    frame = frame[frame["counted"] & frame["code_alignment"].notna()]
+    columns = {"rows": "code_alignment", "energy": "measures.code_alignment_energy"}
+    rows = []
+    for task, part in frame.groupby("task"):
+        means = part.groupby("method")[["score", *columns.values()]].mean()
+        taus = {name: kendalltau(means[column], -means["score"]).statistic for name, column in columns.items()}
+        rows.append({"task": task, **taus})
+    table = pd.DataFrame(rows)
+    return pd.concat([table, pd.DataFrame([{"task": "mean", **table[list(columns)].mean()}])], ignore_index=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", default="0:2", help="seeds, such as 0:3")
+    parser.add_argument("--records", metavar="FOLDER", help="train nothing: read the definitions in these records")
     parser.add_argument("--out", help="CSV file for every measured value")
     args = parser.parse_args(arguments)
+    if args.records:
+        print(stored_agreement(args.records).to_markdown(index=False, floatfmt=".2f"))
+        return
     rows = []
     for id, settings in CELLS:
         for method in METHODS:
