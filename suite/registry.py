@@ -136,7 +136,7 @@ class Registry(Generic[SpecT]):
             hits = [spec for spec in self if fnmatch.fnmatchcase(spec.id, pattern)]
             if not hits:
                 known = ", ".join(spec.id for spec in self)
-                raise UnknownIdError(f"no {self.kind} id matches {pattern!r}; the ids are: {known}{self._broken()}")
+                raise UnknownIdError(f"no {self.kind} id matches {pattern!r}{self._broken()}; the ids are: {known}")
             chosen.update((spec.id, spec) for spec in hits)
         return [spec for spec in self if spec.id in chosen]
 

@@ -16,10 +16,12 @@ NETWORK = {"depth": 10, "width": 20}
 
 
 def settings_of(spec):
-    """A small network where the baseline takes steps; every rule of those."""
+    """A small network where the baseline takes steps, more layers where it needs them; every rule of those."""
     if not spec.steps:
         return [{}]
-    return [{**NETWORK, "steps": rule} for rule in ("uniform", "irregular", "adaptive")]
+    # more layers than the effective depth, twice as many so that no rule makes a step too long
+    depth = max(NETWORK["depth"], int(2 * spec.kwargs.get("effective_depth", 0)))
+    return [{**NETWORK, "depth": depth, "steps": rule} for rule in ("uniform", "irregular", "adaptive")]
 
 
 CASES = [
@@ -69,7 +71,7 @@ def test_networks_show_their_path(id, overrides):
     model, data = fit(id, overrides)
     assert isinstance(model, TraceableModel)
     path = model.representations(data.train.inputs, data.train.targets)
-    depth, width, samples = NETWORK["depth"], NETWORK["width"], SMALL["n_train"]
+    depth, width, samples = overrides["depth"], NETWORK["width"], SMALL["n_train"]
     assert path.activations.shape == path.momenta.shape == (depth + 1, samples, width)
     assert path.weights.shape == (depth, width, width + 1)
     assert path.positions.shape == (depth + 1,)
