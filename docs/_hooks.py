@@ -14,14 +14,16 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
-FIGURES = Path(__file__).resolve().parent.parent / "results" / "reference" / "figures"
-OUTSIDE, INSIDE = "../results/reference/figures/", "figures/"
+REFERENCE = Path(__file__).resolve().parent.parent / "results" / "reference"
+FOLDERS = ("figures", "validity")
+"""Folders of the reference whose pictures the pages show, under the same name on the site."""
+OUTSIDE = "../results/reference/"
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Add every figure as a file of ``docs/figures``, and every notebook as a page with its images."""
-    for path in sorted(FIGURES.glob("*.svg")) if FIGURES.is_dir() else []:
-        files.append(File.generated(config, f"{INSIDE}{path.name}", content=path.read_bytes()))
+    for path in [path for folder in FOLDERS for path in sorted((REFERENCE / folder).glob("*.svg"))]:
+        files.append(File.generated(config, f"{path.parent.name}/{path.name}", content=path.read_bytes()))
     for path in sorted(Path(config["docs_dir"]).glob("*.ipynb")):
         page, images = as_page(path)
         files.append(File.generated(config, f"{path.stem}.md", content=page))
@@ -62,4 +64,6 @@ def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     links = [path.name for path in Path(__file__).parent.glob("*.ipynb") if path.name != own]
     for name in links:
         markdown = markdown.replace(f"({name})", f"({name.replace('.ipynb', '.md')})")
-    return markdown.replace(OUTSIDE, INSIDE)
+    for folder in FOLDERS:
+        markdown = markdown.replace(f"{OUTSIDE}{folder}/", f"{folder}/")
+    return markdown
