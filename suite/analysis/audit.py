@@ -118,7 +118,8 @@ class Audit:
         methods: number of methods.
         runs: number of runs that count.
         tasks: the audit of each task.
-        core: a small set of tasks that orders the methods as all do; None where there are too few tasks or methods.
+        core: a small set of tasks that orders the methods as all live ones do; None where there are too few tasks or
+            methods.
         worse_than_mean: number of runs with a test error of 1 or more that count as having recovered the rank.
     """
 
@@ -192,13 +193,14 @@ def audit(frame: pd.DataFrame, *, core: int = 8) -> Audit:
         _audit_task(str(task), part, means)
         for task, part in sorted(runs.groupby("task"), key=lambda item: natural_key(str(item[0])))
     ]
+    live = [task.task for task in tasks if task.verdict != "dead" and not task.rank_dead]
     recovered = runs["recovered"].fillna(False).astype(bool)
     return Audit(
         preset=presets[0],
         methods=runs.groupby(METHOD).ngroups,
         runs=len(runs),
         tasks=tasks,
-        core=core_set(means, size=core),
+        core=core_set(means.loc[live], size=core),
         worse_than_mean=int((recovered & (runs["score"] >= 1.0)).sum()),
     )
 

@@ -63,7 +63,7 @@ def core_text(audit: Audit) -> str:
         return ""
     return (
         f"core: {', '.join(text.clean(task) for task in core.tasks)} ({len(core.tasks)} of {core.of}) order the "
-        f"methods as all do with tau {core.tau:.2f}, at worst {core.worst:.2f} with a method left out of the choice."
+        f"methods as all live ones do with tau {core.tau:.2f}, at worst {core.worst:.2f} with a method left out of the choice."
     )
 
 

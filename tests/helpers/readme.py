@@ -25,7 +25,7 @@ from pathlib import Path
 from leakybench import cli
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DOCUMENTS = ("README.md",)
+DOCUMENTS = ("README.md", "docs/validity.md")
 BLOCK = re.compile(r"(<!-- begin: leakybench (?P<head>[^\n]*?) -->\n)(?P<body>.*?)(<!-- end -->)", re.S)
 CELL_BORDER = re.compile(r"(?<!\\)\|")
 
