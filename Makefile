@@ -9,7 +9,7 @@ PRESET ?= standard
 RESULTS ?= results/runs
 SEEDS ?= 0:3
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
-TASKS ?= LowRank-k2-v0,LowRank-k3-v0,LowRank-k5-v0
+TASKS ?= @core
 BASELINES ?= FullyConnected-v0,ResNet-v0,LeakyResNet-v0,Mean-v0,Ridge-v0,KernelRidge-v0
 
 .DEFAULT_GOAL := help
@@ -30,7 +30,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 setup: $(STAMP) ## create the environment (the other targets do it by themselves)
 
-bench: $(STAMP) ## train every baseline under every step rule on the low-rank tasks and print the table
+bench: $(STAMP) ## train the baselines under every step rule on the core tasks and print the table
 	$(BIN)/leakybench run --task '$(TASKS)' --baseline '$(BASELINES)' --steps uniform,irregular,adaptive \
 	  --seeds $(SEEDS) --preset $(PRESET) --workers $(WORKERS) --results $(RESULTS)
 
@@ -55,8 +55,8 @@ leaderboard: $(STAMP) ## rank the reference results: terminal table, Markdown, J
 	for kind in md json html; do $(BIN)/leakybench leaderboard --results results/reference/records \
 	  --preset standard --out results/reference/leaderboard/leaderboard.$$kind || exit; done
 
-audit: $(STAMP) ## which tasks of the reference tell methods apart, and the core set
-	$(BIN)/leakybench audit results/reference --preset standard
+audit: $(STAMP) ## which tasks of the board tell methods apart, and the core set
+	$(BIN)/leakybench audit results/reference/validity --preset standard
 
 regress: $(STAMP) ## train the gate's small plan and compare it with the reference: exit 1 where it got worse or slower
 	$(BIN)/leakybench regress --reference results/reference

@@ -114,6 +114,21 @@ REAL: list[tuple[str, str, dict[str, Any], None, str]] = [
 ]
 """Data sets of unknown rank."""
 
+ALSO_ON_BOARD = ("Curved-k2-n100-v0", "LowRank-k10-v0", "LowRank-k10-n300-v0", "Staircase-k3-n300-v0")
+"""Open tasks that are ranked beside the opaque ones: methods differ there in rank, error and alignment. The other open
+tasks are for learning and for comparison with the paper: every method has their rank (docs/validity.md)."""
+CORE = (
+    "Curved-k2-n100-v0",
+    "EvenWaves-code-k3-v0",
+    "EvenWaves-code-k6-v0",
+    "EvenWaves-k2-d100-v0",
+    "Hierarchical-k3-v0",
+    "LowRank-k10-n300-v0",
+    "PowerLaw-k5-n200-v0",
+    "Staircase-k3-n300-v0",
+)
+"""Few tasks that order the methods as the whole board does, chosen by ``leakybench audit``."""
+
 
 def register() -> None:
     """Register every built-in task (the entry point ``leakybench.tasks``)."""
@@ -131,3 +146,5 @@ def register() -> None:
             )
     register_set("open", [id for id, *_ in OPEN])
     register_set("opaque", [id for id, *_ in OPAQUE])
+    register_set("board", [*(id for id, *_ in OPAQUE), *ALSO_ON_BOARD])
+    register_set("core", CORE)
