@@ -9,70 +9,58 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from leakybench.analysis.audit_items import COLUMNS, RANK, Item, audit_item, family
 from leakybench.analysis.core import CoreSet, core_set
 from leakybench.analysis.leaderboard import METHOD, find_yardstick
 from leakybench.analysis.scope import kind_of
-from leakybench.analysis.scores import latest
+from leakybench.analysis.scores import CAP, latest
 from leakybench.errors import UsageError
 from leakybench.specs import natural_key
-from leakybench.stats import holm, paired, proportion_interval
-from leakybench.stats.paired import MIN_PAIRS
-from leakybench.stats.reliability import intraclass_correlation, kendall, log_errors, seeds_to_separate
+from leakybench.stats import proportion_interval
+from leakybench.stats.reliability import kendall
 
-METRICS = {"error": "score", "alignment": "alignment"}
-"""Ranked metrics with a value for each run, and their column in the score frame. Errors are compared as logarithms."""
+METRICS = ("error", "alignment")
+"""Ranked metrics with a value for each run."""
 RELIABLE = 0.8
 """Least intraclass correlation at which one run says much of a method's place [Cicchetti 1994 calls 0.75 excellent]."""
 SEPARATED = 0.6
-"""Least share of pairs of methods that a task of a board should separate."""
+"""Least share of pairs of families that a task of a board should separate."""
 REDUNDANT = 0.95
 """Kendall's tau of the methods' order from which two tasks ask the same question."""
-LEVEL = 0.95
+MIN_SHARED = 3
+"""Smallest number of methods whose orders on two tasks are compared."""
+MEAN = "Mean"
+"""Family that predicts the mean: its error is 1 by definition, so that it is no candidate. It would be separated from
+nearly everyone, and its distance to the others would pass for reliability."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
-    """How well one metric on one task tells methods apart.
+class Similarity:
+    """How alike two tasks order the methods that ran both, by the mean of a metric.
 
     Attributes:
-        metric: a name of ``METRICS``.
-        methods: number of methods with a value.
-        seeds: smallest number of seeds of a method.
-        icc: intraclass correlation, the share of the variance of a run that lies between methods; None without spread.
-        icc_low: lower end of its 95% interval.
-        icc_high: upper end of that interval.
-        separated: number of pairs of methods whose paired difference is not 0 at 95%, after Holm's correction.
-        pairs: number of pairs with at least ``leakybench.stats.paired.MIN_PAIRS`` common seeds.
-        seeds_needed: median over neighbours in the order of the seeds that part them with a power of 80%; None where no
-            pair of neighbours differs.
+        metric: ``error`` or ``alignment``.
+        task: label of the one task.
+        other: label of the other.
+        methods: number of methods that have values on both.
+        kendall: Kendall's tau-b of the two orders.
+        spearman: Spearman's rank correlation.
     """
 
     metric: str
+    task: str
+    other: str
     methods: int
-    seeds: int
-    icc: float | None
-    icc_low: float | None
-    icc_high: float | None
-    separated: int
-    pairs: int
-    seeds_needed: float | None
-
-    @property
-    def dead(self) -> bool | None:
-        """Whether no pair of methods is separated; None where no pair has enough seeds to say."""
-        return None if self.pairs == 0 else self.separated == 0
-
-    @property
-    def share(self) -> float | None:
-        """Share of the pairs that are separated."""
-        return self.separated / self.pairs if self.pairs else None
+    kendall: float
+    spearman: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,19 +70,21 @@ class TaskAudit:
     Attributes:
         task: its label.
         kind: ``open``, ``opaque`` or ``not judged``.
-        items: by metric; a metric that is not defined on the task is missing.
+        items: by metric, of ``METRICS``; a metric that is not defined on the task is missing.
+        rank: the recovered rank as an item; None where the task has none or fewer than two methods measure it.
         missed: number of runs that did not recover the rank; None where the task has none.
-        judged: number of runs that could have recovered it.
+        judged: number of runs that could have recovered it, of the methods that measure ranks.
         pass_low: lower end of the 95% interval of the share that recovered it.
         pass_high: upper end of that interval.
         nearest: task on which the order of the methods by error is most similar; None where there is no other.
         tau: Kendall's tau of the two orders.
-        verdict: one word or two, see ``_verdict``.
+        verdict: one word or a few, see ``verdict``.
     """
 
     task: str
     kind: str
     items: dict[str, Item]
+    rank: Item | None
     missed: int | None
     judged: int
     pass_low: float | None
@@ -108,6 +98,11 @@ class TaskAudit:
         """Whether every judged run recovered the rank, or none did; None where none was judged."""
         return None if self.missed is None else self.missed in (0, self.judged)
 
+    @property
+    def live(self) -> bool:
+        """Whether the task can be of a core set: not dead, and its rank neither."""
+        return self.verdict != "dead" and not self.rank_dead
+
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
@@ -116,23 +111,29 @@ class Audit:
     Attributes:
         preset: preset of all runs.
         methods: number of methods.
+        families: number of families, see ``leakybench.analysis.audit_items.family``.
         runs: number of runs that count.
+        left_out: labels of the references that are no candidates: the yardstick and the mean.
         tasks: the audit of each task.
-        core: a small set of tasks that orders the methods as all live ones do; None where there are too few tasks or
+        similarity: every two tasks, for each metric.
+        core: a small set of live tasks that orders the methods as all tasks do; None where there are too few tasks or
             methods.
         worse_than_mean: number of runs with a test error of 1 or more that count as having recovered the rank.
     """
 
     preset: str
     methods: int
+    families: int
     runs: int
+    left_out: list[str]
     tasks: list[TaskAudit]
+    similarity: list[Similarity]
     core: CoreSet | None
     worse_than_mean: int
 
     @property
     def items(self) -> list[Item]:
-        """Every item of a task and a metric with values."""
+        """Every item of a task and a metric of ``METRICS`` with values."""
         return [item for task in self.tasks for item in task.items.values()]
 
     @property
@@ -148,61 +149,51 @@ class Audit:
         return sum(item.separated for item in self.items) / pairs if pairs else None
 
     @property
+    def family_share(self) -> float | None:
+        """Share of all pairs of families, over all items, that are separated; None where none has enough seeds."""
+        pairs = sum(item.family_pairs for item in self.items)
+        return sum(item.families_separated for item in self.items) / pairs if pairs else None
+
+    @property
     def dead(self) -> list[tuple[str, str]]:
         """Task and metric of each dead item, the rank among the metrics."""
         found = []
         for task in self.tasks:
             found += [(task.task, name) for name, item in task.items.items() if item.dead]
             if task.rank_dead:
-                found.append((task.task, "rank"))
+                found.append((task.task, RANK))
         return found
 
     def to_dict(self) -> dict[str, Any]:
         """The audit as plain JSON values, with what its properties say."""
         content = dataclasses.asdict(self)
-        content |= {"reliable_share": self.reliable_share, "separated_share": self.separated_share, "dead": self.dead}
+        content |= {
+            "reliable_share": self.reliable_share,
+            "separated_share": self.separated_share,
+            "family_share": self.family_share,
+            "dead": self.dead,
+        }
         for shown, task in zip(content["tasks"], self.tasks, strict=True):
             shown["rank_dead"] = task.rank_dead
-            for name, item in task.items.items():
-                shown["items"][name] |= {"dead": item.dead, "share": item.share}
+            ours = [(shown["items"][name], item) for name, item in task.items.items()]
+            ours += [(shown["rank"], task.rank)] if task.rank is not None else []
+            for values, item in ours:
+                values |= {"dead": item.dead, "share": item.share, "family_share": item.family_share}
         return content
 
 
-def audit(frame: pd.DataFrame, *, core: int = 8) -> Audit:
-    """Audit the runs of a score frame.
+def candidates(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The runs that an audit is about: the newest of each seed that count, without the yardstick and the mean.
 
-    Args:
-        frame: runs of one preset, of ``leakybench.analysis.scores.score_frame``. The yardstick is left out.
-        core: largest number of tasks of the core set.
-
-    Raises:
-        UsageError: several presets, or fewer than two methods or two seeds a method: nothing to compare.
+    Returns:
+        The runs, and the labels of the baselines that are left out.
     """
     runs, _ = latest(frame)
-    presets = sorted(map(str, runs["preset"].unique()))
-    if len(presets) > 1:
-        raise UsageError(f"an audit is of one preset, got {', '.join(presets)}: choose with --preset")
-    yardstick = find_yardstick(runs)
-    runs = runs[runs["counted"] & (runs["baseline_id"] != yardstick)]
-    if not enough(runs):
-        raise UsageError("an audit needs at least two methods of two seeds on one task")
-    means = runs.assign(score=runs["score"].clip(upper=1.0)).pivot_table(
-        index="task", columns=METHOD, values="score", aggfunc="mean"
-    )
-    tasks = [
-        _audit_task(str(task), part, means)
-        for task, part in sorted(runs.groupby("task"), key=lambda item: natural_key(str(item[0])))
-    ]
-    live = [task.task for task in tasks if task.verdict != "dead" and not task.rank_dead]
-    recovered = runs["recovered"].fillna(False).astype(bool)
-    return Audit(
-        preset=presets[0],
-        methods=runs.groupby(METHOD).ngroups,
-        runs=len(runs),
-        tasks=tasks,
-        core=core_set(means.loc[live], size=core),
-        worse_than_mean=int((recovered & (runs["score"] >= 1.0)).sum()),
-    )
+    runs = runs[runs["counted"]]
+    if runs.empty:
+        return runs, []
+    reference = (runs["baseline_id"] == find_yardstick(runs)) | (runs["baseline_id"].map(family) == MEAN)
+    return runs[~reference], sorted(map(str, runs.loc[reference, "baseline"].unique()), key=natural_key)
 
 
 def enough(runs: pd.DataFrame) -> bool:
@@ -212,85 +203,128 @@ def enough(runs: pd.DataFrame) -> bool:
     return bool(((by_task["size"] >= 2) & (by_task["max"] >= 2)).any())
 
 
-def _audit_task(task: str, part: pd.DataFrame, means: pd.DataFrame) -> TaskAudit:
-    items = {}
-    for metric, column in METRICS.items():
-        known = part[part[column].notna()]
-        if enough(known):
-            values = known.assign(
-                value=log_errors(known[column].to_numpy(float)) if metric == "error" else known[column]
+def audit(frame: pd.DataFrame, *, core: int = 8) -> Audit:
+    """Audit the runs of a score frame.
+
+    Args:
+        frame: runs of one preset, of ``leakybench.analysis.scores.score_frame``. The yardstick and the mean are left
+            out.
+        core: largest number of tasks of the core set.
+
+    Raises:
+        UsageError: several presets, or fewer than two methods or two seeds a method: nothing to compare.
+    """
+    presets = sorted(map(str, frame["preset"].unique()))
+    if len(presets) > 1:
+        raise UsageError(f"an audit is of one preset, got {', '.join(presets)}: choose with --preset")
+    runs, left_out = candidates(frame)
+    if not enough(runs):
+        raise UsageError("an audit needs at least two methods of two seeds on one task")
+    means = _means(runs, "error")
+    similarity = [*_similarities("error", means), *_similarities("alignment", _means(runs, "alignment"))]
+    tasks: list[TaskAudit] = []
+    for task, part in sorted(runs.groupby("task"), key=lambda item: natural_key(str(item[0]))):
+        # of tasks that ask the same question, the first one stays
+        original = [earlier.task for earlier in tasks if earlier.verdict == "separates"]
+        tasks.append(_audit_task(str(task), part, similarity, original))
+    recovered = runs["recovered"].fillna(False).astype(bool)
+    return Audit(
+        preset=presets[0],
+        methods=runs.groupby(METHOD).ngroups,
+        families=runs["baseline_id"].map(family).nunique(),
+        runs=len(runs),
+        left_out=left_out,
+        tasks=tasks,
+        similarity=similarity,
+        core=core_set(means, size=core, candidates=[task.task for task in tasks if task.live]),
+        worse_than_mean=int((recovered & (runs["score"] >= CAP)).sum()),
+    )
+
+
+def _means(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Mean of a metric over seeds, (tasks, methods), errors at most 1; tasks without values are missing."""
+    values = runs[COLUMNS[metric]]
+    known = runs.assign(value=values.clip(upper=CAP) if metric == "error" else values).dropna(subset=["value"])
+    return known.pivot_table(index="task", columns=METHOD, values="value", aggfunc="mean")
+
+
+def _similarities(metric: str, means: pd.DataFrame) -> list[Similarity]:
+    found = []
+    order = sorted(map(str, means.index), key=natural_key)
+    table = means.reindex(order).to_numpy(dtype=float)
+    for first, second in itertools.combinations(range(len(order)), 2):
+        both = np.isfinite(table[first]) & np.isfinite(table[second])
+        if both.sum() < MIN_SHARED:
+            continue
+        one, other = table[first, both], table[second, both]
+        tau = float(kendall(one, other))
+        if np.isfinite(tau):
+            rho = float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
+            found.append(
+                Similarity(
+                    metric=metric,
+                    task=order[first],
+                    other=order[second],
+                    methods=int(both.sum()),
+                    kendall=tau,
+                    spearman=rho,
+                )
             )
-            items[metric] = _item(metric, values.pivot_table(index="seed", columns=METHOD, values="value"))
-    judged = part["recovered"].dropna().astype(bool)
-    share = proportion_interval(int(judged.sum()), len(judged)) if len(judged) else None
-    nearest, tau = _nearest(task, means)
-    rank_dead = len(judged) > 0 and (bool(judged.all()) or not judged.any())
+    return found
+
+
+def _audit_task(task: str, part: pd.DataFrame, similarity: Sequence[Similarity], original: Sequence[str]) -> TaskAudit:
+    items = {
+        metric: audit_item(metric, known) for metric in METRICS if enough(known := part[part[COLUMNS[metric]].notna()])
+    }
+    judged = _judged(part)
+    passed = int(judged["recovered"].sum())
+    share = proportion_interval(passed, len(judged)) if len(judged) else None
+    near = [pair for pair in similarity if pair.metric == "error" and task in (pair.task, pair.other)]
+    nearest = max(near, key=lambda pair: pair.kendall, default=None)
+    rank_dead = bool(len(judged)) and passed in (0, len(judged))
     return TaskAudit(
         task=task,
         kind=kind_of(task),
         items=items,
-        missed=int((~judged).sum()) if share else None,
+        rank=audit_item(RANK, judged) if enough(judged) else None,
+        missed=len(judged) - passed if share else None,
         judged=len(judged),
         pass_low=share.low if share else None,
         pass_high=share.high if share else None,
-        nearest=nearest,
-        tau=tau,
-        verdict=_verdict(items, rank_dead, nearest, tau),
+        nearest=(nearest.other if nearest.task == task else nearest.task) if nearest else None,
+        tau=nearest.kendall if nearest else None,
+        verdict=verdict(items, rank_dead, _repeats(task, similarity, original)),
     )
 
 
-def _item(metric: str, table: pd.DataFrame) -> Item:
-    """Audit values (seeds, methods), which may have gaps."""
-    found = intraclass_correlation([table[name].dropna().to_numpy() for name in table])
-    known = bool(np.isfinite(found.icc))
-    p_values, differences = [], {}
-    for first, second in itertools.combinations(table.columns, 2):
-        apart = (table[first] - table[second]).dropna().to_numpy()
-        differences[first, second] = differences[second, first] = apart
-        if len(apart) >= MIN_PAIRS:
-            p_values.append(_p_value(apart))
-    order = table.mean().sort_values().index
-    needed = [
-        seeds_to_separate(differences[pair])
-        for pair in itertools.pairwise(order)
-        if len(differences[pair]) >= MIN_PAIRS
-    ]
-    return Item(
-        metric=metric,
-        methods=table.shape[1],
-        seeds=int(table.notna().sum().min()),
-        icc=found.icc if known else None,
-        icc_low=found.low if known else None,
-        icc_high=found.high if known else None,
-        separated=int(np.sum(holm(p_values) < 1.0 - LEVEL)) if p_values else 0,
-        pairs=len(p_values),
-        seeds_needed=float(np.median(needed)) if needed and np.isfinite(np.median(needed)) else None,
-    )
+def _judged(part: pd.DataFrame) -> pd.DataFrame:
+    """The runs of a task that could have recovered its rank: of methods that measure ranks, or that never ended ok."""
+    measured = part["bottleneck_rank"].notna() & (part["status"] == "ok")
+    method = [part["method"], part["steps"]]
+    able = measured.groupby(method).transform("any") | ~(part["status"] == "ok").groupby(method).transform("any")
+    judged = part[part["true_rank"].notna() & able]
+    return judged.assign(recovered=judged["recovered"].fillna(False).astype(bool))
 
 
-def _p_value(differences: np.ndarray) -> float:
-    """p-value of a mean difference of 0; equal values are not apart, and a constant difference is."""
-    if np.ptp(differences) == 0.0:
-        return 1.0 if differences[0] == 0.0 else 0.0
-    return paired([differences]).p_value
+def _repeats(task: str, similarity: Iterable[Similarity], original: Sequence[str]) -> str | None:
+    """The first of the tasks ``original`` that orders the methods as ``task`` does, by each metric that both have."""
+    taus: dict[str, list[float]] = {}
+    for pair in similarity:
+        if task in (pair.task, pair.other):
+            taus.setdefault(pair.other if pair.task == task else pair.task, []).append(pair.kendall)
+    return next((other for other in original if other in taus and min(taus[other]) >= REDUNDANT), None)
 
 
-def _nearest(task: str, means: pd.DataFrame) -> tuple[str | None, float | None]:
-    """The other task with the most similar order of methods by error, and Kendall's tau of the two orders."""
-    best: tuple[str | None, float | None] = (None, None)
-    for other in means.index:
-        both = means.loc[[task, other]].dropna(axis=1)
-        if other == task or both.shape[1] < 3:
-            continue
-        tau = float(kendall(both.loc[task].to_numpy(), both.loc[other].to_numpy()))
-        if np.isfinite(tau) and (best[1] is None or tau > best[1]):
-            best = str(other), tau
-    return best
+def verdict(items: dict[str, Item], rank_dead: bool, repeats: str | None) -> str:
+    """Judge a task in a word or two.
 
-
-def _verdict(items: dict[str, Item], rank_dead: bool, nearest: str | None, tau: float | None) -> str:
-    """``dead`` (no metric separates a pair), ``rank dead`` (every run has the rank, or none), ``weak`` (a reliability
-    below ``RELIABLE`` or fewer pairs separated than ``SEPARATED``), ``redundant``, ``separates``; ``too few seeds``."""
+    Returns:
+        ``too few seeds`` (no pair of methods has enough), ``dead`` (no metric separates methods), ``rank dead`` (every
+        run has the rank, or none has), ``weak`` (of some metric, an intraclass correlation below ``RELIABLE``, or fewer
+        pairs of families separated than ``SEPARATED``), ``redundant with X`` (an earlier task that separates has the
+        same order of methods), or ``separates``. The first that applies.
+    """
     judged = [item for item in items.values() if item.dead is not None]
     if not judged:
         return "too few seeds"
@@ -298,9 +332,15 @@ def _verdict(items: dict[str, Item], rank_dead: bool, nearest: str | None, tau: 
         return "dead"
     if rank_dead:
         return "rank dead"
-    if any((item.icc or 0.0) < RELIABLE or (item.share or 0.0) < SEPARATED for item in judged):
+    if any((item.icc or 0.0) < RELIABLE or _share(item) < SEPARATED for item in judged):
         return "weak"
-    return f"redundant with {nearest}" if tau is not None and tau >= REDUNDANT else "separates"
+    return f"redundant with {repeats}" if repeats else "separates"
+
+
+def _share(item: Item) -> float:
+    """Share of the pairs of families that are separated; of methods, where all are of one family."""
+    share = item.share if item.family_share is None else item.family_share
+    return share or 0.0
 
 
 def names(rows: Sequence[tuple[str, str]]) -> str:

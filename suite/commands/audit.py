@@ -14,10 +14,18 @@ EPILOG = """\
 An exam is audited in the same way: an item that everyone passes measures nothing, and neither does one whose result is
 luck. For each task and metric: the share of runs that recovered the rank, the share of the variance between methods
 (intraclass correlation), the pairs of methods that are separated, the seeds that part neighbours, and the task that
-orders the methods most alike. Last, a core set: few tasks that order the methods as all do.
+orders the methods most alike. Then a core set: few tasks that order the methods as all do, with Kendall's tau of the
+two orders, also with each method left out of the choice. The yardstick and the mean are references and no candidates.
+
+A task with the verdict 'dead' cannot tell methods apart with these seeds; 'weak' needs more seeds or a harder
+version; 'redundant' repeats another task. JSON holds more: pass rates of every metric, the similarity of every two
+tasks, and where each method is placed by a core set that was chosen without it.
+
+exit codes: 0 fine; 2 wrong usage; 3 fewer than two methods with two seeds
 
 examples:
   leakybench audit results/runs
+  leakybench audit results/runs results/more --task '@opaque'
   leakybench audit results/reference --preset standard --core 6
   leakybench audit results/runs --out audit.svg
 """
@@ -32,7 +40,9 @@ def add_parser(subparsers: Any) -> None:
         "which few tasks order the methods as all do.",
         epilog=EPILOG,
     )
-    parser.add_argument("folder", nargs="?", metavar="RESULTS", help="results folder; the same as --results")
+    parser.add_argument(
+        "folders", nargs="*", metavar="RESULTS", help="results folders, audited together; instead of --results"
+    )
     arguments.add_results(parser)
     selection.add_selection(parser)
     parser.add_argument("--core", type=int, metavar="N", default=8, help="largest number of tasks of the core set")
@@ -45,7 +55,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print or write the audit; return 0, or 3 if there is too little to audit."""
-    from leakybench.analysis.audit import audit, enough
+    from leakybench.analysis.audit import audit, candidates, enough
+    from leakybench.analysis.scores import score_frame, select
     from leakybench.atomic import write_atomic
     from leakybench.errors import UsageError
     from leakybench.report.audit import render
@@ -57,11 +68,14 @@ def run(args: argparse.Namespace) -> int:
         if Path(args.out).suffix not in SUFFIXES:
             raise UsageError(f"--out must end in {', '.join(SUFFIXES)}, got {args.out!r}")
         format = SUFFIXES[Path(args.out).suffix]
-    folder = args.folder or args.results
-    frame = selection.load_scores(args, folder)
+    folders = args.folders or [args.results]
+    records = [record for folder in folders for record in selection.read_records(folder)]
+    frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
     if frame.empty:
-        return selection.report_no_runs(folder)
-    if not enough(frame[frame["counted"]]):
+        return selection.report_no_runs(" and ".join(folders))
+    if args.preset is None:
+        frame = selection.one_preset(frame)
+    if not enough(candidates(frame)[0]):
         arguments.print_note("an audit needs at least two methods of two seeds on one task: compute more runs")
         return 3
     content = render(audit(frame, core=args.core), format)

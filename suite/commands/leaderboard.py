@@ -50,13 +50,8 @@ def run(args: argparse.Namespace) -> int:
     frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
     if frame.empty:
         return selection.report_no_runs(args.results)
-    if args.preset is None and frame["preset"].nunique() > 1:
-        counts = frame["preset"].value_counts()
-        chosen = str(counts.index[0])
-        arguments.print_note(
-            f"several presets: showing {chosen}, with {counts.iloc[0]} of {len(frame)} runs; choose with --preset"
-        )
-        frame = frame[frame["preset"] == chosen]
+    if args.preset is None:
+        frame = selection.one_preset(frame)
     board = leaderboard(frame, yardstick=args.yardstick)
     content = _write(args, board, records)
     if args.out:

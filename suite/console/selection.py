@@ -62,6 +62,18 @@ def load_scores(args: argparse.Namespace, path: str | None = None) -> pd.DataFra
     return select(frame, **wanted)
 
 
+def one_preset(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the runs of the preset with the most runs, and say so on standard error where there are several."""
+    if frame["preset"].nunique() < 2:
+        return frame
+    counts = frame["preset"].value_counts()
+    chosen = str(counts.index[0])
+    arguments.print_note(
+        f"several presets: showing {chosen}, with {counts.iloc[0]} of {len(frame)} runs; choose with --preset"
+    )
+    return frame[frame["preset"] == chosen]
+
+
 def report_no_runs(path: str) -> int:
     """Print that a folder holds no run, and return exit code 3."""
     arguments.print_note(f"{path} holds no runs yet: compute some with 'leakybench run'")

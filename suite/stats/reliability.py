@@ -113,6 +113,32 @@ def _correlation(ratio: float, replicates: float) -> float:
     return (ratio - 1) / (ratio - 1 + replicates)
 
 
+def consistency(table: np.ndarray) -> float:
+    """Estimate ICC(3,1) [Shrout and Fleiss 1979]: as ICC(1), with the luck of a seed that all methods share removed.
+
+    With MSR the mean square between methods and MSE that of the residuals of the two-way table without interaction,
+    (MSR - MSE) / (MSR + (n - 1) MSE). It is what a comparison paired by seed sees. nan without a spread.
+
+    Args:
+        table: (seeds, methods), finite, at least 2 x 2.
+
+    Raises:
+        UsageError: a smaller table, or values that are not finite.
+    """
+    values = np.asarray(table, dtype=np.float64)
+    if values.ndim != 2 or min(values.shape) < 2 or not np.isfinite(values).all():
+        raise UsageError("an intraclass correlation needs a finite table of at least two seeds and two methods")
+    seeds, methods = values.shape
+    means = values.mean(axis=0)
+    residuals = values - means - values.mean(axis=1, keepdims=True) + values.mean()
+    between = seeds * float(np.var(means, ddof=1))
+    error = float(np.sum(residuals**2)) / ((seeds - 1) * (methods - 1))
+    # as above: differences of rounding are no spread
+    if max(between, error) <= (1e-12 * float(np.max(np.abs(values)))) ** 2:
+        return math.nan
+    return (between - error) / (between + (seeds - 1) * error)
+
+
 def kendall(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Kendall's tau-b between orders [Kendall 1945], (...): 1 for the same order, -1 for the opposite one.
 

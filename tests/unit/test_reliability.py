@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from leakybench.errors import UsageError
-from leakybench.stats.reliability import intraclass_correlation, kendall, log_errors, seeds_to_separate
+from leakybench.stats.reliability import (  # fmt: skip
+    consistency,
+    intraclass_correlation,
+    kendall,
+    log_errors,
+    seeds_to_separate,
+)
 
 # the worked example of Shrout and Fleiss 1979, table 2: six targets, four judges
 EXAMPLE = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float)
@@ -60,6 +66,45 @@ def test_equal_values_have_no_correlation_and_equal_runs_a_perfect_one():
         intraclass_correlation([np.ones(3)])
     with pytest.raises(UsageError, match="finite"):
         intraclass_correlation([np.ones(3), np.array([1.0, np.nan])])
+
+
+def test_consistency_of_the_worked_example():
+    # printed in the source: ICC(3, 1) = .71; its mean squares 11.24 (targets) and 1.02 (residual) give the digits
+    assert consistency(EXAMPLE.T) == pytest.approx((11.24 - 1.02) / (11.24 + 3 * 1.02), abs=1e-3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.1, 50.0))
+def test_luck_that_all_methods_share_lowers_the_correlation_and_leaves_consistency_alone(seed, luck):
+    rng = np.random.default_rng(seed)
+    table = rng.standard_normal((6, 5)) + 3.0 * np.arange(5)
+    shared = rng.standard_normal((6, 1))
+    moved = table + luck * (shared - shared.mean())
+    # round-off of the mean squares, relative to the largest effect
+    assert consistency(moved) == pytest.approx(consistency(table), abs=1e-9)
+    # what one run says of a method is exactly what is lost: the mean square between is unchanged
+    expected = [stats.f_oneway(*each.T).statistic for each in (table, moved)]
+    found = [intraclass_correlation(list(each.T)) for each in (table, moved)]
+    for one, f in zip(found, expected, strict=True):
+        assert one.icc == pytest.approx((f - 1) / (f - 1 + 6), abs=1e-9)
+
+
+def test_consistency_is_the_share_of_the_simulated_components():
+    rng = np.random.default_rng(3)
+    # components 4 (methods) and 1 (residual), beside a luck of 9 that all methods share
+    draws = [
+        consistency(2 * rng.standard_normal(12) + 3 * rng.standard_normal((10, 1)) + rng.standard_normal((10, 12)))
+        for _ in range(300)
+    ]
+    # 12 methods: a bias of some hundredths, as for ICC(1)
+    assert np.mean(draws) == pytest.approx(0.8, abs=0.04)
+
+
+def test_consistency_says_what_it_cannot_judge():
+    assert math.isnan(consistency(np.ones((3, 4))))
+    for table in (np.ones((1, 4)), np.ones((4, 1)), np.ones(4), np.array([[1.0, np.nan], [2.0, 1.0]])):
+        with pytest.raises(UsageError, match="finite table"):
+            consistency(table)
 
 
 @settings(max_examples=50, deadline=None)
