@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from leakybench.analysis.audit import REDUNDANT, audit, candidates, enough
+from leakybench.analysis.audit import REDUNDANT, audit, candidates, enough, verdict
 from leakybench.analysis.audit_items import NOISE, audit_item, count_separated, family, fewest_seeds
 from leakybench.analysis.core import core_set
 from leakybench.analysis.scores import score_frame
@@ -237,6 +237,29 @@ def test_variants_and_step_rules_of_a_baseline_are_one_family():
     item = _item(table, families=["A-v0", "A-v0", "A-x-v0", "B-v0"])
     assert (item.families_separated, item.family_pairs) == (1, 1)
     assert (item.separated, item.pairs) == (3, 6)
+
+
+def test_rules_of_two_families_that_stay_together_make_a_weak_task():
+    rng = np.random.default_rng(3)
+    names = ["A-v0", "B-v0", "C-v0", "D-v0"]
+    # nine far members of A, in pairs well apart, beside three families that chance cannot part
+    level = np.concatenate([np.linspace(0, 4, 9), [2.0, 2.0, 2.0]])
+    logs = -4.5 + level + 0.05 * rng.standard_normal((8, 12))
+    item = _item(np.exp(logs), families=["A-v0"] * 9 + names[1:])
+    assert item.share > 0.8
+    assert item.family_share == 0.0
+    assert verdict({"error": item}, False, None) == "weak"
+    # the same without families says nothing against the task
+    assert verdict({"error": _item(np.exp(logs), families=["A-v0"] * 12)}, False, None) == "separates"
+
+
+def test_consistency_is_over_the_seeds_that_all_methods_have():
+    table = np.exp(-2 + 0.3 * np.random.default_rng(6).standard_normal((9, 4)))
+    gaps = table.copy()
+    gaps[2, 1] = gaps[7, 3] = np.nan
+    whole = _item(np.delete(table, [2, 7], axis=0))
+    assert _item(gaps).consistency == whole.consistency
+    assert _item(gaps).seeds == 8
 
 
 def test_luck_that_all_methods_share_is_not_taken_for_a_dead_task():
