@@ -122,10 +122,10 @@ CORE = (
     "EvenWaves-code-k3-v0",
     "EvenWaves-code-k6-v0",
     "EvenWaves-k2-d100-v0",
-    "Hierarchical-k3-v0",
-    "LowRank-k10-n300-v0",
+    "EvenWaves-k3-n300-v0",
+    "Hierarchical-k3-n500-v0",
+    "Nuisance-k3-n500-v0",
     "PowerLaw-k5-n200-v0",
-    "Staircase-k3-n300-v0",
 )
 """Few tasks that order the methods as the whole board does, chosen by ``leakybench audit``."""
 
