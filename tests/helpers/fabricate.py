@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from leakybench.analysis.leaderboard import Board, BoardRow, leaderboard
+from leakybench.analysis.scores import score_frame
 from leakybench.record import Record, RunSpec, structure_found
+from leakybench.store import Store
 
 MACHINE = {"processor": "Test CPU", "cores": 2, "system": "Linux", "python": "3.11.7", "torch": "2.13.0"}
 METHODS: tuple[tuple[str, Mapping[str, Any]], ...] = (
@@ -91,3 +95,22 @@ def board(
                 record_fields = {"fit": 10.0 + m, "error": error, **fields, **overrides}
                 records.append(record(task, baseline, seed, **record_fields))
     return records
+
+
+def stored_board(folder: Path) -> Path:
+    """Write the records of ``board()`` into a new store, and return its folder."""
+    store = Store(folder)
+    store.prepare()
+    for item in board():
+        store.write(item)
+    return folder
+
+
+def ranked(records: Iterable[Record], **options: Any) -> Board:
+    """The leaderboard of records, with few resamples."""
+    return leaderboard(score_frame(records), resamples=300, **options)
+
+
+def row_of(rows: Iterable[BoardRow], method: str, steps: str) -> BoardRow:
+    """The row of a method under a step rule."""
+    return next(row for row in rows if (row.method, row.steps) == (method, steps))

@@ -2,55 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from leakybench.analysis import scope
 from leakybench.analysis.leaderboard import confusion, leaderboard
 from leakybench.analysis.overall import MIN_SEEDS
 from leakybench.analysis.scores import score_frame
 from leakybench.cli import main
 from leakybench.errors import UsageError
 from leakybench.record import STATUSES
-from leakybench.report.columns import board_columns
 from leakybench.report.leaderboard import render
 from leakybench.report.page import render_page
 from leakybench.store import Store
-from tests.helpers.fabricate import MACHINE, METHODS, board, record
+from tests.helpers.fabricate import METHODS, board, ranked, record, row_of
 
 ALL_TASKS = ("LowRank-k1-v0", "LowRank-k3-v0", "Linear-k3-v0")
-
-
-def _board(records, **options):
-    return leaderboard(score_frame(records), resamples=300, **options)
 
 
 def _of_task(built, task):
     return [row for row in built.per_task if row.task == task]
 
 
-def _row(rows, method, steps):
-    return next(row for row in rows if (row.method, row.steps) == (method, steps))
-
-
 def test_clear_differences_are_ranked_and_equal_methods_tie():
     effects = {"uniform": 0.0, "adaptive": 0.0, "ridge/Ridge-v0": 1.0}
-    rows = _board(board(methods=[METHODS[0], METHODS[1], METHODS[3]], effects=effects)).overall
+    rows = ranked(board(methods=[METHODS[0], METHODS[1], METHODS[3]], effects=effects)).overall
     assert [(row.rank_low, row.rank_high, row.tied) for row in rows] == [(1, 2, True), (1, 2, True), (3, 3, False)]
 
 
 def test_method_with_a_missing_task_is_not_ranked_and_said_so():
     records = board() + [record("Linear-k3-v0", "mine/New-v0", seed, error=0.01) for seed in range(5)]
-    built = _board(records)
-    row = _row(built.overall, "mine/New-v0", "-")
+    built = ranked(records)
+    row = row_of(built.overall, "mine/New-v0", "-")
     assert (row.rank_low, row.tasks) == (None, 1)
     assert built.overall[-1].method == "mine/New-v0"
     assert any("did not run all 3 ranked tasks" in note for note in built.notes)
-    assert _row(_of_task(built, "Linear-k3-v0"), "mine/New-v0", "-").rank_low == 1
+    assert row_of(_of_task(built, "Linear-k3-v0"), "mine/New-v0", "-").rank_low == 1
 
 
 def _places(rows):
@@ -60,8 +49,8 @@ def _places(rows):
 def test_method_that_ran_only_easy_tasks_gains_nothing():
     # the first task is the easy one: level 0.1 against 0.2 and 0.3
     easy = [record("LowRank-k1-v0", "mine/Easy-v0", seed, error=0.09, true_rank=1, rank=1) for seed in range(5)]
-    before, after = _board(board()), _board(board() + easy)
-    row = _row(after.overall, "mine/Easy-v0", "-")
+    before, after = ranked(board()), ranked(board() + easy)
+    row = row_of(after.overall, "mine/Easy-v0", "-")
     assert (row.score, row.rank_low, row.cost, row.pareto) == (None, None, None, False)
     shown = render(after, "github").splitlines()
     assert "| - " in next(line for line in shown if "mine/Easy-v0" in line)
@@ -73,7 +62,7 @@ def test_method_that_ran_only_easy_tasks_gains_nothing():
 
 def test_over_the_tasks_that_all_ran_every_method_is_ranked():
     easy = [record("LowRank-k1-v0", "mine/Easy-v0", seed, error=0.01, true_rank=1, rank=1) for seed in range(5)]
-    built = _board(board() + easy)
+    built = ranked(board() + easy)
     assert built.common_tasks == ["LowRank-k1-v0"]
     assert all(row.rank_low is not None for row in built.common)
     assert built.common[0].method == "mine/Easy-v0"
@@ -85,14 +74,14 @@ def test_over_the_tasks_that_all_ran_every_method_is_ranked():
 
 
 def test_without_gaps_there_is_one_overall_table():
-    assert _board(board()).common == []
-    assert "every method ran" not in render(_board(board()))
+    assert ranked(board()).common == []
+    assert "every method ran" not in render(ranked(board()))
 
 
 def test_methods_without_a_common_task_have_no_common_table():
     records = board() + [record("Linear-k3-v0", "x/A-v0", s) for s in range(3)]
     records += [record("LowRank-k1-v0", "x/B-v0", s, true_rank=1, rank=1) for s in range(3)]
-    built = _board(records)
+    built = ranked(records)
     assert built.common_tasks == []
     assert built.common == []
 
@@ -111,8 +100,8 @@ def test_method_that_always_breaks_on_a_task_is_not_ranked_and_one_that_times_ou
             for seed in range(5)
         ]
 
-    built = _board(board() + rival("x/Broken-v0", "error") + rival("x/Slow-v0", "timeout"))
-    broken, slow = (_row(built.overall, name, "-") for name in ("x/Broken-v0", "x/Slow-v0"))
+    built = ranked(board() + rival("x/Broken-v0", "error") + rival("x/Slow-v0", "timeout"))
+    broken, slow = (row_of(built.overall, name, "-") for name in ("x/Broken-v0", "x/Slow-v0"))
     assert (broken.rank_low, broken.tasks, broken.score) == (None, 2, None)
     assert slow.score == pytest.approx((0.1 + 0.1 + 1) / 3)
     assert slow.rank_low is not None
@@ -124,25 +113,25 @@ def test_breaking_off_is_never_better_than_a_bad_result():
         easy = [record("LowRank-k3-v0", name, seed, error=0.1) for seed in range(5)]
         return easy + [record("Real-linnerud-v0", name, seed, true_rank=None, **hard) for seed in range(5)]
 
-    built = _board(two("x/Ends-v0", {"error": 4.0}) + two("x/Breaks-v0", {"error": None, "status": "diverged"}))
-    ends, breaks = (_row(built.overall, f"x/{name}-v0", "-") for name in ("Ends", "Breaks"))
+    built = ranked(two("x/Ends-v0", {"error": 4.0}) + two("x/Breaks-v0", {"error": None, "status": "diverged"}))
+    ends, breaks = (row_of(built.overall, f"x/{name}-v0", "-") for name in ("Ends", "Breaks"))
     assert ends.score == breaks.score == pytest.approx(0.55)
     assert ends.rank_low == breaks.rank_low == 1
     assert any("5 runs have a test error above 1.05" in note for note in built.notes)
     # a single task is ranked by its plain errors
     task = _of_task(built, "Real-linnerud-v0")
-    assert _row(task, "x/Ends-v0", "-").score == pytest.approx(4.0)
+    assert row_of(task, "x/Ends-v0", "-").score == pytest.approx(4.0)
 
 
 def test_policy_is_always_stated():
-    for shown in (render(_board(board())), render(_board([*board(), record(seed=5, status="oom", error=None)]))):
+    for shown in (render(ranked(board())), render(ranked([*board(), record(seed=5, status="oom", error=None)]))):
         assert shown.count("error and interrupted runs are left out") == 1
         assert "ranked over several tasks where it ran all of them" in shown
 
 
 def test_rows_say_where_they_come_from():
     records = board(seeds=2) + board(seeds=3, source="0.1.0+bbbbbbbbbbbb", created="2026-02-01T00:00:00+00:00")
-    row = _board(records).overall[0]
+    row = ranked(records).overall[0]
     assert row.seeds == [0, 1, 2]
     assert row.statistics.sources == ["0.1.0+bbbbbbbbbbbb"]  # the latest of each run
     assert row.created == ["2026-02-01", "2026-02-01"]
@@ -150,14 +139,14 @@ def test_rows_say_where_they_come_from():
 
 
 def test_rare_task_does_not_unrank_everybody():
-    built = _board([*board(), record("Noisy-k3-v0", seed=0), record("Noisy-k3-v0", seed=1)])
+    built = ranked([*board(), record("Noisy-k3-v0", seed=0), record("Noisy-k3-v0", seed=1)])
     assert built.tasks == ["Linear-k3-v0", "LowRank-k1-v0", "LowRank-k3-v0"]
     assert all(row.rank_low is not None for row in built.overall)
 
 
 @pytest.mark.parametrize("seeds", [1, MIN_SEEDS - 1])
 def test_fewer_than_five_seeds_give_no_places_and_that_is_said(seeds):
-    built = _board(board(seeds=seeds))
+    built = ranked(board(seeds=seeds))
     assert MIN_SEEDS == 5
     assert all(row.rank_low is None for row in [*built.overall, *built.per_task])
     assert any("places need at least 5 seeds" in note for note in built.notes)
@@ -168,17 +157,17 @@ def test_fewer_than_five_seeds_give_no_places_and_that_is_said(seeds):
 
 
 def test_five_seeds_that_all_methods_have_give_places():
-    built = _board(board(seeds=5))
+    built = ranked(board(seeds=5))
     assert all(row.rank_low is not None for row in [*built.overall, *built.per_task])
     # five each, of which four are shared
     moved = [record(r.run.task, "x/Other-v0", r.run.seed + 1, error=0.5) for r in board() if r.run.baseline[0] == "F"]
-    assert all(row.rank_low is None for row in _board(board() + moved).overall)
+    assert all(row.rank_low is None for row in ranked(board() + moved).overall)
 
 
 def test_a_method_of_few_seeds_is_not_ranked_and_takes_no_places_from_the_others():
     few = [record(task, "x/New-v0", seed, error=0.01) for task in ALL_TASKS for seed in range(3)]
-    built, before = _board(board() + few), _board(board())
-    row = _row(built.overall, "x/New-v0", "-")
+    built, before = ranked(board() + few), ranked(board())
+    row = row_of(built.overall, "x/New-v0", "-")
     assert (row.rank_low, row.score) == (None, pytest.approx(0.01))
     places = _places(built.overall)
     places.pop(("x/New-v0", "-"))
@@ -187,21 +176,21 @@ def test_a_method_of_few_seeds_is_not_ranked_and_takes_no_places_from_the_others
 
 
 def test_a_task_of_few_seeds_has_no_places_and_that_is_said():
-    built = _board([*board(), record("Noisy-k3-v0", seed=0), record("Noisy-k3-v0", seed=1)])
+    built = ranked([*board(), record("Noisy-k3-v0", seed=0), record("Noisy-k3-v0", seed=1)])
     assert [row.rank_low for row in _of_task(built, "Noisy-k3-v0")] == [None]
     assert any("no places on Noisy-k3-v0: fewer than 5 seeds" in note for note in built.notes)
-    assert not any("no places on" in note for note in _board(board()).notes)
+    assert not any("no places on" in note for note in ranked(board()).notes)
 
 
 def test_no_run_that_counts_gives_a_board_without_scores():
-    built = _board([record(seed=seed, status="error", error=None) for seed in range(5)])
+    built = ranked([record(seed=seed, status="error", error=None) for seed in range(5)])
     assert [(row.score, row.rank_low, row.statistics.counted) for row in built.overall] == [(None, None, 0)]
     assert "5 error" in render(built)
 
 
 def test_errors_above_one_on_tasks_of_several_namespaces_are_counted_in_natural_order():
     names = ("mine/Real-d10-v0", "mine/Real-d2-v0", "LowRank-k3-v0")
-    built = _board([record(task, seed=seed, error=2.0) for task in names for seed in range(5)])
+    built = ranked([record(task, seed=seed, error=2.0) for task in names for seed in range(5)])
     listed = "(LowRank-k3-v0 5, mine/Real-d2-v0 5, mine/Real-d10-v0 5)"
     assert any(note.startswith("15 runs have a test error above 1.05") and listed in note for note in built.notes)
 
@@ -245,125 +234,17 @@ def test_any_records_give_a_board_in_every_form(records):
 # -- alignment, convergence and the first sentences ------------------------------------------------------------------
 
 
-def test_a_board_shows_alignment_where_every_method_has_it_on_the_same_tasks():
-    aligned = board(methods=METHODS[:3], alignment=0.8, leak=0.1)
-    trees = board(methods=[("x/Trees-v0", {})], rank=None)
-    part = [
-        record(task, "x/Part-v0", s, alignment=0.9 if task == ALL_TASKS[0] else None)
-        for task in ALL_TASKS
-        for s in range(5)
-    ]
-    built = _board(aligned + trees + part)
-    column = next(column for column in board_columns(built.overall, 3, built.cost_unit) if column.name == "alignment")
-    shown = {row.method: (column.text(row), column.key(row)) for row in built.overall}
-    assert shown["FullyConnected-v0"] == ("0.800 (0.800-0.800)", pytest.approx(0.8))
-    assert shown["x/Trees-v0"] == shown["x/Part-v0"] == ("-", None)  # of one task, beside means over three
-    assert _row(built.overall, "x/Part-v0", "-").statistics.alignment == pytest.approx(0.9)
-    content = json.loads(render(built, "json"))["overall"]
-    assert {row["aligned_tasks"] for row in content} == {0, 1, 3}
-    assert next(row for row in content if row["method"] == "FullyConnected-v0")["leak"] == pytest.approx(0.1)
-
-
-def test_a_board_of_old_records_has_no_alignment():
-    shown = render(_board(board()), "github")
-    assert "alignment (" not in shown
-    assert "where it is right and the test error is below 1, since no run here has a code alignment" in shown
-    assert "where it is right at held-out inputs, the code alignment is at least 0.5" in render(
-        _board(board(alignment=0.8))
-    )
-
-
-def test_rows_that_did_not_converge_are_marked_and_the_mark_is_explained():
-    late = board(methods=METHODS[2:3], criticality=2.5)
-    built = _board(board(methods=METHODS[:2]) + late)
-    assert _row(built.overall, "FullyConnected-v0", "uniform").statistics.has_converged is False
-    lines = render(built, "github").splitlines()
-    marked = [line for line in lines if "2.50 ! (15 of 15)" in line]
-    assert len(marked) == 1
-    assert "FullyConnected-v0" in marked[0]
-    assert any(line.startswith("- ! marks a median criticality above 0.15") for line in lines)
-    assert "! marks" not in render(_board(board()))
-
-
-def test_the_number_of_tasks_is_shown_only_where_it_differs():
-    def heads(built):
-        return next(line for line in render(built, "github").splitlines() if line.startswith("|"))
-
-    assert "tasks (of 3)" not in heads(_board(board()))
-    assert "tasks (of 3)" in heads(_board([*board(), record("Linear-k3-v0", "x/New-v0", error=0.1)]))
-
-
-def test_a_board_begins_with_what_it_shows_and_what_not(monkeypatch):
-    opaque = {"LowRank-k3-v0": True, "Linear-k3-v0": False}
-    specs = {id: dataclasses.replace(scope.registered.spec(id), opaque=opaque.get(id)) for id in ALL_TASKS}
-    monkeypatch.setattr(scope.registered, "spec", specs.__getitem__)
-    several = board(alignment=0.9) + [
-        record("LowRank-k3-v0", seed=s, steps="uniform", created="2027") for s in range(8)
-    ]
-    said = _board(several).scope
-    assert said.startswith(
-        "Shown: 4 methods on 3 tasks (1 open, 1 opaque, 1 not judged; no shortcut finds the rank of an opaque one), "
-        "preset standard, 5 to 8 seeds of each; a rank counts as recovered where it is right"
-    )
-    assert "Not shown: methods tuned to a task" in said
-    assert said.count(". ") == 1
-    one = _board([record("mine/New-v0", "x/New-v0")]).scope
-    assert one.startswith("Shown: 1 method on 1 task (1 not judged), preset standard, 1 seed ")
-    for format in ("terminal", "github"):
-        lines = render(_board(several), format).split("\n\n")
-        assert lines[1].replace("\\", "") == said
-
-
-def test_cost_is_a_ratio_to_the_yardstick_on_the_same_machine():
-    slow = MACHINE | {"processor": "Slow CPU"}
-    records = [
-        record("Linear-k3-v0", baseline, seed, fit=fit * factor, machine=machine, **overrides)
-        for seed in range(3)
-        for machine, factor in ((MACHINE, 1.0), (slow, 4.0))
-        for baseline, fit, overrides in (
-            ("LeakyResNet-v0", 6.0, {"tag": factor}),
-            ("bench/Yardstick-v0", 2.0, {"tag": factor}),
-        )
-    ]
-    built = _board(records)
-    assert built.cost_unit == "fits of bench/Yardstick-v0"
-    # the same code on both machines: the ratio is 3 on either
-    assert [row.cost for row in built.overall] == pytest.approx([3.0, 3.0])
-    assert "bench/Yardstick-v0" not in {row.method for row in built.overall}
-
-
-def test_without_yardstick_costs_are_compared_on_one_machine_only():
-    assert _board(board()).cost_unit == "seconds"
-    other = [record(seed=9, machine=MACHINE | {"cores": 8})]
-    built = _board(board() + other)
-    assert built.cost_unit == ""
-    assert all(row.cost is None for row in built.overall)
-    assert not any(row.pareto for row in built.overall)
-
-
-def test_pareto_front_is_what_nothing_beats_twice():
-    fits = {"a": 1.0, "b": 2.0, "c": 3.0}
-    errors = {"a": 0.5, "b": 0.1, "c": 0.3}
-    records = [
-        record(baseline=f"x/{n.upper()}-v0", seed=s, fit=fits[n], error=errors[n]) for n in fits for s in range(2)
-    ]
-    rows = _board(records).overall
-    assert {row.method: row.pareto for row in rows} == {
-        "x/A-v0": True, "x/B-v0": True, "x/C-v0": False
-    }  # fmt: skip
-
-
 def test_failed_runs_count_as_mean_predictor_and_are_shown():
     records = [record(seed=seed, error=0.1) for seed in range(4)] + [record(seed=4, status="diverged", error=None)]
-    row = _board(records).overall[0]
+    row = ranked(records).overall[0]
     assert row.statistics.test_error == pytest.approx((4 * 0.1 + 1) / 5)
     assert (row.statistics.imputed, row.statistics.recovered, row.statistics.recovered_of) == (1, 4, 5)
-    assert "1 diverged" in render(_board(records))
+    assert "1 diverged" in render(ranked(records))
 
 
 def test_error_runs_are_left_out_and_counted():
     records = [record(seed=seed, error=0.1) for seed in range(4)] + [record(seed=4, status="error", error=None)]
-    built = _board(records)
+    built = ranked(records)
     assert built.overall[0].statistics.test_error == pytest.approx(0.1)
     assert any("1 error" in note for note in built.notes)
 
@@ -405,7 +286,7 @@ def test_formats(tmp_path, capsys):
 def test_several_presets_need_a_choice(tmp_path, capsys):
     records = board() + board(seeds=1, preset="smoke")
     with pytest.raises(UsageError, match="one preset"):
-        _board(records)
+        ranked(records)
     store = Store(tmp_path)
     store.prepare()
     for item in records:
@@ -416,5 +297,5 @@ def test_several_presets_need_a_choice(tmp_path, capsys):
 
 def test_no_runs(tmp_path):
     with pytest.raises(UsageError):
-        _board([])
+        ranked([])
     assert main(["leaderboard", "--results", str(tmp_path)]) == 3
