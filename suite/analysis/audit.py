@@ -25,7 +25,6 @@ from leakybench.analysis.scores import CAP, latest
 from leakybench.errors import UsageError
 from leakybench.specs import natural_key
 from leakybench.stats import proportion_interval
-from leakybench.stats.reliability import kendall
 
 METRICS = ("error", "alignment")
 """Ranked metrics with a value for each run."""
@@ -257,7 +256,7 @@ def _similarities(metric: str, means: pd.DataFrame) -> list[Similarity]:
         if both.sum() < MIN_SHARED:
             continue
         one, other = table[first, both], table[second, both]
-        tau = float(kendall(one, other))
+        tau = float(stats.kendalltau(one, other).statistic)
         if np.isfinite(tau):
             rho = float(np.corrcoef(stats.rankdata(one), stats.rankdata(other))[0, 1])
             found.append(

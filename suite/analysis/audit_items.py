@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from leakybench.analysis.overall import log_errors
 from leakybench.analysis.scores import CAP
 from leakybench.record import MIN_ALIGNMENT
 from leakybench.specs import parse_id
 from leakybench.stats import holm, mcnemar, proportion_interval
 from leakybench.stats.paired import MIN_PAIRS, effect_bounds
-from leakybench.stats.reliability import consistency, intraclass_correlation, log_errors, seeds_to_separate
+from leakybench.stats.reliability import consistency, intraclass_correlation, seeds_to_separate
 
 LEVEL = 0.95
 RANK = "rank"

@@ -10,7 +10,6 @@ import pandas as pd
 from scipy import stats
 
 from leakybench.specs import natural_key
-from leakybench.stats.reliability import kendall
 
 MIN_METHODS = 4
 """Smallest number of methods whose order can be compared with one of them left out."""
@@ -98,8 +97,8 @@ def _places(table: np.ndarray) -> np.ndarray:
 
 def _tau(table: np.ndarray, rows: Sequence[int]) -> float:
     # 12 digits: round-off must not part equal methods; tasks on which all methods are equal say nothing of an order
-    tau = float(kendall(table[list(rows)].mean(axis=0).round(12), table.mean(axis=0).round(12)))
-    return tau if np.isfinite(tau) else 0.0
+    tau = stats.kendalltau(table[list(rows)].mean(axis=0).round(12), table.mean(axis=0).round(12)).statistic
+    return float(tau) if np.isfinite(tau) else 0.0
 
 
 def _random_tau(table: np.ndarray, allowed: Sequence[int], size: int) -> float:

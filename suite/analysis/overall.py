@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from leakybench.analysis.scores import CAP
 from leakybench.specs import natural_key
 from leakybench.stats import rank_intervals
 from leakybench.stats.ranking import Ranks
@@ -94,6 +95,11 @@ class Order:
         }
 
 
+def log_errors(errors: Any) -> Any:
+    """Natural logarithm of errors cut to [``FLOOR``, ``CAP``]: below it two errors are equal for every purpose."""
+    return np.log(np.clip(errors, FLOOR, CAP))
+
+
 def other_orders(errors: pd.DataFrame) -> list[Order]:
     """Order the methods by two other scores: the geometric mean of the errors, and the share of better methods.
 
@@ -113,7 +119,7 @@ def other_orders(errors: pd.DataFrame) -> list[Order]:
     others = {
         "geometric mean": (
             f"over tasks, of the errors, at least {FLOOR:g} and at most 1: ratios count, not differences",
-            np.exp(np.log(errors.clip(lower=FLOOR)).mean(axis=1)),
+            np.exp(log_errors(errors).mean(axis=1)),
         ),
         "share better": (
             "of the other methods, those with a smaller error, equal ones counting half, as a mean over tasks: only "

@@ -57,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
     """Print or write the audit; return 0, or 3 if there is too little to audit."""
     from leakybench.analysis.audit import audit, candidates, enough
     from leakybench.analysis.scores import score_frame, select
-    from leakybench.atomic import write_atomic
     from leakybench.errors import UsageError
     from leakybench.report.audit import render
 
@@ -79,11 +78,5 @@ def run(args: argparse.Namespace) -> int:
         arguments.print_note("an audit needs at least two methods of two seeds on one task: compute more runs")
         return 3
     content = render(audit(frame, core=args.core), format)
-    if args.out:
-        path = Path(args.out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (content + "\n").encode())
-        arguments.print_note(f"{path}: {len(frame)} runs")
-    else:
-        print(content)
+    arguments.write_output(content, args.out, f"{len(frame)} runs")
     return 0

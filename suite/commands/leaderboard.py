@@ -44,7 +44,6 @@ def run(args: argparse.Namespace) -> int:
     """Print or write the leaderboard; return 0, or 3 if there is no run."""
     from leakybench.analysis.leaderboard import leaderboard
     from leakybench.analysis.scores import score_frame, select
-    from leakybench.atomic import write_atomic
 
     records = selection.read_records(args.results)
     frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
@@ -54,13 +53,7 @@ def run(args: argparse.Namespace) -> int:
         frame = selection.one_preset(frame)
     board = leaderboard(frame, yardstick=args.yardstick)
     content = _write(args, board, records)
-    if args.out:
-        path = Path(args.out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (content + "\n").encode())
-        arguments.print_note(f"{path}: {len(board.runs)} runs of {len(board.overall)} methods")
-    else:
-        print(content)
+    arguments.write_output(content, args.out, f"{len(board.runs)} runs of {len(board.overall)} methods")
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leakybench.registry import Registry
@@ -62,6 +63,19 @@ def list_specs(registry: Registry[Any], patterns: Sequence[str]) -> list[Spec]:
     for plugin, reason in registry.failures.items():
         print_note(f"plugin {plugin} failed to load its {registry.kind}s: {reason}")
     return chosen
+
+
+def write_output(content: str, out: str | None, note: str) -> None:
+    """Print ``content``, or write it to the file ``out``, making its folder, and say so with ``note``."""
+    from leakybench.atomic import write_atomic
+
+    if not out:
+        print(content)
+        return
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, (content + "\n").encode())
+    print_note(f"{path}: {note}")
 
 
 def print_sets(registry: Registry[Any]) -> None:

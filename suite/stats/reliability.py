@@ -1,4 +1,4 @@
-"""How well a measurement tells its subjects apart: intraclass correlation, agreement of orders, seeds to separate.
+"""How well a measurement tells its subjects apart: intraclass correlation, consistency, seeds to separate.
 
 The subjects are methods, the repetitions are seeds. With sigma_b^2 the variance of the methods' true means and
 sigma_w^2 that of a method's runs, the intraclass correlation is sigma_b^2 / (sigma_b^2 + sigma_w^2): 1 where one run is
@@ -15,12 +15,6 @@ import numpy as np
 from scipy import stats
 
 from leakybench.errors import UsageError
-
-CAP = 1.0
-"""Error of the mean predictor, a user's fallback: a larger error counts as this one."""
-FLOOR = 1e-4
-"""Smallest error on a logarithmic scale: below it two errors are equal for every purpose, and their logarithms are
-not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,24 +133,6 @@ def consistency(table: np.ndarray) -> float:
     return (between - error) / (between + (seeds - 1) * error)
 
 
-def kendall(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Kendall's tau-b between orders [Kendall 1945], (...): 1 for the same order, -1 for the opposite one.
-
-    With s_ij the sign of x_i - x_j, tau = sum s_ij t_ij / sqrt(sum s_ij^2 sum t_ij^2) over pairs; nan where one side
-    is all ties.
-
-    Args:
-        first: (..., m) scores; leading axes are independent orders, computed together.
-        second: (m,) or (..., m) scores.
-    """
-    a, b = (np.asarray(side, dtype=np.float64) for side in (first, second))
-    upper = np.triu_indices(a.shape[-1], k=1)
-    s, t = (np.sign(side[..., upper[0]] - side[..., upper[1]]) for side in (a, b))
-    size = np.sqrt(np.sum(s**2, axis=-1) * np.sum(t**2, axis=-1))
-    agreement = np.sum(s * t, axis=-1)
-    return np.divide(agreement, size, out=np.full(np.shape(size), np.nan), where=size > 0)
-
-
 def seeds_to_separate(differences: np.ndarray, *, power: float = 0.8, level: float = 0.95) -> float:
     """Number of seeds with which a paired test finds the mean difference, by the normal approximation.
 
@@ -172,8 +148,3 @@ def seeds_to_separate(differences: np.ndarray, *, power: float = 0.8, level: flo
         return math.inf
     reach = float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power))
     return float(max(math.ceil((reach * spread / mean) ** 2), 2))
-
-
-def log_errors(errors: np.ndarray) -> np.ndarray:
-    """Natural logarithm of errors cut to [``FLOOR``, ``CAP``]."""
-    return np.asarray(np.log(np.clip(errors, FLOOR, CAP)))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from leakybench.analysis.leaderboard import leaderboard
-from leakybench.analysis.overall import FLOOR, MIN_MOVE, other_orders
+from leakybench.analysis.overall import FLOOR, MIN_MOVE, log_errors, other_orders
 from leakybench.analysis.scores import score_frame
 from leakybench.report.columns import order_columns
 from tests.helpers.fabricate import board, record
@@ -134,3 +134,7 @@ def test_an_error_above_one_counts_as_one_in_every_score():
         return leaderboard(score_frame(good + bad), resamples=100).orders
 
     assert two(40.0) == two(1.0)
+
+
+def test_errors_are_cut_to_the_scale_on_which_they_mean_something():
+    np.testing.assert_allclose(log_errors(np.array([0.0, 1e-4, 0.5, 1.0, 7.0])), np.log([1e-4, 1e-4, 0.5, 1.0, 1.0]))
