@@ -238,7 +238,8 @@ def structure_found(
     """
     if rank is None or true_rank is None:
         return None
-    aligned = alignment is None or alignment >= MIN_ALIGNMENT
+    # a value above 1 is no alignment, so that it shows nothing
+    aligned = alignment is None or MIN_ALIGNMENT <= alignment <= 1.0 + 1e-9
     return bool(rank == true_rank and aligned and test_error is not None and test_error < 1.0)
 
 

@@ -241,6 +241,10 @@ def _check_plausible(record: Record, objections: list[Objection]) -> None:
         reasons.append("status ok without a test error")
     if record.test_error is not None and record.test_error < 0:
         reasons.append(f"test error {record.test_error} is negative")
+    if record.code_alignment is not None and record.code_alignment > 1.0 + 1e-9:
+        reasons.append(f"code alignment {record.code_alignment} is above 1")
+    if record.code_leak is not None and not 0.0 <= record.code_leak <= 1.0 + 1e-9:
+        reasons.append(f"code leak {record.code_leak} is outside [0, 1]")
     rank, truth = record.bottleneck_rank, record.true_rank
     expected = structure_found(rank, truth, alignment=record.code_alignment, test_error=record.test_error)
     if record.rank_recovered is not expected:

@@ -184,6 +184,7 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         (3, None, 0.1, True),
         (2, 0.9, 0.1, False),
         (3, 0.49, 0.1, False),
+        (3, 1e308, 0.1, False),  # no alignment at all
         (3, 0.9, 1.0, False),  # no better than the mean
         (3, 0.9, None, False),
         (None, 0.9, 0.1, None),

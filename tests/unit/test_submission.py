@@ -297,7 +297,7 @@ def test_folder_is_read_as_a_pack(pack, tmp_path):
 
 
 def test_missing_provenance_and_impossible_values(tmp_path):
-    for name in "abc":
+    for name in "abcde":
         (tmp_path / name).mkdir()
     bare = [dataclasses.replace(r, provenance={}) for r in _records()]
     assert _findings(_pack(tmp_path / "a", bare)) == {"provenance"}
@@ -305,6 +305,10 @@ def test_missing_provenance_and_impossible_values(tmp_path):
     assert _findings(_pack(tmp_path / "b", flattering)) == {"implausible"}
     negative = [dataclasses.replace(r, test_error=-0.1) for r in _records()]
     assert _findings(_pack(tmp_path / "c", negative)) == {"implausible"}
+    aligned = [dataclasses.replace(r, code_alignment=1.5) for r in _records()]
+    assert _findings(_pack(tmp_path / "d", aligned)) == {"implausible"}
+    leaking = [dataclasses.replace(r, code_leak=-0.5) for r in _records()]
+    assert _findings(_pack(tmp_path / "e", leaking)) == {"implausible"}
 
 
 def test_disagreements():
