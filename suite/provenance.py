@@ -36,7 +36,7 @@ def source_of(task: Spec, baseline: Spec) -> str:
     by its syntax tree where it is local, by the version of its distribution where it is installed.
     """
     entries = {spec.entry_point.split(":")[0] for spec in (task, baseline)}
-    named = {name for spec in (task, baseline) for name in _modules_in(spec.kwargs)}
+    named = {name for spec in (task, baseline) for name in modules_in(spec.kwargs)}
     return source_version(*sorted(entries), named=tuple(sorted(named - entries)))
 
 
@@ -69,13 +69,13 @@ def source_version(*entry_modules: str, named: tuple[str, ...] = ()) -> str:
     return f"{_version(PACKAGE) or '0'}+{hasher.hexdigest()[:12]}"
 
 
-def _modules_in(value: Any) -> Iterator[str]:
+def modules_in(value: Any) -> Iterator[str]:
     """Modules that a setting names at any depth, by texts of the form ``package.module:Name``."""
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple):
         for item in value:
-            yield from _modules_in(item)
+            yield from modules_in(item)
     elif isinstance(value, str) and ENTRY_POINT_PATTERN.fullmatch(value.strip()):
         yield value.strip().split(":")[0]
 

@@ -34,6 +34,17 @@ class Job:
         return device_kind(settings.get("device", "cpu"))
 
     @property
+    def origin(self) -> str:
+        """Foreign code that the job runs: the top-level modules outside the package that its entry points and settings
+        name, sorted, with commas; empty for built-in code alone."""
+        specs = self.task_spec, self.baseline_spec
+        names = {spec.entry_point.split(":")[0] for spec in specs}
+        settings = [*(spec.kwargs for spec in specs), *(run.task_overrides for run in self.runs)]
+        for values in (*settings, self.run.baseline_overrides):
+            names |= set(provenance.modules_in(values))
+        return ",".join(sorted({name.split(".")[0] for name in names} - {provenance.PACKAGE}))
+
+    @property
     def runs(self) -> tuple[RunSpec, ...]:
         """The run and its mates, in this order."""
         return (self.run, *self.mates)

@@ -142,7 +142,7 @@ def test_clocks_wait_for_the_card_at_both_ends(monkeypatch):
 
 def test_the_fit_is_timed_by_a_clock_of_its_device(monkeypatch):
     waits = []
-    monkeypatch.setattr("leakybench.evaluation.synchronise", waits.append)
+    monkeypatch.setattr("leakybench.evaluation.clock.synchronise", waits.append)
     task = leakybench.make("LowRank-k1-v0", seed=0, **TASK)
     leakybench.evaluate(CardMean(device="cuda:1"), task, preset="smoke")
     assert set(waits) == {"cuda:1"}
