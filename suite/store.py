@@ -16,7 +16,7 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,10 @@ class DamagedError(LeakybenchError):
 
 class NewerSchemaError(UsageError):
     """A record was written by a later version; it is left in place."""
+
+
+class ConflictError(LeakybenchError):
+    """A run has a record with another result, and nothing asked for its replacement; the earlier record stays."""
 
 
 @dataclass(frozen=True)
@@ -149,15 +153,25 @@ class Store:
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def write(self, record: Record, log: str = "") -> None:
-        """Write a record, replacing an older one of the same run.
+    def write(self, record: Record, log: str = "", *, replace: bool = False) -> None:
+        """Write a record. Arrays are written first; the record exists once its JSON file does.
 
-        Arrays are written first; the record exists once its JSON file does.
+        An older record of the same run with the same result (``Record.comparable``) is replaced, and so is one that
+        cannot be read.
+
+        Args:
+            record: the record, with its arrays.
+            log: output of a failed run.
+            replace: whether an older record with another result may be replaced, as for a run that is retried.
 
         Raises:
+            ConflictError: there is an older record of the run with another result, or one that a newer version wrote,
+                and ``replace`` is false.
             OSError: the disk is full or the folder is gone; an older record of the run stays intact.
             UsageError: an array could be stored only with pickle.
         """
+        if not replace:
+            self._check_conflict(record)
         arrays = encode_arrays(record.arrays) if record.arrays else None
         sealed = seal(record, arrays)
         if arrays is not None:
@@ -169,6 +183,22 @@ class Store:
         for kind, present in (("npz", arrays is not None), ("log", bool(log))):
             if not present:
                 self.path(record.run_id, kind).unlink(missing_ok=True)
+
+    def _check_conflict(self, record: Record) -> None:
+        """Raise ``ConflictError`` if the run has a readable record with another result."""
+        path = self.path(record.run_id)
+        try:
+            earlier = self.read(record.run_id).comparable()
+        except NewerSchemaError as error:
+            raise ConflictError(f"{path} holds a record of this run, {error}; it stays") from None
+        except (UsageError, DamagedError):
+            return  # there is none, or none that could be read
+        later = record.comparable()
+        if names := ", ".join(name for name in later if later[name] != earlier[name]):
+            raise ConflictError(
+                f"{path} holds another result of this run (differs in {names}), which stays; "
+                "to replace it, use --retry all, or name another --results"
+            )
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -376,8 +406,21 @@ def seal(record: Record, arrays: bytes | None) -> Record:
     return dataclasses.replace(record, provenance={**bare, "integrity": integrity})
 
 
-def content_hash(record: Record) -> str:
-    """SHA-256 of the content of a record, without its own hashes."""
-    data = record.to_dict()
+def intact(record: Record) -> bool | None:
+    """Whether the hash in a record fits its content; None if it has no hash. The arrays are not looked at."""
+    integrity = record.provenance.get("integrity")
+    if not isinstance(integrity, Mapping) or integrity.get("record") is None:
+        return None
+    older = all(getattr(record, name) is None for name in LATER_FIELDS)
+    return integrity["record"] in (content_hash(record), *([content_hash(record, LATER_FIELDS)] if older else []))
+
+
+LATER_FIELDS = ("code_alignment", "code_leak")
+"""Fields that the first records of this schema lack: their hashes were made without them."""
+
+
+def content_hash(record: Record, without: Sequence[str] = ()) -> str:
+    """SHA-256 of the content of a record, without its own hashes and the fields ``without``."""
+    data = {name: value for name, value in record.to_dict().items() if name not in without}
     data["provenance"].pop("integrity", None)
     return digest(data, length=64)

@@ -90,7 +90,8 @@ def sweep(
                     continue
                 # times depend on what else the machine does, so the record says how many ran side by side
                 origin = {**record.provenance, "workers": engine.workers}
-                store.write(dataclasses.replace(record, provenance=origin), outcome.log)
+                written = dataclasses.replace(record, provenance=origin)
+                store.write(written, outcome.log, replace=turn.replaces(record))
                 turn.finish(record)
             pending = [*turn.deferred, *turn.again, *schedule.left()]
             progress.waiting = len(turn.deferred)
@@ -150,6 +151,10 @@ class _Turn:
         """Give back a run that ended without a result of its own."""
         self._claims.release(run_id)
         self.again.append(self._claimed.pop(run_id))
+
+    def replaces(self, record: Record) -> bool:
+        """Whether the plan asked for the replacement of the stored record of this run."""
+        return self._claimed[record.run_id].replaces is not None
 
     def finish(self, record: Record) -> None:
         """Release a run whose record is written; other sweeps will find it done."""

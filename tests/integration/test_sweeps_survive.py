@@ -242,7 +242,7 @@ def test_runs_that_another_sweep_finished_since_the_plan_are_not_repeated(tmp_pa
     plan = make_plan(planned, store)
     assert len(plan.todo) == 3
     # meanwhile another sweep tries the failed run again, in vain, and does a missing one
-    store.write(record(run=planned[0].run, status="timeout", test_error=None))
+    store.write(record(run=planned[0].run, status="timeout", test_error=None), replace=True)
     store.write(record(run=planned[1].run))
     progress = sweep(plan, store, FakeEngine())
     assert progress.counts == {"ok": 1}

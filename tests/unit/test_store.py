@@ -18,7 +18,7 @@ from leakybench.analysis.frame import to_frame
 from leakybench.errors import UsageError
 from leakybench.packs.verify import verify
 from leakybench.record import SCHEMA
-from leakybench.store import DamagedError, NewerSchemaError, Store, encode_arrays
+from leakybench.store import ConflictError, DamagedError, NewerSchemaError, Store, encode_arrays, intact
 from tests.helpers.cli import files
 from tests.helpers.records import record
 
@@ -56,12 +56,46 @@ def test_a_later_record_of_the_run_replaces_the_earlier_one_with_its_files(store
     failed = record(status="error", message="died", test_error=None)
     store.write(failed, log="Traceback")
     assert store.log(failed.run_id) == "Traceback"
-    store.write(record(arrays={"a": np.ones(2)}))
+    store.write(record(arrays={"a": np.ones(2)}), replace=True)
     assert store.log(failed.run_id) == ""
     store.write(record())
     assert store.read(failed.run_id).status == "ok"
     assert store.arrays(failed.run_id) == {}
     assert files(store.folder) == {f"{failed.run_id}.json"}
+
+
+def test_another_result_of_the_run_is_a_conflict_unless_it_shall_replace_the_earlier_one(store: Store) -> None:
+    store.write(record(arrays={"a": np.ones(2)}))
+    before = {path.name: path.read_bytes() for path in store.folder.iterdir()}
+    with pytest.raises(ConflictError, match=r"differs in test_error.*which stays") as caught:
+        store.write(record(test_error=0.5), log="printed")
+    assert "\n" not in str(caught.value)
+    assert {path.name: path.read_bytes() for path in store.folder.iterdir()} == before
+    store.write(record(wall_clock={"fit": 9.0}))
+    assert store.read(record().run_id).wall_clock == {"fit": 9.0}
+    store.write(record(test_error=0.5), replace=True)
+    assert store.read(record().run_id).test_error == 0.5
+
+
+def test_a_record_that_cannot_be_read_is_no_conflict_and_one_of_a_newer_version_is(store: Store) -> None:
+    path = store.path(record().run_id)
+    path.write_text("{")
+    store.write(record())
+    path.write_text(path.read_text().replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA + 1}'))
+    with pytest.raises(ConflictError, match="newer version"):
+        store.write(record())
+
+
+def test_a_record_is_intact_until_a_value_is_changed(store: Store) -> None:
+    assert intact(record()) is None
+    store.write(record())
+    path = store.path(record().run_id)
+    assert intact(store.read(record().run_id)) is True
+    # the layout of the file does not count
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    assert intact(store.read(record().run_id)) is True
+    path.write_text(path.read_text().replace('"cost": 3.1', '"cost": 3.0'))
+    assert intact(store.read(record().run_id)) is False
 
 
 @pytest.mark.parametrize("failing", ["write", "fsync", "replace"])
@@ -87,7 +121,7 @@ def test_a_failed_write_leaves_the_old_record_and_no_rubbish(
     else:
         monkeypatch.setattr(atomic.os, failing, fail)
     with pytest.raises(OSError, match="No space left"):
-        store.write(record(message="second"))
+        store.write(record(message="second"), replace=True)
     monkeypatch.undo()
     assert files(store.folder) == before
     assert store.read(record().run_id).message == "first"
