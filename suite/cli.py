@@ -119,6 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words
     arguments = [word for word in words if word != "--debug"]  # accepted before and after the command
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal cannot encode must not end a command
+            stream.reconfigure(errors="backslashreplace")
     try:
         names = command_names()
         # import only the requested command, so that a listing stays fast whatever the others import

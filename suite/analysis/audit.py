@@ -21,7 +21,7 @@ from leakybench.analysis.audit_items import COLUMNS, RANK, Item, audit_item, fam
 from leakybench.analysis.core import CoreSet, core_set
 from leakybench.analysis.leaderboard import METHOD, find_yardstick
 from leakybench.analysis.scope import kind_of
-from leakybench.analysis.scores import CAP, latest
+from leakybench.analysis.scores import CAP, changed, changed_runs, keep_intact, latest
 from leakybench.errors import UsageError
 from leakybench.specs import natural_key
 from leakybench.stats import proportion_interval
@@ -118,6 +118,7 @@ class Audit:
         core: a small set of live tasks that orders the methods as all tasks do; None where there are too few tasks or
             methods.
         worse_than_mean: number of runs with a test error of 1 or more that count as having recovered the rank.
+        notes: what a reader must know of the runs.
     """
 
     preset: str
@@ -129,6 +130,7 @@ class Audit:
     similarity: list[Similarity]
     core: CoreSet | None
     worse_than_mean: int
+    notes: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def items(self) -> list[Item]:
@@ -202,13 +204,14 @@ def enough(runs: pd.DataFrame) -> bool:
     return bool(((by_task["size"] >= 2) & (by_task["max"] >= 2)).any())
 
 
-def audit(frame: pd.DataFrame, *, core: int = 8) -> Audit:
+def audit(frame: pd.DataFrame, *, core: int = 8, include_changed: bool = False) -> Audit:
     """Audit the runs of a score frame.
 
     Args:
         frame: runs of one preset, of ``leakybench.analysis.scores.score_frame``. The yardstick and the mean are left
             out.
         core: largest number of tasks of the core set.
+        include_changed: whether runs count whose records were changed after they were written.
 
     Raises:
         UsageError: several presets, or fewer than two methods or two seeds a method: nothing to compare.
@@ -216,6 +219,9 @@ def audit(frame: pd.DataFrame, *, core: int = 8) -> Audit:
     presets = sorted(map(str, frame["preset"].unique()))
     if len(presets) > 1:
         raise UsageError(f"an audit is of one preset, got {', '.join(presets)}: choose with --preset")
+    frame, notes = keep_intact(frame, include_changed=include_changed)
+    if changed(frame).any():
+        notes = [f"{changed_runs(frame)} are counted: the hash of a record does not fit its content."]
     runs, left_out = candidates(frame)
     if not enough(runs):
         raise UsageError("an audit needs at least two methods of two seeds on one task")
@@ -237,6 +243,7 @@ def audit(frame: pd.DataFrame, *, core: int = 8) -> Audit:
         similarity=similarity,
         core=core_set(means, size=core, candidates=[task.task for task in tasks if task.live]),
         worse_than_mean=int((recovered & (runs["score"] >= CAP)).sum()),
+        notes=notes,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from leakybench.analysis.scores import CAP, POLICY, latest
+from leakybench.analysis.scores import CAP, POLICY, keep_intact, latest
 from leakybench.errors import UsageError
 from leakybench.stats import holm, mcnemar, paired, proportion_interval
 from leakybench.stats.paired import MIN_PAIRS
@@ -55,6 +55,7 @@ class ComparisonRow:
         recovered_of: number of runs of either side that could recover it.
         recovered_p: p-value of the exact McNemar test over units.
         time_ratio: geometric mean of the fit times A / B, over pairs of one machine and number of threads.
+        changed: number of pairs with a run whose record was changed after it was written.
     """
 
     group: str
@@ -78,6 +79,7 @@ class ComparisonRow:
     recovered_of: int | None = None
     recovered_p: float | None = None
     time_ratio: float | None = None
+    changed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +152,13 @@ def pairs_of(
 
 
 def compare(
-    first: pd.DataFrame, second: pd.DataFrame, *, pairing: str, by: str = "task", names: Sequence[str] = ("A", "B")
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    *,
+    pairing: str,
+    by: str = "task",
+    names: Sequence[str] = ("A", "B"),
+    include_changed: bool = False,
 ) -> Comparison:
     """Compare two sides by paired effects with intervals and verdicts.
 
@@ -160,13 +168,18 @@ def compare(
         pairing: one of ``PAIRINGS``.
         by: a row for each ``task``, each ``baseline``, or only the ``overall`` one.
         names: names of the two sides.
+        include_changed: whether runs count whose records were changed after they were written.
 
     Raises:
         UsageError: an unknown grouping, or several baselines on a side where the pairing needs one.
     """
     if by not in GROUP_COLUMNS:
         raise UsageError(f"--by must be one of {', '.join(GROUP_COLUMNS)}, got {by!r}")
+    (first, left_out_a), (second, left_out_b) = (
+        keep_intact(frame, include_changed=include_changed) for frame in (first, second)
+    )
     pairs, sentences = pairs_of(first, second, pairing, names)
+    sentences = [*left_out_a, *left_out_b, *sentences]
     columns = [name for name in GROUP_COLUMNS[by] if name in pairs]
     groups: list[tuple[str, pd.DataFrame]] = []
     if columns:
@@ -185,6 +198,8 @@ def compare(
 def _notes(pairs: pd.DataFrame, capped: pd.DataFrame, overall: ComparisonRow, *, several: bool) -> list[str]:
     """What a reader must know of the rows; ``several`` says whether there are rows beside the overall one."""
     sentences = []
+    if overall.changed:
+        sentences.append(f"{overall.changed} pairs hold a run of a changed record (marked ?): its hash does not fit.")
     if above := int((pairs[["score_a", "score_b"]] > capped[["score_a", "score_b"]]).any(axis=1).sum()):
         sentences.append(
             f"in rows over several tasks an error above 1 counts as 1, as in a score; so it is in {above} pairs."
@@ -260,7 +275,12 @@ def _comparison_row(name: str, pairs: pd.DataFrame, p_value: float | None) -> Co
         recovered_of=recovered_of,
         recovered_p=recovered_p,
         time_ratio=_time_ratio(pairs),
+        changed=int((_changed(pairs, "a") | _changed(pairs, "b")).sum()),
     )
+
+
+def _changed(pairs: pd.DataFrame, side: str) -> pd.Series:
+    return ~pairs[f"intact_{side}"].fillna(True).astype(bool)
 
 
 def _error_ratio(pairs: pd.DataFrame) -> tuple[float | None, float | None, float | None]:

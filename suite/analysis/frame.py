@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from leakybench.record import Record
+from leakybench.store import intact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +24,7 @@ COLUMNS = {
     "source": "str",
     "status": "str",
     "message": "str",
+    "intact": "boolean",
     "test_error": "float64",
     "train_error": "float64",
     "true_rank": "Int64",
@@ -44,7 +47,8 @@ COLUMNS = {
 """Columns that every frame has, with their types.
 
 ``task`` and ``baseline`` are labels, the overrides in brackets; ``task_id`` and ``baseline_id`` are the ids alone.
-``steps`` is the step-size rule, where the run names one. ``device`` is ``cpu`` or ``cuda: <name of the card>``. Times
+``intact`` is false for a record that was changed after it was written, and missing for one without a hash. ``steps`` is
+the step-size rule, where the run names one. ``device`` is ``cpu`` or ``cuda: <name of the card>``. Times
 are seconds. A missing number is ``nan`` or ``<NA>``, never a substitute.
 """
 
@@ -85,14 +89,15 @@ def _row(record: Record, extras: bool) -> dict[str, Any]:
         "source": run.source,
         "status": record.status,
         "message": record.message,
-        "test_error": record.test_error,
-        "train_error": record.train_error,
+        "intact": intact(record),
+        "test_error": number_or_none(record.test_error),
+        "train_error": number_or_none(record.train_error),
         "true_rank": record.true_rank,
         "bottleneck_rank": record.bottleneck_rank,
         "rank_recovered": record.rank_recovered,
         "code_alignment": record.code_alignment,
         "code_leak": record.code_leak,
-        **{f"{phase}_seconds": clock.get(phase) for phase in _PHASES},
+        **{f"{phase}_seconds": number_or_none(clock.get(phase)) for phase in _PHASES},
         "threads": clock.get("threads"),
         "device": record.device,
         **{name: origin.get(name) for name in ("processor", "cores", "created", "commit")},
@@ -107,5 +112,20 @@ def _scalars(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _scalars(f"{prefix}.{name}", value)
-        elif isinstance(value, str | int | float | bool):
+        elif isinstance(value, bool | str):
             yield f"{prefix}.{name}", value
+        elif isinstance(value, int | float):
+            # integers that no column of numbers can hold become floats, or are missing
+            small = isinstance(value, int) and abs(value) < 2**63
+            yield f"{prefix}.{name}", value if small else number_or_none(value)
+
+
+def number_or_none(value: object) -> float | None:
+    """A finite number as a float; None for anything else, also for an integer beyond the largest float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None

@@ -13,7 +13,7 @@ import pandas as pd
 
 from leakybench.analysis.overall import MIN_SEEDS, POLICY_TASKS, Order, other_orders, shared_rank_intervals
 from leakybench.analysis.scope import describe_scope
-from leakybench.analysis.scores import CAP, POLICY, latest
+from leakybench.analysis.scores import CAP, POLICY, keep_intact, latest
 from leakybench.analysis.summary import RunStatistics, convergence_notes, mean_score, run_statistics
 from leakybench.analysis.summary import notes as table_notes
 from leakybench.errors import UsageError
@@ -122,7 +122,9 @@ class Board:
         return sorted({row.device for row in rows if row.cost is not None})
 
 
-def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples: int = 2000) -> Board:
+def leaderboard(
+    frame: pd.DataFrame, *, yardstick: str | None = None, resamples: int = 2000, include_changed: bool = False
+) -> Board:
     """Rank the methods of a score frame.
 
     Args:
@@ -130,10 +132,12 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
         yardstick: id of the baseline whose fit is the unit of cost; None takes one whose name begins with
             ``Yardstick``.
         resamples: number of bootstrap resamples behind the rank intervals.
+        include_changed: whether runs count whose records were changed after they were written.
 
     Raises:
         UsageError: no runs, or several presets.
     """
+    frame, left_out = keep_intact(frame, include_changed=include_changed)
     runs, _ = latest(frame)
     if runs.empty:
         raise UsageError("a leaderboard needs at least one run")
@@ -173,7 +177,7 @@ def leaderboard(frame: pd.DataFrame, *, yardstick: str | None = None, resamples:
         scope=describe_scope(shown, len(overall), tasks, presets[0]),
         orders=other_orders(_mean_errors(shown, overall, tasks)),
         runs=runs,
-        notes=[*remarks, *policies, cost_note, *ranking_notes],
+        notes=[*left_out, *remarks, *policies, cost_note, *ranking_notes],
     )
     if len(board.cost_devices) > 1:
         board.notes.append("costs of different devices are never ranked together: each device has a column of its own.")

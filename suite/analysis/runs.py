@@ -29,6 +29,7 @@ class RunRow:
         fit_seconds: fit time.
         threads: number of threads.
         machine: machine of the run.
+        changed: whether its record was changed after it was written.
     """
 
     run_id: str
@@ -45,6 +46,7 @@ class RunRow:
     fit_seconds: float | None
     threads: int | None
     machine: str
+    changed: bool = False
 
 
 def run_rows(frame: pd.DataFrame) -> list[RunRow]:
@@ -65,6 +67,7 @@ def run_rows(frame: pd.DataFrame) -> list[RunRow]:
             fit_seconds=_float_or_none(row["fit_seconds"]),
             threads=_int_or_none(row["threads"]),
             machine=str(row["machine"]),
+            changed=bool(pd.notna(row["intact"]) and not row["intact"]),
         )
         for row in frame.to_dict("records")
     ]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leakybench.analysis.frame import to_frame
+from leakybench.analysis.frame import number_or_none, to_frame
 from leakybench.errors import UsageError
 from leakybench.record import STATUSES, Record, label, structure_found
 from leakybench.registry import baselines, tasks
@@ -34,6 +34,8 @@ CAP = 1.0
 """Largest error that counts in a number over several tasks: that of the mean predictor, a user's fallback. Without this
 cap one small data set on which every method fails would decide the sum, and a run that broke off (which counts as 1)
 would be better than one that ended with 4."""
+MAX_ERROR = 1e100
+"""Errors beyond are no measurements, and neither are negative ones: the largest float32 squared is 1e77."""
 CHANCE = 0.0
 """Code alignment of a model whose directions are drawn by chance, used where an outcome has no measured alignment."""
 LEAST_ALIGNMENT = -1e4
@@ -87,6 +89,8 @@ def _alignment(frame: pd.DataFrame) -> pd.Series:
 def _verdict_columns(record: Record) -> dict[str, Any]:
     run, origin = record.run, record.provenance
     outcome = record.status in OUTCOMES
+    error = number_or_none(record.test_error)
+    possible = error is not None and 0 <= error <= MAX_ERROR
     # an ok run without an error is a broken record, not an outcome: it must not get the mean predictor's score
     imputed = outcome and record.test_error is None and record.status != "ok"
     rest = {key: value for key, value in run.baseline_overrides.items() if key != "steps"}
@@ -98,9 +102,9 @@ def _verdict_columns(record: Record) -> dict[str, Any]:
     return {
         "method": label(run.baseline, rest),
         "steps": steps_of(run.baseline, run.baseline_overrides),
-        "score": IMPUTED_ERROR if imputed else record.test_error,
+        "score": IMPUTED_ERROR if imputed else error if possible else None,
         "imputed": imputed,
-        "counted": outcome and (imputed or record.test_error is not None),
+        "counted": outcome and (imputed or possible),
         "recovered": found if record.status == "ok" else failed_to_recover,
         "criticality": criticality_of(record),
         "machine": machine_of(origin),
@@ -117,8 +121,8 @@ def criticality_of(record: Record) -> float:
             value = values.get(name)
             if isinstance(value, Mapping):  # one number a layer, with its summary
                 value = value.get("mean", value.get("max"))
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return float(value)
+            if (number := number_or_none(value)) is not None:
+                return number
     return math.nan
 
 
@@ -168,6 +172,34 @@ def latest(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     order = frame.sort_values("created", kind="stable")
     runs = frame.loc[frame.index.isin(order.drop_duplicates(keys, keep="last").index)]
     return runs, len(frame) - len(runs)
+
+
+def changed(frame: pd.DataFrame) -> pd.Series:
+    """Whether the record of each run was changed after it was written: its hash does not fit."""
+    return ~frame["intact"].fillna(True).astype(bool)
+
+
+def keep_intact(frame: pd.DataFrame, *, include_changed: bool = False) -> tuple[pd.DataFrame, list[str]]:
+    """Leave out the runs whose records were changed after they were written, unless they are asked for.
+
+    Returns:
+        The frame without them, and a sentence that counts and names them; none where all are as they were written.
+    """
+    odd = changed(frame)
+    if include_changed or not odd.any():
+        return frame, []
+    sentence = (
+        f"{changed_runs(frame)} left out, since the hash of a record does not fit its content; "
+        "--include-changed takes them in."
+    )
+    return frame[~odd], [sentence]
+
+
+def changed_runs(frame: pd.DataFrame, shown: int = 5) -> str:
+    """Count and name the runs whose records were changed: ``2 runs of changed records (0a1b2c3d, 4e5f6a7b)``."""
+    ids = [str(run_id)[:8] for run_id in frame.loc[changed(frame), "run_id"]]
+    listed = ", ".join(ids[:shown]) + ", .." * (len(ids) > shown)
+    return f"{len(ids)} run{'s' * (len(ids) != 1)} of changed records ({listed})"
 
 
 def status_counts(statuses: Iterable[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leakybench.analysis.scores import POLICY, latest, status_counts
+from leakybench.analysis.scores import MAX_ERROR, POLICY, changed, changed_runs, latest, status_counts
 from leakybench.errors import UsageError
 from leakybench.specs import natural_key
 from leakybench.stats import interval, proportion_interval
@@ -66,6 +66,7 @@ class RunStatistics:
         runs: number of runs.
         counted: number of runs that enter the statistics.
         imputed: number of runs whose error was imputed as 1.
+        changed: number of runs whose records were changed after they were written: their hashes do not fit.
         status: number of runs by status.
         sources: source versions of the runs, sorted.
     """
@@ -97,6 +98,7 @@ class RunStatistics:
     runs: int
     counted: int
     imputed: int
+    changed: int
     status: dict[str, int]
     sources: list[str]
 
@@ -211,6 +213,7 @@ def run_statistics(group: pd.DataFrame) -> RunStatistics:
         runs=len(group),
         counted=len(counted),
         imputed=int(group["imputed"].sum()),
+        changed=int(changed(group).sum()),
         status=status_counts(group["status"]),
         sources=sorted(group["source"].unique()),
     )
@@ -280,6 +283,13 @@ def notes(frame: pd.DataFrame) -> list[str]:
     runs, superseded = latest(frame)
     if runs.empty:
         return sentences
+    if changed(runs).any():
+        sentences.append(f"{changed_runs(runs)} (marked ?): the hash of a record does not fit its content.")
+    if impossible := int((~runs["test_error"].fillna(0.0).between(0.0, MAX_ERROR)).sum()):
+        sentences.append(
+            f"{impossible} runs have a test error that cannot be measured (below 0 or above {MAX_ERROR:g}): "
+            "left out of all statistics."
+        )
     failed = {status: n for status, n in status_counts(runs["status"]).items() if status != "ok"}
     if failed:
         counts = ", ".join(f"{n} {status}" for status, n in failed.items())

@@ -43,8 +43,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "folders", nargs="*", metavar="RESULTS", help="results folders, audited together; instead of --results"
     )
-    arguments.add_results(parser)
+    arguments.add_results(parser, several=True)
     selection.add_selection(parser)
+    selection.add_changed(parser)
     parser.add_argument("--core", type=int, metavar="N", default=8, help="largest number of tasks of the core set")
     parser.add_argument("--format", choices=FORMATS, default="terminal", help="output format")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
@@ -56,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print or write the audit; return 0, or 3 if there is too little to audit."""
     from leakybench.analysis.audit import audit, candidates, enough
-    from leakybench.analysis.scores import score_frame, select
+    from leakybench.analysis.scores import keep_intact
     from leakybench.errors import UsageError
     from leakybench.report.audit import render
 
@@ -67,16 +68,18 @@ def run(args: argparse.Namespace) -> int:
         if Path(args.out).suffix not in SUFFIXES:
             raise UsageError(f"--out must end in {', '.join(SUFFIXES)}, got {args.out!r}")
         format = SUFFIXES[Path(args.out).suffix]
-    folders = args.folders or [args.results]
-    records = [record for folder in folders for record in selection.read_records(folder)]
-    frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
+    folders = args.folders or args.results
+    frame = selection.load_scores(args, folders)
     if frame.empty:
-        return selection.report_no_runs(" and ".join(folders))
+        return selection.report_no_runs(folders)
+    if selection.only_changed(args, frame):
+        return 3
     if args.preset is None:
         frame = selection.one_preset(frame)
-    if not enough(candidates(frame)[0]):
+    counted, _ = keep_intact(frame, include_changed=args.include_changed)
+    if not enough(candidates(counted)[0]):
         arguments.print_note("an audit needs at least two methods of two seeds on one task: compute more runs")
         return 3
-    content = render(audit(frame, core=args.core), format)
-    arguments.write_output(content, args.out, f"{len(frame)} runs")
+    content = render(audit(frame, core=args.core, include_changed=args.include_changed), format)
+    arguments.write_output(content, args.out, f"{len(counted)} runs")
     return 0

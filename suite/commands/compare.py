@@ -39,8 +39,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("sides", nargs="*", metavar="A B", help="two results folders or two baselines")
     parser.add_argument("--steps", nargs=2, metavar=("A", "B"), help="compare two step rules of the same baselines")
-    arguments.add_results(parser)
+    arguments.add_results(parser, several=True)
     selection.add_selection(parser)
+    selection.add_changed(parser)
     parser.add_argument(
         "--by", choices=("task", "baseline", "overall"), default="task", help="print one row for each of these"
     )
@@ -67,12 +68,13 @@ def _compare(args: argparse.Namespace) -> Comparison:
     from leakybench.analysis.scores import select
 
     sides = list(args.sides)
+    options = {"by": args.by, "include_changed": args.include_changed}
     if args.steps:
         if sides:
             raise UsageError("--steps compares two step rules within --results; it cannot be combined with A and B")
         frame = selection.load_scores(args)
         frames = [select(frame, steps=rule) for rule in args.steps]
-        return compare(*frames, pairing="steps", by=args.by, names=args.steps)
+        return compare(*frames, pairing="steps", **options, names=args.steps)
     if len(sides) != 2:
         raise UsageError(
             f"compare takes two sides, A and B, got {len(sides)} ('leakybench compare --help' has examples)"
@@ -80,8 +82,8 @@ def _compare(args: argparse.Namespace) -> Comparison:
     folders = [Path(side).is_dir() for side in sides]
     if all(folders):
         frames = [selection.load_scores(args, side) for side in sides]
-        return compare(*frames, pairing="folders", by=args.by, names=sides)
+        return compare(*frames, pairing="folders", **options, names=sides)
     if any(folders):
         raise UsageError(f"{sides[folders.index(False)]!r} is not a folder, but the other side is one")
     frame = selection.load_scores(args)
-    return compare(*(select(frame, baseline=side) for side in sides), pairing="baselines", by=args.by, names=sides)
+    return compare(*(select(frame, baseline=side) for side in sides), pairing="baselines", **options, names=sides)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakybench.console import arguments
+from leakybench.console import arguments, selection
 from leakybench.errors import UsageError
+from leakybench.report import text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,26 +34,21 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("file", metavar="FILE", help="output file, or - for standard output")
     parser.add_argument("--format", choices=FORMATS, help="output format (default: from the extension; csv for -)")
     parser.add_argument("--core", action="store_true", help="only the columns that every run has")
-    arguments.add_results(parser)
+    arguments.add_results(parser, several=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the file; return 0, or 3 if there is no record."""
     from leakybench.analysis.frame import to_frame
-    from leakybench.store import Store
+    from leakybench.analysis.scores import changed, changed_runs
 
     form = _format(args)
-    store = Store(Path(args.results), set_aside=False)
-    if not store.folder.is_dir():
-        raise UsageError(
-            f"there is no results folder {args.results!r}: create one with 'leakybench run', "
-            "or choose one with --results"
-        )
-    frame = to_frame(store, extras=not args.core)
-    arguments.print_damaged(store.problems)
+    frame = to_frame(selection.read_records(args.results), extras=not args.core)
     if frame.empty:
-        arguments.print_note(f"{args.results} holds no records: nothing to export")
+        arguments.print_note(f"{' and '.join(args.results)} holds no records: nothing to export")
         return 3
+    if changed(frame).any():
+        arguments.print_note(f"{changed_runs(frame)}: their hashes do not fit, and 'intact' is false")
     data = encode_frame(frame, form)
     if args.file == "-":
         sys.stdout.buffer.write(data)
@@ -86,12 +81,17 @@ def encode_frame(frame: pd.DataFrame, form: str) -> bytes:
     """
     import io
 
-    if form == "csv":
-        return bytes(frame.to_csv(index=False, lineterminator="\n").encode())
+    from pandas.api.types import is_numeric_dtype
+
     if form == "json":
         # use plain values, because the JSON writer of pandas rounds numbers
         plain = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
-        return json.dumps(plain, indent=1, allow_nan=False).encode() + b"\n"
+        return text.to_json(plain, indent=1).encode() + b"\n"
+    harmless = text.csv_text if form == "csv" else text.encodable
+    columns = {name: frame[name].map(harmless) for name in frame.columns if not is_numeric_dtype(frame[name])}
+    frame = _distinct(frame.assign(**columns))
+    if form == "csv":
+        return bytes(frame.to_csv(index=False, lineterminator="\n").encode())
     buffer = io.BytesIO()
     mixed = [name for name in frame.columns if frame[name].map(type).nunique() > 1 and frame[name].dtype == object]
     # a column that holds text for one run and a number for another has no Parquet type
@@ -101,3 +101,14 @@ def encode_frame(frame: pd.DataFrame, form: str) -> bytes:
     except ImportError:
         raise UsageError("Parquet requires an extra: pip install '.[parquet]' in the checkout of leakybench") from None
     return buffer.getvalue()
+
+
+def _distinct(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with names of columns that can be written; names that became equal are numbered."""
+    names: dict[str, None] = {}
+    for column in frame.columns:
+        name = plain = text.clean(column)
+        while name in names:
+            name = f"{plain} ({len(names)})"
+        names[name] = None
+    return frame.set_axis(list(names), axis=1)

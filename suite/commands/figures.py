@@ -57,7 +57,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--only", metavar="NAME[,..]", help="figures to draw (default: all)")
     parser.add_argument("--seeds", metavar="SEEDS", default="0:5", help="seeds of the runs")
-    parser.add_argument("--results", metavar="DIR", default=RESULTS, help="folder that holds the records")
+    arguments.add_results(parser, default=RESULTS)
     parser.add_argument("--out", metavar="DIR", help=f"folder for the figures (default: {OUT})")
     parser.add_argument("--format", metavar="KIND[,..]", default=",".join(FORMATS), help="svg, png or both")
     parser.add_argument(

@@ -28,8 +28,9 @@ def add_parser(subparsers: Any) -> None:
         description="Rank the baselines over the tasks by error, with alignment, rank recovery, cost and convergence.",
         epilog=EPILOG,
     )
-    arguments.add_results(parser)
+    arguments.add_results(parser, several=True)
     selection.add_selection(parser)
+    selection.add_changed(parser)
     parser.add_argument("--yardstick", metavar="ID", help="baseline whose fit time is the unit of cost")
     parser.add_argument("--format", choices=FORMATS, default="terminal", help="output format")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
@@ -49,9 +50,11 @@ def run(args: argparse.Namespace) -> int:
     frame = select(score_frame(records), task=args.task, baseline=args.baseline, preset=args.preset)
     if frame.empty:
         return selection.report_no_runs(args.results)
+    if selection.only_changed(args, frame):
+        return 3
     if args.preset is None:
         frame = selection.one_preset(frame)
-    board = leaderboard(frame, yardstick=args.yardstick)
+    board = leaderboard(frame, yardstick=args.yardstick, include_changed=args.include_changed)
     content = _write(args, board, records)
     arguments.write_output(content, args.out, f"{len(board.runs)} runs of {len(board.overall)} methods")
     return 0
@@ -66,11 +69,11 @@ def _write(args: argparse.Namespace, board: Any, records: Any) -> str:
     format = suffixes.get(Path(args.out).suffix, args.format) if args.out and args.format == "terminal" else args.format
     if format != "html":
         return render(board, format, per_task=not args.overall)
-    store = Store(selection.records_folder(args.results), set_aside=False)
+    stores = [Store(selection.records_folder(folder), set_aside=False) for folder in args.results]
 
     def arrays(run_id: str) -> Any:
         try:
-            return store.arrays(run_id)
+            return next(store for store in stores if store.version(run_id) is not None).arrays(run_id)
         except DamagedError as error:
             arguments.print_note(f"{run_id}: curves omitted: {error}")
             return {}

@@ -75,7 +75,7 @@ def add_parser(subparsers: Any) -> None:
     _add_what(parser.add_argument_group("what to run"))
     _add_how(parser.add_argument_group("how to run it"))
     out = parser.add_argument_group("output")
-    out.add_argument("--results", metavar="DIR", help=_default("results", "folder that holds the records"))
+    arguments.add_results(out, default=None, help=_default("results", "folder that holds the records"))
     out.add_argument("--dry-run", action="store_true", help="print the plan with a time estimate, and compute nothing")
     arguments.add_json(out)
 

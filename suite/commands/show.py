@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from leakybench.console import arguments
+from leakybench.console import arguments, selection
+from leakybench.errors import UsageError
+from leakybench.report import text
+
+if TYPE_CHECKING:
+    from leakybench.record import Record
+    from leakybench.store import Store
 
 EPILOG = """\
 examples:
@@ -16,6 +20,8 @@ examples:
   leakybench show 3f2a --json           its record as stored
 """
 MAX_ITEMS = 12
+LONGEST = 2000
+"""Largest number of characters of a value; the middle of a longer one is left out."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,82 +33,105 @@ def add_parser(subparsers: Any) -> None:
         epilog=EPILOG,
     )
     parser.add_argument("run_id", metavar="RUN_ID", help="a run id, or its first digits")
-    arguments.add_results(parser)
+    arguments.add_results(parser, several=True)
     arguments.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the record and return 0."""
-    from leakybench.errors import UsageError
-    from leakybench.store import DamagedError, Store
+    from leakybench.store import DamagedError, intact
 
-    store = Store(Path(args.results), set_aside=False)
-    run_id = store.find(args.run_id)
+    store, run_id = _find(args.results, args.run_id)
     try:
         record = store.read(run_id)
     except DamagedError as error:
         raise UsageError(f"{store.path(run_id)} is damaged: {error}") from None
+    whole = intact(record)
     if args.json:
+        if whole is False:
+            arguments.print_note(f"{run_id}: {text.CHANGED}")
         arguments.print_json(record.to_dict())
         return 0
-    shown = record.to_dict()
-    shown["wall_clock"]["device"] = record.device  # also of a record older than devices
-    for line in _lines(shown):
-        print(line)
-    try:
-        arrays = {name: f"{array.dtype} {array.shape}" for name, array in store.arrays(run_id).items()}
-    except DamagedError as error:
-        arrays = {"unreadable": str(error)}
-    for line in _block("arrays", arrays):
+    for line in [*_lines(record, whole), *_block("arrays", _arrays(store, run_id))]:
         print(line)
     if log := store.log(run_id):
         print("log")
         for line in log.splitlines()[-40:]:
-            print(f"  {line}")
+            print(f"  {text.clean(line, LONGEST)}")
     return 0
 
 
-def _lines(data: Mapping[str, Any]) -> Iterator[str]:
+def _find(folders: list[str], prefix: str) -> tuple[Store, str]:
+    """The folder that holds the run whose id starts with ``prefix``, and the id; the first of several folders."""
+    from leakybench.store import Store
+
+    stores = [Store(selection.records_folder(folder), set_aside=False) for folder in folders]
+    holders = [store for store in stores if any(run_id.startswith(prefix) for run_id in store.ids())]
+    found = {store.find(prefix) for store in holders or stores[:1]}
+    if len(found) > 1:
+        raise UsageError(f"{len(found)} runs begin with {prefix!r}: {', '.join(sorted(found))}")
+    return (holders or stores)[0], found.pop()
+
+
+def _arrays(store: Store, run_id: str) -> dict[str, str]:
+    """Type and shape of each array of a run."""
+    from leakybench.store import DamagedError
+
+    try:
+        return {name: f"{array.dtype} {array.shape}" for name, array in store.arrays(run_id).items()}
+    except DamagedError as error:
+        return {"unreadable": str(error)}
+
+
+_INTACT = {True: "as it was written", False: text.CHANGED + text.DOUBT, None: "without a hash: may have been changed"}
+_NUMBERS = (
+    "test_error", "train_error", "bottleneck_rank", "true_rank", "code_alignment", "code_leak", "rank_recovered",
+)  # fmt: skip
+
+
+def _lines(record: Record, whole: bool | None) -> Iterator[str]:
+    data = record.to_dict()
+    data["wall_clock"]["device"] = record.device  # also of a record older than devices
     run = data["run"]
-    yield f"{run['task']} x {run['baseline']}, seed {run['seed']}, preset {run['preset']}"
-    for name in ("task_overrides", "baseline_overrides"):
-        if run[name]:
-            yield from _field(name.replace("_", " "), run[name])
-    yield from _field("run id", data["run_id"])
-    yield from _field("source", run["source"])
-    yield from _field("status", f"{data['status']}{': ' if data['message'] else ''}{data['message']}")
-    numbers = "test_error", "train_error", "bottleneck_rank", "true_rank", "code_alignment", "code_leak"
-    for name in (*numbers, "rank_recovered"):
-        yield from _field(name.replace("_", " "), data[name])
+    yield text.clean(f"{run['task']} x {run['baseline']}, seed {run['seed']}, preset {run['preset']}")
+    fields = {name.replace("_", " "): run[name] for name in ("task_overrides", "baseline_overrides") if run[name]}
+    fields |= {"run id": data["run_id"], "record": _INTACT[whole], "source": run["source"]}
+    fields["status"] = f"{data['status']}{': ' if data['message'] else ''}{data['message']}"
+    numbers = {name.replace("_", " "): data[name] for name in _NUMBERS}
+    yield from _fields(fields, "", 20)
+    for line in _fields(numbers, "", 20):
+        yield text.marked(line, whole is False)
     for name in ("rank_evidence", "wall_clock", "training", "measures", "provenance"):
-        yield from _block(name, data[name])
+        yield from _block(name.replace("_", " "), data[name])
+    if any(text.DOUBT in line for line in _fields(fields | numbers, "", 20)):
+        yield f"note: {text.DOUBT_NOTE}"
 
 
-def _field(name: str, value: Any) -> Iterator[str]:
-    yield f"{name:<20}{_format_value(value)}"
+def _fields(values: Mapping[str, Any], indent: str, least: int) -> Iterator[str]:
+    """A line for each value, the values in one column, two blanks behind the longest name."""
+    named = [(text.clean(name, LONGEST), value) for name, value in values.items()]
+    width = max([least - 2, *(len(name) for name, _ in named)]) + 2
+    for name, value in named:
+        if isinstance(value, Mapping) and value and indent:
+            yield from _block(name, value, indent + "  ")
+        else:
+            yield f"{indent}{name:<{width}}{_format_value(value)}".rstrip()
 
 
 def _block(name: str, values: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
-    if not values:
-        return
-    yield f"{indent[2:]}{name.replace('_', ' ') if indent == '  ' else name}"
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _block(str(key), value, indent + "  ")
-        else:
-            yield f"{indent}{key:<24}{_format_value(value)}"
+    if values:
+        yield f"{indent[2:]}{name}"
+        yield from _fields(values, indent, 24)
 
 
 def _format_value(value: Any) -> str:
     if value is None:
-        return "-"
+        return text.MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:.6g}{text.doubtful(value, text.LARGEST_SHOWN)}"
     if isinstance(value, list):
         items = ", ".join(_format_value(item) for item in value[:MAX_ITEMS])
         return f"[{items}{f', ... {len(value)} in total' if len(value) > MAX_ITEMS else ''}]"
-    if isinstance(value, Mapping):
-        return json.dumps(value, sort_keys=True)
-    return str(value)
+    return text.clean(text.to_json(value, sort_keys=True) if isinstance(value, Mapping) else value, LONGEST)

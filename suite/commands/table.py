@@ -36,7 +36,7 @@ def add_parser(subparsers: Any) -> None:
         "criticality and fit time.",
         epilog=EPILOG,
     )
-    arguments.add_results(parser)
+    arguments.add_results(parser, several=True)
     selection.add_selection(parser)
     parser.add_argument(
         "--by", choices=GROUPINGS, default="cell", help="one row per task and baseline (cell), per baseline or per task"
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table; return 0, or 3 if there is no run."""
     from leakybench.analysis.summary import notes
     from leakybench.report.table import render
+    from leakybench.report.text import clean
 
     frame = selection.load_scores(args)
     if frame.empty:
@@ -56,5 +57,5 @@ def run(args: argparse.Namespace) -> int:
     print(render(frame, args.format, by=args.by))
     if args.format == "csv":
         for line in notes(frame):
-            print(f"note: {line}", file=sys.stderr)
+            print(f"note: {clean(line)}", file=sys.stderr)
     return 0

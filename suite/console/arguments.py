@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from leakybench.errors import UsageError
 from leakybench.registry import Registry
+from leakybench.report.text import clean, to_json
 from leakybench.specs import Spec
 
 if TYPE_CHECKING:
@@ -18,9 +19,37 @@ if TYPE_CHECKING:
 DEFAULT_RESULTS = "results/runs"
 
 
-def add_results(parser: argparse.ArgumentParser) -> None:
-    """Add ``--results DIR``, the folder that holds the records."""
-    parser.add_argument("--results", metavar="DIR", default=DEFAULT_RESULTS, help="folder that holds the records")
+class _Folders(argparse.Action):
+    """Collects the folders of ``--results``: a list of them, or one, of which a second is an error."""
+
+    def __init__(self, *, several: bool, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._several = several
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, value: Any, option: str | None = None
+    ) -> None:
+        given = [*getattr(namespace, "results_given", []), value]
+        namespace.results_given = given
+        if len(given) > 1 and not self._several:
+            raise UsageError(f"--results takes one folder here, got {' and '.join(map(repr, given))}")
+        namespace.results = list(dict.fromkeys(given)) if self._several else value
+
+
+def add_results(parser: Any, *, several: bool = False, default: str | None = DEFAULT_RESULTS, help: str = "") -> None:
+    """Add ``--results DIR``, the folder that holds the records.
+
+    Args:
+        parser: a parser, or a group of one.
+        several: for a command that only reads: the option may be repeated, and ``args.results`` is a list.
+        default: the folder without the option.
+        help: text of the help.
+    """
+    text = help or "folder that holds the records" + "; repeat it to read several together" * several
+    if several:
+        text += f" (default: {default})"
+    start = [default] if several else default
+    parser.add_argument("--results", metavar="DIR", action=_Folders, several=several, default=start, help=text)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +59,12 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document on standard output."""
-    print(json.dumps(value, indent=1, sort_keys=True, allow_nan=False))
+    print(to_json(value, indent=1, sort_keys=True))
 
 
 def print_note(text: str) -> None:
     """Print one line on standard error, where progress and warnings go."""
-    print(f"leakybench: {text}", file=sys.stderr)
+    print(f"leakybench: {clean(text)}", file=sys.stderr)
 
 
 def print_damaged(files: Iterable[DamagedFile], shown: int = 10) -> None:
@@ -49,8 +78,9 @@ def print_damaged(files: Iterable[DamagedFile], shown: int = 10) -> None:
 
 def print_columns(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> None:
     """Print left-aligned columns on standard output."""
-    widths = [max(len(row[i]) for row in [headers, *rows]) for i in range(len(headers))]
-    for row in [headers, *rows]:
+    lines = [[clean(cell) for cell in row] for row in (headers, *rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
+    for row in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
@@ -74,7 +104,7 @@ def write_output(content: str, out: str | None, note: str) -> None:
         return
     path = Path(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (content + "\n").encode())
+    write_atomic(path, (content + "\n").encode("utf-8", "backslashreplace"))
     print_note(f"{path}: {note}")
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
+from leakybench.report.text import clean
 from leakybench.sweeps.sweep import Progress
 
 LINE_SECONDS = 15.0
@@ -45,7 +46,7 @@ class Display:
     def __call__(self, progress: Progress) -> None:
         """Show the current progress and the notes added since the previous call."""
         for note in progress.notes[self._noted :]:
-            self._print(f"leakybench: {note}")
+            self._print(f"leakybench: {clean(note)}")
         self._noted = len(progress.notes)
         if self._bar is not None:
             self._bar.set_postfix_str(self._rest(progress), refresh=False)

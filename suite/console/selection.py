@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,27 +40,67 @@ def records_folder(path: str | Path) -> Path:
     return inner if inner.is_dir() and not any(folder.glob("*.json")) else folder
 
 
-def read_records(path: str | Path) -> list[Record]:
-    """Read every readable record of a results folder, without arrays; name damaged files on standard error.
+def add_changed(parser: argparse.ArgumentParser) -> None:
+    """Add ``--include-changed``, which takes in the records whose hash does not fit."""
+    parser.add_argument(
+        "--include-changed",
+        action="store_true",
+        help="also count records that were changed after they were written (their hash does not fit)",
+    )
+
+
+def read_records(paths: str | Path | Sequence[str | Path]) -> list[Record]:
+    """Read every readable record of one or several results folders, without arrays.
+
+    Damaged files are named on standard error, and so is how many records have no hash. Of a run that several folders
+    hold, the record of the first one counts.
 
     Raises:
-        UsageError: the folder does not exist.
+        UsageError: a folder does not exist.
     """
     from leakybench.store import Store
 
-    store = Store(records_folder(path), set_aside=False)  # a command that only reads moves no files
-    records = list(store)
-    arguments.print_damaged(store.problems)
-    return records
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    records: dict[str, Record] = {}
+    repeated: list[str] = []
+    for path in listed:
+        store = Store(records_folder(path), set_aside=False)  # a command that only reads moves no files
+        for record in store:
+            if record.run_id not in records:
+                records[record.run_id] = record
+            elif record.comparable() != records[record.run_id].comparable():
+                repeated.append(record.run_id)
+        arguments.print_damaged(store.problems)
+    if repeated:
+        shown = ", ".join(run_id[:8] for run_id in repeated[:5])
+        arguments.print_note(
+            f"{len(repeated)} runs have different results in several folders ({shown}): that of the first folder counts"
+        )
+    if bare := sum("integrity" not in record.provenance for record in records.values()):
+        arguments.print_note(f"{bare} of {len(records)} records have no hash: whether they were changed cannot be told")
+    return list(records.values())
 
 
-def load_scores(args: argparse.Namespace, path: str | None = None) -> pd.DataFrame:
-    """Load the selected runs of ``--results`` (or of ``path``) as a score frame, which may be empty."""
+def load_scores(args: argparse.Namespace, paths: str | Sequence[str] | None = None) -> pd.DataFrame:
+    """Load the selected runs of ``--results`` (or of ``paths``) as a score frame, which may be empty."""
     from leakybench.analysis.scores import score_frame, select
 
-    frame = score_frame(read_records(path or args.results))
+    frame = score_frame(read_records(paths or args.results))
     wanted: dict[str, Any] = {name: getattr(args, name, None) for name in ("task", "baseline", "preset")}
     return select(frame, **wanted)
+
+
+def only_changed(args: argparse.Namespace, frame: pd.DataFrame) -> bool:
+    """Whether no run is left without ``--include-changed``, which is then said on standard error."""
+    from leakybench.analysis.scores import changed, changed_runs
+
+    if args.include_changed or not changed(frame).all():
+        return False
+    arguments.print_note(
+        f"nothing but {changed_runs(frame)}, whose hash does not fit: 'leakybench verify' names them, "
+        "--include-changed takes them in"
+    )
+    return True
 
 
 def one_preset(frame: pd.DataFrame) -> pd.DataFrame:
@@ -74,7 +115,8 @@ def one_preset(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["preset"] == chosen]
 
 
-def report_no_runs(path: str) -> int:
-    """Print that a folder holds no run, and return exit code 3."""
-    arguments.print_note(f"{path} holds no runs yet: compute some with 'leakybench run'")
+def report_no_runs(paths: str | Sequence[str]) -> int:
+    """Print that the folders hold no run, and return exit code 3."""
+    listed = paths if isinstance(paths, str) else " and ".join(paths)
+    arguments.print_note(f"{listed} holds no runs yet: compute some with 'leakybench run'")
     return 3

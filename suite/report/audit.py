@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from leakybench.analysis.audit import METRICS, REDUNDANT, RELIABLE, SEPARATED, Audit, Item, TaskAudit, names
 from leakybench.report import text
 from leakybench.report.audit_picture import picture
 from leakybench.report.cells import Column
-from leakybench.report.layout import layout_notes, layout_table, markdown
+from leakybench.report.layout import layout_notes, layout_table
 
 FORMATS = ("terminal", "github", "json", "svg")
 
@@ -22,13 +21,13 @@ def render(audit: Audit, format: str = "terminal") -> str:
         format: one of ``FORMATS``.
     """
     if format == "json":
-        return json.dumps(audit.to_dict(), indent=1, allow_nan=False)
+        return text.to_json(audit.to_dict(), indent=1)
     if format == "svg":
         return picture(audit)
     table = layout_table(audit_columns(audit.tasks), audit.tasks, format)
     opening = [summary(audit), *([core_text(audit)] if audit.core else [])]
-    shown = [markdown(line) if format == "github" else line for line in opening]
-    return "\n\n".join([*shown, table]) + layout_notes(NOTES, format)
+    shown = [text.escape(line, format) for line in opening]
+    return "\n\n".join([*shown, table]) + layout_notes([*NOTES, *audit.notes], format)
 
 
 NOTES = (

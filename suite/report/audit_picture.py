@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 from leakybench.analysis.audit import METRICS, RELIABLE, Audit
 from leakybench.analysis.audit_items import Item
 from leakybench.report import text
@@ -93,7 +91,7 @@ def _marker(metric: str, x: float, y: float) -> str:
 
 
 def _text(x: float, y: float, content: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{html.escape(content)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text.html(content)}</text>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, dash: str = "") -> str:

@@ -45,7 +45,7 @@ def summary_columns(rows: Sequence[SummaryRow], by: str, letters: Mapping[str, s
 def _error(row: SummaryRow) -> str:
     numbers = row.statistics
     shown = text.error_text(numbers.test_error, numbers.test_error_low, numbers.test_error_high)
-    return shown + "*" * bool(numbers.imputed)
+    return text.marked(shown + "*" * bool(numbers.imputed), bool(numbers.changed))
 
 
 _GROUP_COLUMNS: dict[str, Column[SummaryRow]] = {
@@ -76,7 +76,7 @@ _QUALITY_COLUMNS: dict[str, Column[SummaryRow]] = {
     "true_rank": Column(
         name="true",
         unit="rank",
-        text=lambda row: _integer(row.statistics.true_rank),
+        text=lambda row: text.whole_text(row.statistics.true_rank),
         key=lambda row: row.statistics.true_rank,
         right=True,
     ),
@@ -178,7 +178,8 @@ def _board_error(tasks: int) -> Column[BoardRow]:
 
     def error(row: BoardRow) -> str:
         shown = text.error_text(row.score, row.score_low, row.score_high)
-        return shown + "*" * bool(row.statistics.imputed and row.score is not None)
+        shown += "*" * bool(row.statistics.imputed and row.score is not None)
+        return text.marked(shown, bool(row.statistics.changed))
 
     name, unit = ("test error", "mean (95%), / var(y)") if tasks == 1 else ("score", "mean (95%)")
     return Column(name=name, unit=unit, text=error, key=lambda row: row.score)
@@ -257,16 +258,18 @@ def run_columns(rows: Sequence[RunRow], letters: Mapping[str, str]) -> list[Colu
         Column(
             name="test error",
             unit="/ var(y)",
-            text=lambda row: text.error_text(row.score) + "*" * row.imputed,
+            text=lambda row: text.marked(text.error_text(row.score) + "*" * row.imputed, row.changed),
             key=lambda row: row.score,
         ),
         *([alignment] if any(row.alignment is not None for row in rows) else []),
-        Column(name="rank", text=lambda row: _integer(row.rank), key=lambda row: row.rank),
-        Column(name="true", unit="rank", text=lambda row: _integer(row.true_rank), key=lambda row: row.true_rank),
+        Column(name="rank", text=lambda row: text.whole_text(row.rank), key=lambda row: row.rank),
+        Column(
+            name="true", unit="rank", text=lambda row: text.whole_text(row.true_rank), key=lambda row: row.true_rank
+        ),
         Column(
             name="fit", unit="s", text=lambda row: text.seconds_text(row.fit_seconds), key=lambda row: row.fit_seconds
         ),
-        Column(name="threads", text=lambda row: _integer(row.threads), key=lambda row: row.threads),
+        Column(name="threads", text=lambda row: text.whole_text(row.threads), key=lambda row: row.threads),
         Column(name="machine", text=lambda row: letters[row.machine], key=lambda row: letters[row.machine]),
         Column(name="run", text=lambda row: row.run_id[:8], key=lambda row: row.run_id),
     ]
@@ -300,19 +303,19 @@ def comparison_columns(by: str) -> list[Column[ComparisonRow]]:
         Column(
             name="test error A",
             unit="/ var(y)",
-            text=lambda row: text.error_text(row.error_a),
+            text=lambda row: text.marked(text.error_text(row.error_a), bool(row.changed)),
             key=lambda row: row.error_a,
         ),
         Column(
             name="test error B",
             unit="/ var(y)",
-            text=lambda row: text.error_text(row.error_b),
+            text=lambda row: text.marked(text.error_text(row.error_b), bool(row.changed)),
             key=lambda row: row.error_b,
         ),
         Column(
             name="A - B",
             unit="mean (95%), / var(y)",
-            text=lambda row: text.signed_text(row.difference, row.low, row.high),
+            text=lambda row: text.marked(text.signed_text(row.difference, row.low, row.high), bool(row.changed)),
             key=lambda row: row.difference,
         ),
         Column(name="A / B", unit="geometric mean (95%)", text=ratio, key=lambda row: row.ratio),
@@ -340,7 +343,3 @@ def _name(value: str | None) -> str:
 
 def _natural(value: str | None) -> str | None:
     return None if value is None else text.natural_text(value)
-
-
-def _integer(value: int | None) -> str:
-    return text.MISSING if value is None else str(value)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from leakybench.analysis.comparison import Comparison
 from leakybench.report import text
 from leakybench.report.columns import comparison_columns
-from leakybench.report.layout import layout_notes, layout_table, markdown
+from leakybench.report.layout import layout_notes, layout_table
 from leakybench.stats.paired import BETTER, FEW, WORSE
 
 FORMATS = ("terminal", "github", "json")
@@ -24,12 +23,10 @@ def render(comparison: Comparison, format: str = "terminal") -> str:
     if format == "json":
         rows = [dataclasses.asdict(row) for row in comparison.rows]
         content = {"a": comparison.first, "b": comparison.second, "rows": rows, "notes": comparison.notes}
-        return json.dumps(content, indent=1, allow_nan=False)
-    title = f"A = {text.clean(comparison.first)}, B = {text.clean(comparison.second)}; a smaller test error is better"
-    if format == "github":
-        title = markdown(title)
+        return text.to_json(content, indent=1)
+    title = f"A = {comparison.first}, B = {comparison.second}; a smaller test error is better"
     body = layout_table(comparison_columns(comparison.by), comparison.rows, format)
-    return f"{title}\n\n{body}{layout_notes(comparison.notes, format)}"
+    return f"{text.escape(title, format)}\n\n{body}{layout_notes([*text.doubt_notes(body), *comparison.notes], format)}"
 
 
 def sentence(comparison: Comparison) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from leakybench.report import text
 from leakybench.report.cells import Column, Row
 
 TABULATE_NAMES = {"terminal": "simple", "github": "github", "latex": "latex_booktabs"}
@@ -21,7 +22,7 @@ def layout_table(columns: Sequence[Column[Row]], rows: Sequence[Row], format: st
     A terminal shows the unit below the header, in lines no wider than the column, the other formats beside it in
     brackets.
     """
-    cells = [[column.text(row) for column in columns] for row in rows]
+    cells = [[text.escape(text.shorten(column.text(row), text.LONGEST), format) for column in columns] for row in rows]
     if format == "terminal":
         widths = [max(map(len, texts)) for texts in zip(*cells, strict=True)] or [0] * len(columns)
         headers = [_stacked(column.name, column.unit, width) for column, width in zip(columns, widths, strict=True)]
@@ -35,9 +36,7 @@ def layout_table(columns: Sequence[Column[Row]], rows: Sequence[Row], format: st
 def layout_cells(
     headers: Sequence[str], cells: Sequence[Sequence[str]], format: str, alignment: Sequence[str] | None = None
 ) -> str:
-    """A table of texts, without a final newline; Markdown leaves the texts of the cells as they are."""
-    if format == "github":
-        cells = [[markdown(cell) for cell in row] for row in cells]
+    """A table of texts, escaped by ``leakybench.report.text.escape`` for the format, without a final newline."""
     return tabulate(cells, headers=headers, tablefmt=TABULATE_NAMES[format], colalign=alignment, disable_numparse=True)
 
 
@@ -45,20 +44,9 @@ def layout_notes(notes: Sequence[str], format: str) -> str:
     """The text after a table: one note a line, as a comment in LaTeX; empty without notes."""
     if not notes:
         return ""
-    if format == "latex":
-        return "\n" + "\n".join(f"% {note}" for note in notes)
-    if format == "github":
-        return "\n\n" + "\n".join(f"- {markdown(note)}" for note in notes)
-    return "\n\n" + "\n".join(f"note: {note}" for note in notes)
-
-
-def markdown(cell: str) -> str:
-    """Escape a text so that Markdown and the HTML within it show it unchanged."""
-    for mark in "\\`*_{}[]<>|#":
-        if mark == "*" and cell.endswith("*") and cell.count("*") == 1:
-            continue  # the mark of an imputed mean
-        cell = cell.replace(mark, f"\\{mark}" if mark not in "<>" else {"<": "&lt;", ">": "&gt;"}[mark])
-    return cell
+    lines = [text.escape(note, format) for note in notes]
+    blank, begin = {"latex": ("\n", "% "), "github": ("\n\n", "- "), "terminal": ("\n\n", "note: ")}[format]
+    return blank + "\n".join(f"{begin}{line}" for line in lines)
 
 
 def _stacked(name: str, unit: str, width: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
 
 from leakybench.analysis.leaderboard import Board, BoardRow
 from leakybench.report import text
 from leakybench.report.columns import board_columns, order_columns
-from leakybench.report.layout import layout_cells, layout_notes, layout_table, markdown
+from leakybench.report.layout import layout_cells, layout_notes, layout_table
 
 FORMATS = ("terminal", "github", "json", "html")
 
@@ -42,8 +41,8 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
         + layout_table(board_columns(rows, count, board.cost_unit, board.cost_devices), rows, format)
         for title, count, rows in tables
     ]
-    scope = markdown(board.scope) if format == "github" else board.scope
-    parts[0] = f"{_heading(f'Leaderboard, preset {board.preset}', format, 2)}\n\n{scope}\n\n{parts[0]}"
+    opening = [_heading(f"Leaderboard, preset {board.preset}", format, 2), text.escape(board.scope, format)]
+    parts = [*opening, *parts]
     if board.orders:
         table = layout_table(order_columns(), board.orders, format)
         parts.append(f"{_heading('Order under other scores', format)}\n\n{table}")
@@ -55,7 +54,8 @@ def render(board: Board, format: str = "terminal", *, per_task: bool = True) -> 
         *(f"{order.name}: {order.definition}." for order in board.orders),
         *board.notes,
     ]
-    return "\n\n".join(parts) + layout_notes(remarks, format)
+    body = "\n\n".join(parts)
+    return body + layout_notes([*text.doubt_notes(body), *remarks], format)
 
 
 def _json(board: Board) -> str:
@@ -72,16 +72,15 @@ def _json(board: Board) -> str:
         "confusion": board.confusion,
         "notes": board.notes,
     }
-    return json.dumps(content, indent=1, allow_nan=False)
+    return text.to_json(content, indent=1)
 
 
 def _heading(title: str, format: str, level: int = 3) -> str:
-    return f"{'#' * level} {markdown(title)}" if format == "github" else text.clean(title)
+    return f"{'#' * level} " * (format == "github") + text.escape(title, format)
 
 
 def _rank_confusion(counts: dict[int, dict[str, int]], format: str) -> str:
     measured = next(iter(counts.values()))
-    corner = "true \\ measured rank"
-    headers = [markdown(corner) if format == "github" else corner, *measured]
+    headers = [text.escape("true \\ measured rank", format), *measured]
     cells = [[str(true), *map(str, row.values())] for true, row in counts.items()]
     return f"{_heading('Rank confusion (ok runs)', format)}\n\n{layout_cells(headers, cells, format)}"

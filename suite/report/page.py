@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
         raise UsageError("the HTML page needs jinja2: pip install 'leakybench[page]'") from None
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=_printable,
     )  # fmt: skip
     script = (HERE / "page.js").read_text(encoding="utf-8")
     style = (HERE / "page.css").read_text(encoding="utf-8")
@@ -90,9 +89,14 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
     )
 
 
+def _printable(value: Any) -> Any:
+    """What the template shows of a value: text without characters that do not print; markup as it is."""
+    return text.clean(value) if type(value) is str else value
+
+
 def embed(value: Any) -> str:
     """Encode a value as JSON that is safe inside a script element: no name in it can begin or end a tag."""
-    encoded = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    encoded = text.to_json(value, separators=(",", ":"))
     for char in "<>&\u2028\u2029":
         encoded = encoded.replace(char, f"\\u{ord(char):04x}")
     return encoded
@@ -104,7 +108,7 @@ def compress_json(value: Any) -> str:
     The panels of a thousand runs are most of a page, and a reader opens a few of them: the script unpacks them when
     the first is opened.
     """
-    encoded = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    encoded = text.to_json(value, separators=(",", ":"))
     return base64.b64encode(gzip.compress(encoded.encode(), mtime=0)).decode()
 
 
@@ -117,6 +121,7 @@ def _policy_notes(board: Board) -> list[str]:
     return [
         "Place counts the methods shown to be better, plus one; '=' marks a tie, and the interval in brackets holds "
         "all true ranks at once with 95%.",
+        text.DOUBT_NOTE,
         "P beside a cost: no other method is both better and cheaper.",
         "Test error is the mean squared error over the variance of the targets: predicting the mean scores 1.",
         *(note[:1].upper() + note[1:] for note in board.notes),

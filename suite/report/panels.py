@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from leakybench.analysis.frame import number_or_none
 from leakybench.record import Record
 from leakybench.report import text
+from leakybench.store import intact
 
 CURVES = {
     "spectra_centred": ("Singular values of A, centred", True),
@@ -43,6 +45,7 @@ def run_panel(record: Record, arrays: Mapping[str, np.ndarray]) -> dict[str, Any
     facts = [
         ("run", record.run_id), ("task", run.task_label), ("baseline", run.baseline_label), ("seed", run.seed),
         ("preset", run.preset), ("status", record.status), ("message", record.message),
+        ("record", text.CHANGED if intact(record) is False else None),
         ("test error", _number(record.test_error)), ("training error", _number(record.train_error)),
         ("bottleneck rank", record.bottleneck_rank), ("true rank", record.true_rank),
         ("code alignment", _number(record.code_alignment)), ("code leak", _number(record.code_leak)),
@@ -69,7 +72,8 @@ def _estimates(estimators: Any) -> str:
 
 
 def _number(value: Any) -> str | None:
-    return f"{value:.4g}" if isinstance(value, int | float) and not isinstance(value, bool) else None
+    number = number_or_none(value)
+    return None if number is None else f"{number:.4g}{text.doubtful(number, text.LARGEST_SHOWN)}"
 
 
 def _curves(arrays: Mapping[str, np.ndarray], true_rank: int | None) -> list[dict[str, Any]]:

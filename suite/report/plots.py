@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 
-from leakybench.report.text import clean, shorten
+from leakybench.report.text import clean, html, shorten
 
 WIDTH, HEIGHT = 640, 380
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 46
@@ -191,7 +190,7 @@ def pareto_svg(points: Sequence[Point], x_label: str, y_label: str) -> str:
 def _marker_with_bar(point: Point, x_axis: _LogAxis, y_axis: _LogAxis) -> str:
     x, y = x_axis(point.x), y_axis(point.y)
     look = f"k{point.colour % COLOURS} {'best' if point.front else 'other'}"
-    parts = [f'<g class="{look}"><title>{escape(clean(point.name))}: {point.y:.3g} at {point.x:.3g}</title>']
+    parts = [f'<g class="{look}"><title>{html(point.name)}: {point.y:.3g} at {point.x:.3g}</title>']
     if point.low is not None and point.high is not None:
         top, bottom = y_axis(point.high), y_axis(max(point.low, y_axis.low))
         parts.append(f'<line class="bar" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')
@@ -214,7 +213,7 @@ def _name_beside(label: str, x: float, y: float, taken: list[tuple[float, float,
             ):
                 taken.append(box)
                 place = f'x="{x + (8 if anchor == "start" else -8):.1f}" y="{y + rise:.1f}"'
-                return f'<text class="name" {place} text-anchor="{anchor}">{escape(label)}</text>'
+                return f'<text class="name" {place} text-anchor="{anchor}">{html(label)}</text>'
     return ""
 
 
@@ -240,14 +239,14 @@ def profile_svg(profiles: Sequence[ProfileLine], thresholds: Sequence[float], x_
             parts.append(f'<path class="band k{colour}" d="M{"L".join(upper)}L{"L".join(reversed(lower))}Z"/>')
         line = [f"{x} {height(y):.1f}" for x, y in zip(places, profile.share, strict=True)]
         dash = f' stroke-dasharray="{profile.dash}"' if profile.dash else ""
-        title = f"<title>{escape(clean(profile.name))}</title>"
+        title = f"<title>{html(profile.name)}</title>"
         parts.append(f'<path class="curve k{colour}"{dash} d="M{"L".join(line)}">{title}</path>')
     parts.append("</svg>")
     return "".join(parts)
 
 
 def _svg_start(label: str) -> str:
-    return f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+    return f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html(label)}">'
 
 
 def _frame(x_axis: _LogAxis, x_label: str, y_label: str) -> str:
@@ -258,10 +257,10 @@ def _frame(x_axis: _LogAxis, x_label: str, y_label: str) -> str:
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
         parts.append(f'<text class="below" x="{x:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>')
     place = f'x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 8}"'
-    parts.append(f'<text class="under" {place} text-anchor="middle">{escape(x_label)}</text>')
+    parts.append(f'<text class="under" {place} text-anchor="middle">{html(x_label)}</text>')
     # a narrow screen hides this label; the text above the plot names the axis too
     place = f'transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)"'
-    parts.append(f'<text class="side" {place} text-anchor="middle">{escape(y_label)}</text>')
+    parts.append(f'<text class="side" {place} text-anchor="middle">{html(y_label)}</text>')
     return "".join(parts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from leakybench.analysis.scores import latest
 from leakybench.analysis.summary import SummaryRow, convergence_notes, machine_letters, notes, summarise
 from leakybench.errors import UsageError
+from leakybench.report import text
 from leakybench.report.columns import summary_columns
 from leakybench.report.layout import layout_notes, layout_table
 
@@ -37,10 +37,11 @@ def render(frame: pd.DataFrame, format: str = "terminal", *, by: str = "cell") -
     remarks = [*notes(frame), *convergence_notes(row.statistics for row in rows)]
     if format == "json":
         content = {"by": by, "rows": [row.to_dict() for row in rows], "notes": remarks}
-        return json.dumps(content, indent=1, allow_nan=False)
+        return text.to_json(content, indent=1)
     runs, _ = latest(frame)
     columns = summary_columns(rows, by, machine_letters(runs))
-    return layout_table(columns, rows, format) + layout_notes(remarks, format)
+    body = layout_table(columns, rows, format)
+    return body + layout_notes([*text.doubt_notes(body), *remarks], format)
 
 
 def _csv(rows: Sequence[SummaryRow]) -> str:
@@ -53,5 +54,5 @@ def _csv(rows: Sequence[SummaryRow]) -> str:
 def _csv_value(value: object) -> object:
     """Lists and counts as one text: ``1;2``, ``ok:4;collapsed:1``."""
     if isinstance(value, dict):
-        return ";".join(f"{key}:{number}" for key, number in value.items())
-    return ";".join(map(str, value)) if isinstance(value, list) else value
+        value = ";".join(f"{key}:{number}" for key, number in value.items())
+    return text.csv_text(";".join(map(str, value)) if isinstance(value, list) else value)

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,8 @@ RUN_KEYS = (
     "results",
 )
 MAX_BYTES = 2**20
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+"""How a file of 16 or 32 bits a character begins."""
 
 
 def read_plan_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -53,7 +56,9 @@ def read_plan_file(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             text = file.read(MAX_BYTES + 1)
         if len(text) > MAX_BYTES:
             raise UsageError(f"the plan file {str(path)!r} is larger than {MAX_BYTES >> 20} MiB")
-        data = tomllib.loads(text.decode())
+        if text.startswith(UTF_16):
+            raise UsageError(f"the plan file {str(path)!r} is in UTF-16: save it as UTF-8")
+        data = tomllib.loads(text.decode("utf-8-sig"))  # some editors begin a file with a byte-order mark
     except OSError as error:
         raise UsageError(f"cannot read the plan file {str(path)!r}: {error.strerror}") from None
     except UsageError:
