@@ -1,5 +1,19 @@
 """The errors that a user can cause; each carries one clear line."""
 
+from __future__ import annotations
+
+MAX_LINE = 500
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as one line, ``Type: text``, also where its text cannot be read."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an exception of a plugin may be unable to say anything
+        text = "its text cannot be read"
+    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return line if len(line) <= MAX_LINE else line[: MAX_LINE - 3] + "..."
+
 
 class LeakybenchError(Exception):
     """Base class of every error that leakybench raises on purpose."""
@@ -19,6 +33,10 @@ class UnknownIdError(UsageError):
 
 class PluginError(LeakybenchError):
     """An entry point that cannot be loaded; the message names the plugin."""
+
+
+class BaselineError(LeakybenchError):
+    """A baseline whose model or report breaks the contract; the message names what, and a sweep records it."""
 
 
 class DivergedError(LeakybenchError):

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from leakybench.baseline import Baseline
-from leakybench.errors import RegistrationError, UnknownIdError, UsageError
+from leakybench.errors import RegistrationError, UnknownIdError, UsageError, describe
 from leakybench.seeding import check_seed
 from leakybench.specs import MAX_ID_LENGTH, RULE_PATTERN, BaselineSpec, Spec, TaskSpec, natural_key, parse_id
+from leakybench.surroundings import guarded_import
 from leakybench.task import Task
 
 SpecT = TypeVar("SpecT", bound=Spec)
@@ -171,11 +172,11 @@ class Registry(Generic[SpecT]):
             self._loading = owner
             try:
                 # standard output belongs to tables and JSON, also while a plugin is imported
-                with contextlib.redirect_stdout(sys.stderr):
+                with guarded_import(owner), contextlib.redirect_stdout(sys.stderr):
                     point.load()()
             except (Exception, SystemExit) as error:  # a broken plugin must not break the rest
                 self._specs, self._sets = before
-                self.failures[owner] = f"{type(error).__name__}: {error}"
+                self.failures[owner] = describe(error)
             finally:
                 self._loading = None
 

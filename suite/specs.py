@@ -6,17 +6,20 @@ travels to a worker in another process, which builds the same from it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
 import json
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from leakybench.errors import PluginError, RegistrationError, UsageError
+from leakybench.errors import PluginError, RegistrationError, UsageError, describe
+from leakybench.surroundings import guarded_import
 
 ID_PATTERN = re.compile(
     r"^(?:(?P<namespace>[A-Za-z][A-Za-z0-9_]{0,63})/)?"
@@ -169,11 +172,12 @@ class Spec:
         module_name, attribute = self.entry_point.split(":")
         owner = f"plugin {self.plugin}" if self.plugin else "its registration"
         try:
-            found = getattr(importlib.import_module(module_name), attribute)
+            # what an import does to the process must not depend on when it happens
+            with contextlib.nullcontext() if module_name in sys.modules else guarded_import(module_name):
+                found = getattr(importlib.import_module(module_name), attribute)
         except Exception as error:
-            raise PluginError(
-                f"{self.id} cannot be loaded from {self.entry_point} ({owner}): {type(error).__name__}: {error}"
-            ) from error
+            line = describe(error)
+            raise PluginError(f"{self.id} cannot be loaded from {self.entry_point} ({owner}): {line}") from error
         if not callable(found):
             raise PluginError(f"{self.entry_point} of {self.id} ({owner}) is not callable")
         return found

@@ -8,13 +8,11 @@ import traceback
 from typing import Any
 
 from leakybench.engines.job import Job, Outcome, failures
-from leakybench.errors import LeakybenchError
+from leakybench.errors import LeakybenchError, describe
 from leakybench.evaluation import evaluate, evaluate_many
 from leakybench.record import Record, RunSpec
 from leakybench.registry import Registry, baselines, build, tasks
 from leakybench.specs import Spec
-
-MAX_MESSAGE = 500
 
 
 def execute(job: Job, *, threads: int) -> list[Outcome]:
@@ -22,7 +20,7 @@ def execute(job: Job, *, threads: int) -> list[Outcome]:
 
     Args:
         job: the job.
-        threads: the number of threads of this process, for the record.
+        threads: the number of threads that this process allows, for the record of a run that fails.
 
     Returns:
         One outcome per run of the job.
@@ -39,11 +37,7 @@ def execute(job: Job, *, threads: int) -> list[Outcome]:
         status = "oom" if is_out_of_memory(error) else "error"
         seconds, log = time.perf_counter() - start, traceback.format_exc()
         return failures(job, status, describe(error), seconds=seconds, threads=threads, log=log)
-    clocks = [{**record.wall_clock, "threads": threads} for record in records]
-    return [
-        Outcome(record=dataclasses.replace(record, wall_clock=clock))
-        for record, clock in zip(records, clocks, strict=True)
-    ]
+    return [Outcome(record=record) for record in records]
 
 
 def _evaluate(job: Job) -> list[Record]:
@@ -86,13 +80,6 @@ def _check_identity(planned: RunSpec, computed: RunSpec) -> None:
                 f"the worker computed a different run than planned: {name} is {actual!r}, in the plan {expected!r}; "
                 "all workers need the same versions installed"
             )
-
-
-def describe(error: BaseException) -> str:
-    """Format an exception as one line, ``Type: text``."""
-    text = " ".join(str(error).split())
-    line = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 3] + "..."
 
 
 def is_out_of_memory(error: BaseException) -> bool:

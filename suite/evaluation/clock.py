@@ -15,11 +15,18 @@ class Clock:
 
     Args:
         device: device that the phases use, as a setting names it.
+
+    Attributes:
+        seconds: by phase.
+        threads: number of threads that the fit used; None before it.
+        held: bytes that torch held on the card before the fit.
     """
 
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
         self.seconds: dict[str, float] = {}
+        self.threads: int | None = None
+        self.held = 0
 
     def __call__(self, phase: str) -> Clock:
         """Name the phase of the next ``with`` block."""
@@ -54,3 +61,28 @@ def synchronise(device: str) -> None:
     torch = sys.modules.get("torch")
     if device.startswith("cuda") and torch is not None and torch.cuda.is_initialized():
         torch.cuda.synchronize(device)
+
+
+def card_memory() -> int:
+    """Return the bytes that torch holds on the card, and begin a new peak; 0 where torch uses none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    torch.cuda.reset_peak_memory_stats()
+    return int(torch.cuda.memory_allocated())
+
+
+def device_used(stated: str, held: int) -> str:
+    """Return the device of a fit: what the baseline states, unless torch knows better.
+
+    A fit that says ``cpu`` but took memory of a card was on that card. One that names a card is believed, since other
+    libraries than torch may have used it.
+
+    Args:
+        stated: ``cpu``, ``cuda`` or ``cuda: <name of the card>``.
+        held: ``card_memory`` before the fit.
+    """
+    torch = sys.modules.get("torch")
+    if stated.startswith("cuda") or torch is None or not torch.cuda.is_initialized():
+        return stated
+    return f"cuda: {torch.cuda.get_device_name()}" if torch.cuda.max_memory_allocated() > held else stated

@@ -15,8 +15,11 @@ from typing import Any
 from leakybench.baseline import Baseline, FitReport
 from leakybench.errors import CollapsedError, DivergedError, LeakybenchError
 from leakybench.evaluation.clock import Clock, device_of
-from leakybench.evaluation.trial import finish, measure_fit, prepare, report_of, set_up
+from leakybench.evaluation.report import report_of
+from leakybench.evaluation.standard import standard
+from leakybench.evaluation.trial import Trial, finish, measure_fit, prepare, set_up, start, with_changes
 from leakybench.record import Record
+from leakybench.surroundings import Change, kept
 from leakybench.task import Task
 
 
@@ -35,11 +38,21 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     Raises:
         UsageError: a wrong argument.
     """
-    trial = set_up(baseline, task, seed=seed, preset=preset)
-    prepare(baseline, trial.clock)
+    clock = Clock(device_of(baseline))
+    with clock("setup"):
+        run = start(baseline, task, seed=seed, preset=preset)
+    changes: list[Change] = []
+    with standard(run.task, run.seed), kept(changes):
+        record = _evaluate(baseline, set_up(run, task, clock))
+    return with_changes(record, changes)
+
+
+def _evaluate(baseline: Baseline, trial: Trial) -> Record:
+    run = trial.run
+    prepare(baseline, trial)
     try:
-        with trial.clock("fit"):
-            model = baseline.fit(trial.train, seed=seed, preset=preset)
+        with trial.fitting():
+            model = baseline.fit(trial.train, seed=run.seed, preset=run.preset)
     except DivergedError as error:
         return finish(trial, FitReport(status="diverged", message=str(error)))
     except CollapsedError as error:
@@ -70,18 +83,27 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
         Exception: whatever ``fit_many`` raises, also for collapse and divergence: an exception does not say which run
             it means, so the runs have to be computed one by one.
     """
-    size = len(seeds)
-    trials = [set_up(baseline, task, seed=seed, preset=preset) for task, seed in zip(tasks, seeds, strict=True)]
-    shared = Clock(device_of(baseline))
-    prepare(baseline, shared)
-    with shared("fit"):
-        models = baseline.fit_many([trial.train for trial in trials], seeds=list(seeds), preset=preset)
+    runs = [start(baseline, task, seed=seed, preset=preset) for task, seed in zip(tasks, seeds, strict=True)]
+    changes: list[Change] = []
+    with standard(runs[0].task, runs[0].seed), kept(changes):
+        trials = [set_up(run, task, Clock(device_of(baseline))) for run, task in zip(runs, tasks, strict=True)]
+        records = _evaluate_many(baseline, trials)
+    return [with_changes(record, changes) for record in records]
+
+
+def _evaluate_many(baseline: Any, trials: list[Trial]) -> list[Record]:
+    size, seeds, preset = len(trials), [trial.run.seed for trial in trials], trials[0].run.preset
+    whole = dataclasses.replace(trials[0], clock=Clock(device_of(baseline)))
+    prepare(baseline, whole)
+    with whole.fitting():
+        models = baseline.fit_many([trial.train for trial in trials], seeds=seeds, preset=preset)
     if len(models) != size:
         raise LeakybenchError(f"fit_many gave {len(models)} models for {size} seeds")
     records = []
     for trial, model in zip(trials, models, strict=True):
-        for phase, seconds in shared.seconds.items():
+        for phase, seconds in whole.clock.seconds.items():
             trial.clock.add(phase, seconds / size)
+        trial.clock.threads, trial.clock.held = whole.clock.threads, whole.clock.held
         records.append(measure_fit(trial, model, _share(report_of(model), size)))
     # one number for all: the times of single runs differ if one report lacks the warm-up
     each = fmean(record.wall_clock["fit"] for record in records)

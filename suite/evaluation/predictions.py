@@ -1,11 +1,13 @@
-"""The error of a model's predictions."""
+"""The error of a model's predictions, which must be real numbers of the targets' shape."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from leakybench.baseline import Model
-from leakybench.errors import UsageError
+from leakybench.errors import BaselineError, UsageError
 from leakybench.task import Split
 
 
@@ -13,17 +15,43 @@ def relative_error(model: Model, split: Split) -> float | None:
     """Return sum |f(x) - y|^2 / sum |y - mean(y)|^2, the mean squared error over the targets' variance.
 
     Returns:
-        The relative error, 1 for the mean predictor; None if it is not finite.
+        The relative error, 1 for the mean predictor; None if a prediction or the error is not finite.
 
     Raises:
+        BaselineError: predictions that are no real numbers.
         UsageError: predictions whose shape differs from that of the targets, or constant targets.
     """
-    predicted = np.asarray(model.predict(split.inputs), dtype=np.float64)
+    predicted = real_predictions(model.predict(split.inputs))
     if predicted.shape != split.targets.shape:
         raise UsageError(f"predictions have shape {predicted.shape}, the targets {split.targets.shape}")
     targets = split.targets.astype(np.float64)
     spread = float(np.sum((targets - targets.mean(axis=0)) ** 2))
     if spread == 0.0:
         raise UsageError("the targets are constant: a relative error is not defined")
-    error = float(np.sum((predicted - targets) ** 2)) / spread
+    with np.errstate(over="ignore", invalid="ignore"):  # not finite, which is the answer
+        error = float(np.sum((predicted - targets) ** 2)) / spread
     return error if np.isfinite(error) else None
+
+
+def real_predictions(predicted: Any) -> np.ndarray:
+    """Return predictions as float64.
+
+    Arrays, tensors on the CPU, data frames and nested lists of numbers are taken.
+
+    Raises:
+        BaselineError: complex numbers, text, booleans, objects, masked values, or rows of different lengths.
+    """
+    if np.ma.is_masked(predicted):
+        raise BaselineError("predictions must be real numbers, got masked values")
+    if hasattr(predicted, "detach"):
+        predicted = predicted.detach()
+        if str(getattr(predicted, "dtype", "")) == "torch.bfloat16":  # numpy has no such dtype
+            predicted = predicted.float()
+    try:
+        array = np.asarray(predicted)
+    except (TypeError, ValueError, RuntimeError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise BaselineError(f"predictions must be an array of real numbers: {line}") from None
+    if array.dtype.kind not in "fiu":
+        raise BaselineError(f"predictions must be real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64, copy=False)

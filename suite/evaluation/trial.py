@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from leakybench import provenance
 from leakybench.baseline import Baseline, FitReport, Model, check_preset
-from leakybench.errors import DivergedError
-from leakybench.evaluation.clock import Clock, device_of
+from leakybench.errors import BaselineError, DivergedError
+from leakybench.evaluation.clock import Clock, card_memory, device_used
 from leakybench.evaluation.identity import run_spec
 from leakybench.evaluation.predictions import relative_error
+from leakybench.evaluation.standard import seed_generators
 from leakybench.evaluation.truth import true_jacobians
 from leakybench.record import Record, RunSpec, structure_found
+from leakybench.registry import baselines, tasks
 from leakybench.seeding import check_seed
+from leakybench.surroundings import Change, ImportClock, Processor, changes_of_import, threads_of
 from leakybench.task import Split, Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A run before its fit.
+    """A run around its fit.
 
     Attributes:
         run: its spec.
@@ -29,6 +38,7 @@ class Trial:
         test: test data.
         true_rank: bottleneck rank of the task; None if unknown.
         clock: measures its phases.
+        digests: of the training and the test data, before anything foreign saw them.
     """
 
     run: RunSpec
@@ -37,33 +47,96 @@ class Trial:
     test: Split
     true_rank: int | None
     clock: Clock
+    digests: tuple[bytes, bytes]
+
+    @contextlib.contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Time a fit: its imports count as set-up, and the threads are those that were busy."""
+        processor = Processor()
+        has_torch = "torch" in sys.modules
+
+        def loaded() -> None:
+            nonlocal has_torch
+            if not has_torch and "torch" in sys.modules:  # its generator is as new as it is
+                has_torch = True
+                seed_generators(self.run.task, self.run.seed)
+
+        self.clock.held = card_memory()
+        with ImportClock(loaded) as imports:
+            try:
+                with self.clock("fit"), processor:
+                    yield
+            finally:
+                self.clock.threads = threads_of(processor)
+                moved = min(imports.seconds, self.clock.seconds.get("fit", 0.0))
+                self.clock.add("setup", moved)
+                self.clock.add("fit", -moved)
+
+    def check_data(self) -> None:
+        """Check that the data are what they were.
+
+        Raises:
+            BaselineError: the baseline has changed them in place.
+        """
+        for name, split, digest in zip(("training", "test"), (self.train, self.test), self.digests, strict=True):
+            if _digest(split) != digest:
+                raise BaselineError(f"the baseline changed the {name} data in place: it must work on a copy")
 
 
-def set_up(baseline: Baseline, task: Task, *, seed: int, preset: str) -> Trial:
-    """Check the arguments and draw the data; raise the same errors as ``evaluate``."""
+def _digest(split: Split) -> bytes:
+    hasher = hashlib.blake2b(digest_size=16)
+    for array in (split.inputs, split.targets):
+        hasher.update(np.ascontiguousarray(array).data)
+    return hasher.digest()
+
+
+def start(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSpec:
+    """Check the arguments and return the spec of the run; raise the same errors as ``evaluate``."""
     check_seed(seed)
     check_preset(preset)
-    clock = Clock(device_of(baseline))
+    run = run_spec(baseline, task, seed=seed, preset=preset)
+    import leakybench.measures.run  # noqa: F401 - here, so that its import is no change by the run
+
+    return run
+
+
+def set_up(run: RunSpec, task: Task, clock: Clock) -> Trial:
+    """Draw the data of a run."""
     with clock("setup"):
         # a task draws its data on first access, which must not count as training
-        run = run_spec(baseline, task, seed=seed, preset=preset)
         train, test, true_rank = task.train, task.test, task.true_rank
-    return Trial(run=run, task=task, train=train, test=test, true_rank=true_rank, clock=clock)
+        digests = _digest(train), _digest(test)
+    return Trial(run=run, task=task, train=train, test=test, true_rank=true_rank, clock=clock, digests=digests)
 
 
-def prepare(baseline: Baseline, clock: Clock) -> None:
+def prepare(baseline: Baseline, trial: Trial) -> None:
     """Let the baseline import its libraries, timed as set-up and not as training."""
-    with clock("setup"):
+    with trial.clock("setup"):
         getattr(baseline, "prepare", _do_nothing)()
+        seed_generators(trial.run.task, trial.run.seed)
 
 
-def report_of(model: Model) -> FitReport:
-    """Return the model's report on its training; an empty report if it has none."""
-    return getattr(model, "report", None) or FitReport()
+def with_changes(record: Record, changes: list[Change]) -> Record:
+    """Return a record that names the global state which the run, or the import of its code, changed."""
+    specs = [
+        registry.spec(id)
+        for registry, id in ((tasks, record.run.task), (baselines, record.run.baseline))
+        if id in registry
+    ]
+    texts = [f"on import, {text}" for spec in specs for text in changes_of_import(spec.entry_point.split(":")[0])]
+    texts += [str(change) for change in changes]
+    if not texts:
+        return record
+    return dataclasses.replace(record, provenance={**record.provenance, "surroundings": texts})
 
 
 def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
-    """Measure a fitted model and build its record; ``trial.clock`` holds the time of its fit."""
+    """Measure a fitted model and build its record; ``trial.clock`` holds the time of its fit.
+
+    Raises:
+        BaselineError: predictions that are no real numbers, or data that were changed in place.
+    """
+    trial.check_data()
     if report.status == "diverged":
         return finish(trial, report)
     try:
@@ -83,6 +156,7 @@ def measure_fit(trial: Trial, model: Model, report: FitReport) -> Record:
         truth = true_jacobians(trial.task, trial.test.inputs, trial.true_rank)
         measured = measure_model(model, trial.train, trial.test, true_jacobians=truth, true_rank=trial.true_rank)
     rank, true_rank = measured.bottleneck_rank, trial.true_rank
+    trial.check_data()
     return finish(
         trial,
         report,
@@ -110,9 +184,10 @@ def finish(trial: Trial, report: FitReport, **measured: Any) -> Record:
         warmup = float(training.pop("warmup_seconds"))
         seconds["setup"] += warmup
         seconds["fit"] = max(seconds["fit"] - warmup, 0.0)
+    training.pop("threads", None)  # what was measured counts
     # a fit that broke off, or a report that does not say, leaves the kind of the device alone
-    device = str(training.pop("device", trial.clock.device.partition(":")[0]))
-    used = {"threads": training.pop("threads", 1), "device": device}
+    device = device_used(str(training.pop("device", trial.clock.device.partition(":")[0])), trial.clock.held)
+    used = {"threads": trial.clock.threads or 1, "device": device}
     wall_clock = {**seconds, "total": sum(seconds.values()), **used}
     origin = provenance.provenance()
     if device != "cpu":

@@ -12,7 +12,7 @@ from tests.helpers.cli import ROOT
 
 RAISED = {
     "UsageError", "RegistrationError", "UnknownIdError", "PluginError", "NewerSchemaError", "DamagedError", "PackError",
-    "EngineError", "LeakybenchError", "ConflictError", "DivergedError", "CollapsedError",
+    "EngineError", "LeakybenchError", "ConflictError", "DivergedError", "CollapsedError", "BaselineError",
 }  # fmt: skip
 """Exceptions whose text reaches a user: on the command line, in a record or in a report."""
 
