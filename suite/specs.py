@@ -43,7 +43,9 @@ def parse_id(text: object) -> tuple[str | None, str, int]:
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     """Return a sort key in which digits compare as numbers: ``LowRank-k10`` comes after ``LowRank-k5``."""
-    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in re.split(r"(\d+)", text) if part)
+    # a number by its length and its digits, since Python refuses to convert texts of thousands of digits
+    numbers = ((part.isdecimal(), part.lstrip("0")) for part in re.split(r"(\d+)", text) if part)
+    return tuple((1, len(digits), digits) if is_digits else (0, 0, digits) for is_digits, digits in numbers)
 
 
 def canonical_json(value: object) -> str:

@@ -65,7 +65,7 @@ def to_frame(records: Iterable[Record], *, extras: bool = True) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [_row(record, extras) for record in records]
+    rows = [{encodable(name): encodable(value) for name, value in _row(record, extras).items()} for record in records]
     columns: dict[str, Any] = {
         name: pd.Series([row.get(name) for row in rows], dtype=kind) for name, kind in COLUMNS.items()
     }
@@ -118,6 +118,11 @@ def _scalars(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]
             # integers that no column of numbers can hold become floats, or are missing
             small = isinstance(value, int) and abs(value) < 2**63
             yield f"{prefix}.{name}", value if small else number_or_none(value)
+
+
+def encodable(value: Any) -> Any:
+    """A text with escapes for lone surrogates, which no column of texts can hold; other values as they are."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def number_or_none(value: object) -> float | None:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leakybench.analysis.frame import number_or_none, to_frame
+from leakybench.analysis.frame import encodable, number_or_none, to_frame
 from leakybench.errors import UsageError
 from leakybench.record import STATUSES, Record, label, structure_found
 from leakybench.registry import baselines, tasks
@@ -66,7 +66,7 @@ def score_frame(records: Iterable[Record]) -> pd.DataFrame:
     """
     listed = list(records)
     frame = to_frame(listed)
-    added = [_verdict_columns(record) for record in listed]
+    added = [{name: encodable(value) for name, value in _verdict_columns(record).items()} for record in listed]
     for name, dtype in _ADDED.items():
         frame[name] = pd.Series([row[name] for row in added], dtype=dtype, index=frame.index)
     return frame.assign(alignment=_alignment(frame))

@@ -181,7 +181,7 @@ def encodable(value: Any) -> Any:
     Lone surrogates become escapes, and nan and infinity, which JSON lacks, None.
     """
     if isinstance(value, str):
-        return value if value.isascii() else _SURROGATE.sub(lambda match: _escaped(match[0]), value)
+        return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -189,9 +189,6 @@ def encodable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [encodable(item) for item in value]
     return value
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def to_json(value: Any, **options: Any) -> str:
