@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from leakybench.engines.environment import THREAD_VARIABLES
-from leakybench.engines.execute import execute
+from leakybench.engines.guarded import compute, receive
 from leakybench.engines.job import Job, Outcome
 
 
@@ -24,7 +24,8 @@ class InlineEngine:
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
         """See ``leakybench.engines.engine.Engine``."""
         for job in jobs:
-            yield from execute(job, threads=self._threads)
+            encoded = compute(job, threads=self._threads, interruptible=True)
+            yield from receive(encoded, job, threads=self._threads)
 
     def __enter__(self) -> Self:
         from threadpoolctl import threadpool_limits

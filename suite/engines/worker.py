@@ -1,7 +1,7 @@
-"""The worker process, ``python -P -m leakybench.engines.worker SOCKET PARENT THREADS``: compute jobs from a socket.
+"""The worker process, ``python -P -m leakybench.engines.worker SOCKET THREADS``: compute jobs from a socket.
 
-It does not outlive its parent: on Linux the kernel ends it together with the parent, and elsewhere a thread that reads
-the socket ends it when the other side is gone.
+Its guardian (``leakybench.engines.guardian``) ends it with its sweep; where that is not possible (not on Linux), a
+thread that reads the socket does when the other side is gone.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from typing import Any, NoReturn
 
 from leakybench.engines.wire import Reader, encode_message
 
-PR_SET_PDEATHSIG = 1
-
 
 def serve(arguments: list[str]) -> NoReturn:
     """Compute jobs from the socket until it closes.
 
     Args:
-        arguments: file descriptor of the socket, process id of the parent, and number of threads.
+        arguments: file descriptor of the socket, and number of threads.
     """
-    descriptor, parent, threads = (int(word) for word in arguments)
-    _die_with(parent)
+    descriptor, threads = (int(word) for word in arguments)
+    own = os.getpid()
     faulthandler.enable()
     # processes started by a run must not keep the connection open after this process is gone
     os.set_inheritable(descriptor, False)
@@ -35,14 +33,17 @@ def serve(arguments: list[str]) -> NoReturn:
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
 
-    from leakybench.engines.execute import execute
+    from leakybench.engines.guarded import compute
     from leakybench.engines.job import Job
-    from leakybench.engines.wire import encode_outcomes
+    from leakybench.registry import restrict_to
 
     connection.sendall(encode_message({"ready": os.getpid()}))
     while True:
         job = Job.from_json(inbox.get()["job"])
-        message = encode_message(*encode_outcomes(execute(job, threads=threads)))
+        restrict_to(job.task_spec.plugin, job.baseline_spec.plugin)
+        message = encode_message(*compute(job, threads=threads))
+        if os.getpid() != own:
+            os._exit(0)  # a fork that a run forgot; its parent answers
         _flush()
         connection.sendall(message)
 
@@ -65,15 +66,6 @@ def _end_group() -> NoReturn:
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(1)
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent ended before the request
-            os._exit(1)
 
 
 def _flush() -> None:

@@ -1,16 +1,19 @@
 """Claim runs, so that two sweeps may share one folder without repeating each other's work.
 
 A claim is the file ``<run_id>.claim``, created with O_EXCL so that one sweep wins. It names its owner. It is void when
-that process has ended, or, if the owner is on another machine, when its time stamp is old. Claims only save work: if
-two sweeps compute the same run after all, both write the same record, and the last rename wins.
+that process has ended, or, if the owner is on another machine, when its time stamp is far from the present, in the past
+or in the future; and whatever is no regular file (a pipe, a link, a folder) is void and never read. Claims only save
+work: if two sweeps compute the same run after all, both write the same record, and the last rename wins.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
+import stat
 import threading
 import time
 from functools import cache
@@ -20,14 +23,15 @@ from typing import Any
 import psutil
 
 from leakybench.atomic import TEMP_SUFFIX
-from leakybench.store import RUN_FILE, Store
+from leakybench.store import QUARANTINE, RUN_FILE, DamagedError, Store, read_file
 
 HEARTBEAT = 10.0
 """Seconds between two refreshes of the time stamp."""
 EXPIRY = 120.0
-"""Seconds after which the claim of another machine is void: twelve missed heartbeats."""
+"""Seconds after which the claim of another machine is void: twelve missed heartbeats. Its clock may be ahead by it."""
 TORN = 2.0
 """Seconds after which a claim without content is void."""
+MAX_BYTES = 1 << 16
 
 
 class Claims:
@@ -54,6 +58,8 @@ class Claims:
     def take(self, run_id: str) -> bool:
         """Claim a run; return False if a living process has it.
 
+        A void claim that cannot be removed (it belongs to another user, say) does not keep the run from being computed.
+
         Raises:
             OSError: the folder cannot be written.
         """
@@ -75,7 +81,7 @@ class Claims:
             with self._lock:
                 self._held.add(run_id)
             return True
-        return False
+        return True
 
     def release(self, run_id: str) -> None:
         """Release a run, if this process still holds it."""
@@ -83,7 +89,7 @@ class Claims:
             self._held.discard(run_id)
         path = self._store.path(run_id, "claim")
         try:
-            if path.read_text() == self._text:
+            if _look(path)[0] == self._text:
                 path.unlink(missing_ok=True)
         except OSError:
             pass  # gone already, or the folder is: either way nothing is held
@@ -94,7 +100,7 @@ class Claims:
                 held = list(self._held)
             for run_id in held:
                 try:
-                    os.utime(self._store.path(run_id, "claim"))
+                    os.utime(self._store.path(run_id, "claim"), follow_symlinks=False)
                 except OSError:
                     continue
 
@@ -129,11 +135,9 @@ def is_alive(text: str, age: float) -> bool:
         claim = json.loads(text)
         machine, pid, started = claim["machine"], int(claim["pid"]), claim["started"]
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
-        return age < TORN  # being written at this moment, or torn by a crash
+        return abs(age) < TORN  # being written at this moment, or torn by a crash
     if machine != _machine():
-        return age < EXPIRY
-    if pid == os.getpid():
-        return True
+        return abs(age) < EXPIRY
     try:
         return _started(pid) == started and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, OverflowError, ValueError):
@@ -143,8 +147,7 @@ def is_alive(text: str, age: float) -> bool:
 def clear_void(path: Path) -> bool:
     """Remove the claim at ``path`` if its owner is gone; return whether the path is free."""
     try:
-        seen = path.read_text(errors="replace")
-        age = time.time() - path.stat().st_mtime
+        seen, age = _look(path)
     except FileNotFoundError:
         return True
     if is_alive(seen, age):
@@ -153,13 +156,42 @@ def clear_void(path: Path) -> bool:
     aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{TEMP_SUFFIX}")
     try:
         os.rename(path, aside)
-        if aside.read_text(errors="replace") != seen:
-            os.link(aside, path)
+        if _look(aside)[0] != seen:
+            os.link(aside, path, follow_symlinks=False)
     except OSError:
         pass  # somebody was faster
-    finally:
-        aside.unlink(missing_ok=True)
+    _remove(aside)
     return True
+
+
+def _look(path: Path) -> tuple[str, float]:
+    """Return the text of a claim and the seconds since its time stamp; nothing and infinity if it is no regular file.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+    """
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        return "", math.inf
+    age = time.time() - status.st_mtime
+    try:
+        return read_file(path, MAX_BYTES).decode(errors="replace"), age
+    except DamagedError:  # not readable for this user: the time stamp decides, as for another machine
+        return json.dumps({"machine": "", "pid": 0, "started": None}), age
+
+
+def _remove(path: Path) -> None:
+    """Remove what was moved away from the place of a claim; a folder that is not empty is set aside."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        try:
+            path.rmdir()
+        except OSError:
+            target = path.parent / QUARANTINE
+            with contextlib.suppress(OSError):
+                target.mkdir(exist_ok=True)
+                path.rename(target / path.name.removeprefix(".").removesuffix(TEMP_SUFFIX))
 
 
 def clear_leftovers(folder: Path) -> int:

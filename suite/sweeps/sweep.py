@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 
 from leakybench.engines.engine import Engine
 from leakybench.engines.job import Job
+from leakybench.engines.output import clip
+from leakybench.engines.supervisor import LEFT_BEHIND
+from leakybench.errors import LeakybenchError, describe
 from leakybench.record import FAILED, Record
-from leakybench.store import Store
+from leakybench.store import ConflictError, Store
 from leakybench.sweeps.batching import Batches, Batching, Schedule, SingleRuns
 from leakybench.sweeps.claims import Claims, clear_leftovers
 from leakybench.sweeps.plan import Plan, Planned
@@ -30,7 +33,7 @@ class Progress:
         counts: runs computed by this sweep, by status.
         elsewhere: runs that another sweep on the same folder computed meanwhile, by status.
         waiting: number of runs that another sweep is computing now.
-        notes: lines for the user on how runs are batched.
+        notes: lines for the user: how runs are batched, what a run left behind, which results contradict stored ones.
     """
 
     total: int
@@ -90,9 +93,7 @@ def sweep(
                     continue
                 # times depend on what else the machine does, so the record says how many ran side by side
                 origin = {**record.provenance, "workers": engine.workers}
-                written = dataclasses.replace(record, provenance=origin)
-                store.write(written, outcome.log, replace=turn.replaces(record))
-                turn.finish(record)
+                turn.finish(dataclasses.replace(record, provenance=origin), clip(outcome.log))
             pending = [*turn.deferred, *turn.again, *schedule.left()]
             progress.waiting = len(turn.deferred)
             if turn.deferred:
@@ -152,14 +153,38 @@ class _Turn:
         self._claims.release(run_id)
         self.again.append(self._claimed.pop(run_id))
 
-    def replaces(self, record: Record) -> bool:
-        """Whether the plan asked for the replacement of the stored record of this run."""
-        return self._claimed[record.run_id].replaces is not None
-
-    def finish(self, record: Record) -> None:
-        """Release a run whose record is written; other sweeps will find it done."""
+    def finish(self, record: Record, log: str) -> None:
+        """Write the record of a run and release the run; other sweeps will find it done."""
+        planned = self._claimed[record.run_id]
+        # only where the plan found a record, or a damaged one, did it ask for its replacement
+        replace = planned.replaces is not None
+        counts = self._progress.counts
+        try:
+            self._store.write(record, log, replace=replace)
+        except ConflictError as error:
+            self._say(str(error))
+            record = self._store.try_read(record.run_id) or record
+            counts = self._progress.elsewhere
+        except (LeakybenchError, ValueError, TypeError) as error:
+            record = dataclasses.replace(
+                Record(run=record.run, status="error", provenance=record.provenance, wall_clock=record.wall_clock),
+                message=f"the result cannot be stored: {describe(error)}",
+            )
+            self._store.write(record, log, replace=replace)
         self._claims.release(record.run_id)
-        self._count(self._progress.counts, record, self._claimed.pop(record.run_id))
+        del self._claimed[record.run_id]
+        self._say_strays(record)
+        self._count(counts, record, planned)
+
+    def _say_strays(self, record: Record) -> None:
+        """Tell the user which baseline leaves processes running; once, since every seed does the same."""
+        for text in record.provenance.get("surroundings", ()):
+            if str(text).startswith(LEFT_BEHIND):
+                self._say(f"runs of {record.run.baseline} {text}")
+
+    def _say(self, note: str) -> None:
+        if note not in self._progress.notes:
+            self._progress.notes.append(note)
 
     def _count(self, counts: Counter[str], record: Record, planned: Planned) -> None:
         counts[record.status] += 1
