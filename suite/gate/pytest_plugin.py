@@ -5,13 +5,12 @@
 
 where ``my_fit(train, *, seed, preset)`` returns an object with ``predict(inputs)``. ``pytest --leakybench-update
 "why"`` writes the reference to the folder ``leakybench_reference`` beside the test file, which you commit. Without the
-option the test fails if error, rank or status got worse or changed beyond the thresholds.
+option the test passes only where error, rank, status and time are shown to be the same within the thresholds.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from leakybench.gate.judge import Settings, Verdict
-    from leakybench.record import Record
+    from leakybench.gate.settings import Settings
+    from leakybench.gate.verdict import Verdict
 
 FOLDER = "leakybench_reference"
 
@@ -46,19 +45,25 @@ class _FromFunction:
         return self._fit(train, seed=seed, preset=preset)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class GateFixture:
     """The value of the fixture ``leakybench_gate``: call it with a training function or a baseline.
 
+    Each call in a test has a reference of its own, by its number in the order of the calls.
+
     Attributes:
         folder: folder of the references of the test file.
-        name: name of the test's reference in it.
+        file: name of the test file.
+        test: id of the test within the file.
         reason: why the reference is replaced; None compares with it.
+        calls: number of calls so far.
     """
 
     folder: Path
-    name: str
+    file: str
+    test: str
     reason: str | None
+    calls: int = 0
 
     def __call__(
         self,
@@ -68,6 +73,8 @@ class GateFixture:
         seeds: Iterable[int] = range(5),
         preset: str = "smoke",
         settings: Settings | None = None,
+        threads: int = 1,
+        budget: float = 60.0,
         **overrides: Any,
     ) -> Verdict | None:
         """Train and compare with the reference, or write the reference.
@@ -75,52 +82,56 @@ class GateFixture:
         Args:
             fit: ``fit(train, *, seed, preset) -> model``, or an object with that method.
             task: id of the task.
-            seeds: seeds of both task and training.
+            seeds: seeds of both task and training; five are needed to judge anything that is not equal to the bit.
             preset: preset of the training.
-            settings: thresholds; None for the defaults, which do not judge times.
+            settings: thresholds; None for the defaults. ``Settings(time=None)`` does not judge times.
+            threads: number of threads of numpy, torch and the libraries below them during training.
+            budget: seconds after which an undecided time is not measured again.
             overrides: settings of the task.
 
         Returns:
             The verdict, or None if the reference was written.
-        """
-        from leakybench.analysis.scores import score_frame
-        from leakybench.gate.judge import Settings, judge
-        from leakybench.store import Store
 
-        records = [self._one(fit, task, int(seed), preset, overrides) for seed in seeds]
-        store = Store(self.folder / self.name, set_aside=False)
+        Raises:
+            UsageError: seeds that are none or appear twice, or runs that cannot be a reference.
+        """
+        from leakybench.gate import fixture
+        from leakybench.gate.settings import Settings
+
+        self.calls += 1
+        judged = settings or Settings()
+        judged = dataclasses.replace(judged, yardstick=judged.yardstick or fixture.YARDSTICK)
+        trainer = fixture.Trainer(
+            fit=fit if callable(getattr(fit, "fit", None)) else _FromFunction(fit), task=task,
+            seeds=fixture.check_seeds(seeds), preset=preset, overrides=overrides, threads=threads,
+            yardstick=judged.timed_by,
+        )  # fmt: skip
+        call = fixture.make_call(self.folder, self.file, self.test, self.calls, trainer)
         if self.reason is not None:
-            store.prepare()
-            for run_id in store.ids():
-                store.path(run_id).unlink()
-            for record in records:
-                origin = {**record.provenance, "reason": self.reason}
-                store.write(dataclasses.replace(record, arrays={}, provenance=origin))
+            fixture.update(call, trainer, self.reason, budget=budget)
             return None
-        reference = list(store)
-        if not reference:
-            pytest.fail(f"no reference for {self.name}: create it with pytest --leakybench-update 'why'", pytrace=False)
-        verdict = judge(score_frame(reference), score_frame(records), settings or Settings())
+        verdict = fixture.check(call, trainer, judged, budget=budget)
         if verdict.code:
-            bad = [f"{line.kind}: {line.text}" for line in verdict.lines if line.kind != "fine"]
-            pytest.fail("\n".join(bad or ["nothing was compared"]), pytrace=False)
+            pytest.fail(_report(verdict), pytrace=False)
         return verdict
 
-    def _one(self, fit: Any, task: str, seed: int, preset: str, overrides: dict[str, Any]) -> Record:
-        from leakybench import evaluate, make
-        from leakybench.record import RunSpec
 
-        baseline = fit if callable(getattr(fit, "fit", None)) else _FromFunction(fit)
-        record = evaluate(baseline, make(task, seed=seed, **overrides), seed=seed, preset=preset)
-        # one name for every function, so that the runs of two versions form pairs
-        run = dataclasses.replace(record.run, baseline="gate/Mine-v0", baseline_overrides={})
-        assert isinstance(run, RunSpec)
-        return dataclasses.replace(record, run=run)
+def _report(verdict: Verdict) -> str:
+    """List the judgements against a pass, and say how often the runs were measured."""
+    lines = [f"{line.kind}: {line.text}" for line in verdict.lines if line.kind != "same" and not line.accepted]
+    repeats = f", measured {verdict.rounds} times" if verdict.rounds > 1 else ""
+    return "\n".join([*lines, f"{verdict.kind}: {verdict.pairs} pairs of runs{repeats}"])
 
 
 @pytest.fixture
 def leakybench_gate(request: pytest.FixtureRequest) -> GateFixture:
     """Test training code against a reference; see ``leakybench.gate.pytest_plugin``."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "_", request.node.name)
-    reason = request.config.getoption("--leakybench-update")
-    return GateFixture(folder=request.path.parent / FOLDER, name=f"{request.path.stem}.{name}", reason=reason)
+    chain = [node.name for node in request.node.listchain()]
+    files = [index for index, node in enumerate(request.node.listchain()) if isinstance(node, pytest.File)]
+    return GateFixture(
+        folder=request.path.parent / FOLDER,
+        file=request.path.name,
+        # by names and not by the node id, which depends on where pytest was started
+        test="::".join(chain[files[-1] + 1 :] if files else chain[-1:]),
+        reason=request.config.getoption("--leakybench-update"),
+    )

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,9 +22,12 @@ from leakybench.analysis.scores import score_frame
 from leakybench.atomic import write_atomic
 from leakybench.engines import Job, make_engine
 from leakybench.errors import UsageError
-from leakybench.gate.judge import DEFAULT_METRICS, Metric, Settings, Verdict, fastest, judge
-from leakybench.record import FAILED, Record
-from leakybench.store import Store
+from leakybench.gate.judge import judge
+from leakybench.gate.settings import DEFAULT_METRICS, Metric, Settings
+from leakybench.gate.stored import read_runs, write_runs
+from leakybench.gate.times import fastest
+from leakybench.gate.verdict import Verdict, not_measured
+from leakybench.record import FAILED, Record, RunSpec
 from leakybench.sweeps.plan_file import make_grid, read_plan_file
 
 FOLDER = "gate"
@@ -34,6 +35,10 @@ PLAN, CONFIG, RUNS = "plan.toml", "gate.json", "runs"
 GRID_DEFAULTS: dict[str, Any] = {"steps": None, "seeds": "0:5", "preset": "smoke"}
 ROUNDS = 5
 """Number of measurements of which the shortest fit times count: always for a reference, and for a slow check."""
+MAX_ROUNDS = 12
+"""Largest number of measurements while a time is undecided."""
+BUDGET = 180.0
+"""Seconds after which no measurement is repeated."""
 
 RunJobs = Callable[[Sequence[Job]], list[Record]]
 
@@ -46,15 +51,18 @@ class Gate:
         folder: ``DIR/gate``.
         settings: thresholds and yardstick.
         history: the updates in order of time, each with reason, date, commit and source versions.
+        hashes: hash of each reference run by its id; None for a reference that is older than these.
     """
 
     folder: Path
     settings: Settings
     history: list[dict[str, Any]] = field(default_factory=list)
+    hashes: Mapping[str, str] | None = None
 
-    def records(self) -> list[Record]:
-        """Read the reference runs."""
-        return list(Store(self.folder / RUNS, set_aside=False))
+    def read(self) -> tuple[list[Record], list[str]]:
+        """Read the reference runs; return those that can be used, and one line for each file that cannot."""
+        count = self.history[-1].get("runs") if self.history else None
+        return read_runs(self.folder / RUNS, self.hashes, count if isinstance(count, int) else None)
 
 
 def load_gate(reference: Path) -> Gate:
@@ -74,7 +82,12 @@ def load_gate(reference: Path) -> Gate:
         ) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{str(path)!r} is not valid JSON: {error}") from None
-    return Gate(folder=folder, settings=load_settings(data, path), history=list(data.get("history", [])))
+    settings, history, hashes = load_settings(data, path), data.get("history", []), data.get("records")
+    if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
+        raise UsageError(f"the history in {str(path)!r} must be a list of updates: restore the file")
+    if hashes is not None and not isinstance(hashes, dict):
+        raise UsageError(f"the records in {str(path)!r} must map run ids to hashes: restore the file")
+    return Gate(folder=folder, settings=settings, history=history, hashes=hashes)
 
 
 def load_settings(data: Any, path: Path) -> Settings:
@@ -143,26 +156,69 @@ def run_jobs(jobs: Sequence[Job], *, timeout: float = 1800.0) -> list[Record]:
     return [records[job.run.run_id] for job in jobs if job.run.run_id in records]
 
 
-def check(gate: Gate, runner: RunJobs = run_jobs) -> tuple[Verdict, pd.DataFrame]:
-    """Run the plan and judge the runs.
+def missing_pairs(records: Sequence[Record], jobs: Sequence[Job]) -> list[str]:
+    """Compare the runs of a reference with those of its plan, before any is computed; return one line a difference."""
+    stored, planned = ({_place(run) for run in runs} for runs in ([r.run for r in records], [j.run for j in jobs]))
+    lines = []
+    for places, reason in ((planned - stored, "is in the plan and has no reference"),
+                           (stored - planned, "is in the reference and not in the plan")):  # fmt: skip
+        lines += [
+            f"{baseline} on {task} seed {seed} ({preset}) {reason}" for task, baseline, preset, seed in sorted(places)
+        ]
+    return lines
 
-    If a fit looks slow, the plan is measured up to four more times and judged by the shortest fit times.
+
+def _place(run: RunSpec) -> tuple[str, str, str, int]:
+    return run.task_label, run.baseline_label, run.preset, run.seed
+
+
+def check(gate: Gate, runner: RunJobs = run_jobs, *, budget: float = BUDGET) -> tuple[Verdict, pd.DataFrame]:
+    """Run the plan and judge the runs; an incomplete reference is reported before anything is computed.
 
     Args:
         gate: the reference.
         runner: function that computes the runs.
+        budget: seconds after which an undecided time is not measured again, see ``measure``.
 
     Returns:
         The verdict, and the score frame of the runs.
     """
-    jobs = gate_jobs(gate.folder / PLAN, gate.settings.yardstick)
-    reference = score_frame(gate.records())
-    frames = [score_frame(runner(jobs))]
-    verdict = judge(reference, frames[0], gate.settings)
-    while verdict.slow and len(frames) < ROUNDS:
-        frames.append(score_frame(runner(jobs)))
-        verdict = judge(reference, fastest(frames), gate.settings)
-    return verdict, fastest(frames)
+    records, problems = gate.read()
+    jobs = gate_jobs(gate.folder / PLAN, gate.settings.timed_by)
+    if gate.settings.timed_by is None:  # its yardstick may have been timed all the same
+        records = [record for record in records if record.run.baseline != gate.settings.yardstick]
+    if problems := problems or missing_pairs(records, jobs):
+        return Verdict(lines=not_measured(problems), pairs=0, rounds=0), score_frame([])
+    return measure(score_frame(records), lambda: runner(jobs), gate.settings, budget=budget)
+
+
+def measure(
+    reference: pd.DataFrame, runner: Callable[[], Sequence[Record]], settings: Settings, *, budget: float
+) -> tuple[Verdict, pd.DataFrame]:
+    """Measure the runs and judge them by the shortest fit times, again and again while a time is not settled.
+
+    A slow time counts after ``ROUNDS`` measurements, as many as its reference had, since other load only ever adds
+    time. An undecided one is measured up to ``MAX_ROUNDS`` times. Neither goes on where the next measurement would
+    exceed the budget.
+
+    Args:
+        reference: score frame of the reference.
+        runner: function that computes the runs.
+        settings: thresholds and yardstick.
+        budget: seconds.
+
+    Returns:
+        The verdict, and the score frame of the runs.
+    """
+    start = time.monotonic()
+    frames: list[pd.DataFrame] = []
+    while True:
+        frames.append(score_frame(runner()))
+        verdict = dataclasses.replace(judge(reference, fastest(frames), settings), rounds=len(frames))
+        spent = time.monotonic() - start
+        wanted = MAX_ROUNDS if verdict.undecided_time else ROUNDS if verdict.slow else 0
+        if len(frames) >= wanted or spent * (1 + 1 / len(frames)) > budget:
+            return verdict, fastest(frames)
 
 
 def update(
@@ -194,17 +250,17 @@ def update(
     if not source.is_file():
         raise UsageError(f"there is no plan file {str(source)!r}: choose one with --plan FILE.toml")
     settings = dataclasses.replace(gate.settings, yardstick=yardstick or gate.settings.yardstick)
-    jobs = gate_jobs(source, settings.yardstick)
-    rounds = [runner(jobs) for _ in range(ROUNDS if settings.yardstick else 1)]
+    jobs = gate_jobs(source, settings.timed_by)
+    rounds = [runner(jobs) for _ in range(ROUNDS if settings.timed_by else 1)]
     if failed := [record for record in rounds[-1] if record.status in FAILED]:
         first = failed[0]
         raise UsageError(
             f"{len(failed)} runs failed, so they cannot be a reference: {first.run.task_label} x "
             f"{first.run.baseline_label} seed {first.run.seed}: {first.message}"
         )
-    records = _shortest(rounds)
+    records = shortest(rounds)
     folder.mkdir(parents=True, exist_ok=True)
-    _replace_runs(folder, records)
+    hashes = write_runs(folder / RUNS, records)
     if source != folder / PLAN:
         write_atomic(folder / PLAN, source.read_bytes())
     entry = {
@@ -214,12 +270,12 @@ def update(
         "sources": sorted({record.run.source for record in records}),
         "runs": len(records),
     }
-    content = {"settings": dataclasses.asdict(settings), "history": [*gate.history, entry]}
+    content = {"settings": dataclasses.asdict(settings), "history": [*gate.history, entry], "records": hashes}
     write_atomic(folder / CONFIG, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
     return records
 
 
-def _shortest(rounds: Sequence[Sequence[Record]]) -> list[Record]:
+def shortest(rounds: Sequence[Sequence[Record]]) -> list[Record]:
     """Return the records of the last round, each with the shortest fit time of all rounds."""
     fits: dict[str, list[float]] = {}
     for record in (record for records in rounds for record in records):
@@ -228,21 +284,3 @@ def _shortest(rounds: Sequence[Sequence[Record]]) -> list[Record]:
         dataclasses.replace(record, wall_clock={**record.wall_clock, "fit": min(fits[record.run_id])})
         for record in rounds[-1]
     ]
-
-
-def _replace_runs(folder: Path, records: Sequence[Record]) -> None:
-    """Write the new runs beside the old ones and swap them, so that an interruption leaves a complete reference."""
-    fresh = folder / f".{RUNS}-{secrets.token_hex(4)}"
-    store = Store(fresh)
-    store.prepare()
-    for record in records:
-        # a reference is committed without arrays, which no verdict uses
-        store.write(dataclasses.replace(record, arrays={}))
-    old = folder / RUNS
-    if old.exists():
-        retired = folder / f".{RUNS}-old-{secrets.token_hex(4)}"
-        os.replace(old, retired)
-        os.replace(fresh, old)
-        shutil.rmtree(retired)
-    else:
-        os.replace(fresh, old)
