@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -19,8 +20,15 @@ from leakybench.specs import canonical_json, device_kind, digest, is_number, par
 
 SCHEMA = 1
 STATUSES = ("ok", "collapsed", "diverged", "timeout", "oom", "error", "interrupted")
+MAX_MESSAGE = 10_000
+"""Characters of a message; a longer one loses its middle."""
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 FAILED = ("timeout", "oom", "error", "interrupted")
 """Statuses of runs that did not end by themselves; ``--retry failed`` computes them again."""
+
+PLAIN_WORD = re.compile(r"[A-Za-z_][\w.:/+*-]*", re.ASCII)
+"""A text that a label shows without quotes."""
+JSON_WORDS = ("true", "false", "null")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,7 @@ class RunSpec:
     def __post_init__(self) -> None:
         parse_id(self.task)
         parse_id(self.baseline)
-        check_seed(self.seed)
+        object.__setattr__(self, "seed", check_seed(self.seed))
         check_preset(self.preset)
         if not isinstance(self.source, str) or not self.source:
             raise UsageError(f"source of a run must be a non-empty text, got {self.source!r}")
@@ -89,11 +97,19 @@ class RunSpec:
 
 
 def label(id: str, overrides: Mapping[str, Any]) -> str:
-    """Return an id with its overrides in brackets, sorted by name; the id alone without overrides."""
+    """Return an id with its overrides in brackets, sorted by name; the id alone without overrides.
+
+    Different overrides have different labels: text that could be taken for another value is in quotes.
+    """
     if not overrides:
         return id
-    inside = ",".join(f"{k}={v if isinstance(v, str) else canonical_json(v)}" for k, v in sorted(overrides.items()))
-    return f"{id}[{inside}]"
+    return f"{id}[{','.join(f'{_word(name)}={_word(value)}' for name, value in sorted(overrides.items()))}]"
+
+
+def _word(value: Any) -> str:
+    """A name or value within a label: a plain word as it is, all else as JSON, so that no two values look alike."""
+    bare = isinstance(value, str) and PLAIN_WORD.fullmatch(value) and value not in JSON_WORDS
+    return str(value) if bare else canonical_json(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +175,7 @@ class Record:
                 raise UsageError(f"{name} must be an object, got {getattr(self, name)!r}")
         if not isinstance(self.message, str):
             raise UsageError(f"message must be text, got {self.message!r}")
+        object.__setattr__(self, "message", harmless(self.message, MAX_MESSAGE))
 
     @property
     def run_id(self) -> str:
@@ -241,6 +258,21 @@ def structure_found(
     # a value above 1 is no alignment, so that it shows nothing
     aligned = alignment is None or MIN_ALIGNMENT <= alignment <= 1.0 + 1e-9
     return bool(rank == true_rank and aligned and test_error is not None and test_error < 1.0)
+
+
+def harmless(text: str, most: int | None = None) -> str:
+    """Return a text that every encoding and terminal can take.
+
+    Lone surrogates and control characters other than newline and tab become escapes (``\\x1b``). A text of more than
+    ``most`` characters loses its middle, since a message ends with its cause.
+    """
+    if _UNSAFE.search(text):
+        text = _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    if most is None or len(text) <= most:
+        return text
+    mark = "\n... (cut) ...\n"
+    head = (most - len(mark)) // 2
+    return text[:head] + mark + text[len(text) - (most - len(mark) - head) :]
 
 
 def _check_names(cls: type, data: object) -> None:

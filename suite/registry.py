@@ -9,17 +9,57 @@ import fnmatch
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Generic, TypeVar, cast
 
 from leakybench.baseline import Baseline
-from leakybench.errors import RegistrationError, UnknownIdError, UsageError, describe
+from leakybench.errors import RegistrationError, UnknownIdError, describe
+from leakybench.scripts import portable
 from leakybench.seeding import check_seed
+from leakybench.settings import build
 from leakybench.specs import MAX_ID_LENGTH, RULE_PATTERN, BaselineSpec, Spec, TaskSpec, natural_key, parse_id
 from leakybench.surroundings import guarded_import
 from leakybench.task import Task
 
 SpecT = TypeVar("SpecT", bound=Spec)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The line of code that registers an id.
+
+    Attributes:
+        file: of the code.
+        line: within the file.
+        module: name under which the code runs.
+        top_level: whether it stands outside all functions, so that it runs only when the module does.
+    """
+
+    file: str
+    line: int
+    module: str
+    top_level: bool
+
+    @classmethod
+    def of_caller(cls) -> _Place:
+        """The place outside this module that is running."""
+        frame = cast("FrameType", inspect.currentframe())
+        while frame.f_back is not None and frame.f_globals.get("__name__") == __name__:
+            frame = frame.f_back
+        code, module = frame.f_code, str(frame.f_globals.get("__name__"))
+        return cls(code.co_filename, frame.f_lineno, module, code.co_name == "<module>")
+
+    def repeats(self, earlier: _Place | None) -> bool:
+        """Whether the same registration is made again, and not another one of the same id."""
+        if earlier is None:
+            return False
+        if earlier.module.startswith("leakybench.engines."):
+            return True  # a worker knew the id from the plan before it loaded the module
+        if (self.file, self.line) != (earlier.file, earlier.line):
+            return False
+        return self.top_level or self.module != earlier.module
 
 
 class Registry(Generic[SpecT]):
@@ -44,11 +84,17 @@ class Registry(Generic[SpecT]):
         self.failures: dict[str, str] = {}
         self._specs: dict[str, SpecT] = {}
         self._sets: dict[str, tuple[str, ...]] = {}
+        self._places: dict[str, _Place] = {}
         self._loaded = False
         self._loading: str | None = None
+        self._owners: frozenset[str] | None = None
+        self._done: set[tuple[str, str]] = set()
 
     def register(self, id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> SpecT:
         """Add an id and return its spec.
+
+        A registration that the same line of code repeats is harmless: that of a script which is imported by its name as
+        well, of a module or a cell that is run again, or of a module in a worker that knows the id from the plan.
 
         Raises:
             RegistrationError: malformed id or entry point, or the id is taken.
@@ -60,16 +106,20 @@ class Registry(Generic[SpecT]):
             )
         fields.setdefault("plugin", self._loading)
         try:
-            spec = self.spec_type(id=id, entry_point=entry_point, kwargs=kwargs or {}, **fields)
+            spec = self.spec_type(id=id, entry_point=portable(entry_point), kwargs=kwargs or {}, **fields)
         except TypeError as error:
             raise RegistrationError(f"cannot register {self.kind} {id!r}: {error}") from None
         if self._loading is None:
             self._load_entry_points()
+        place = _Place.of_caller()
         if id in self._specs:
+            if self._specs[id].digest == spec.digest and place.repeats(self._places.get(id)):
+                return self._specs[id]
             raise RegistrationError(
                 f"{self.kind} id {id} is already registered: a change of meaning needs a new version"
             )
         self._specs[id] = spec
+        self._places[id] = place
         return spec
 
     def register_set(self, name: str, ids: Sequence[str]) -> None:
@@ -102,6 +152,9 @@ class Registry(Generic[SpecT]):
             UnknownIdError: with the versions that exist, the nearest ids, or the plugins that failed to load.
         """
         self._load_entry_points()
+        if self._owners is not None and isinstance(id, str) and id not in self._specs:
+            self._owners, self._loaded = None, False  # a run that looks up an id names its plugin
+            self._load_entry_points()
         if isinstance(id, str) and id in self._specs:
             return self._specs[id]
         raise UnknownIdError(self._explain(id))
@@ -162,12 +215,25 @@ class Registry(Generic[SpecT]):
         remaining = {name: tuple(member for member in ids if member != id) for name, ids in self._sets.items()}
         self._sets = {name: ids for name, ids in remaining.items() if ids}
 
+    def restrict(self, owners: Iterable[str]) -> None:
+        """Load the entry points of these distributions alone, and others only when ``spec`` does not find an id.
+
+        A worker calls it before each run, so that a plugin that the run does not name is never imported. Distributions
+        that were loaded before remain.
+        """
+        owners = (self._owners or frozenset()) | set(owners)
+        if owners != self._owners:
+            self._owners, self._loaded = owners, False
+
     def _load_entry_points(self) -> None:
         if self._loaded:
             return
         self._loaded = True
         for point in sorted(importlib.metadata.entry_points(group=self.group), key=lambda p: (p.name, p.value)):
             owner = point.dist.name if point.dist is not None else point.name
+            if (self._owners is not None and owner not in self._owners) or (point.name, point.value) in self._done:
+                continue
+            self._done.add((point.name, point.value))
             before = dict(self._specs), dict(self._sets)
             self._loading = owner
             try:
@@ -211,6 +277,13 @@ def _suggest(near: list[str]) -> str:
 
 tasks: Registry[TaskSpec] = Registry(TaskSpec, "leakybench.tasks")
 baselines: Registry[BaselineSpec] = Registry(BaselineSpec, "leakybench.baselines")
+
+
+def restrict_to(*plugins: str | None) -> None:
+    """Load the entry points of this package and of ``plugins`` alone, see ``Registry.restrict``."""
+    owners = {__name__.split(".")[0], *(name for name in plugins if name is not None)}
+    for registry in (tasks, baselines):
+        registry.restrict(owners)
 
 
 def register(id: str, entry_point: str, kwargs: Mapping[str, Any] | None = None, **fields: Any) -> TaskSpec:
@@ -287,46 +360,6 @@ def make_baseline(id: str, **overrides: Any) -> Baseline:
         PluginError: the baseline's class cannot be loaded.
     """
     return build(baselines.spec(id), overrides)
-
-
-def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
-    """Build what a spec names, with ``overrides`` merged into its settings.
-
-    Args:
-        base: spec of a task or baseline.
-        overrides: settings that replace those of the spec.
-        given: further values (``seed``). They and the merged ``spec`` are passed as arguments where the class takes
-            them, and set as attributes otherwise.
-
-    Raises:
-        UsageError: a setting that the class does not have, or a value that it refuses.
-        PluginError: the class cannot be loaded.
-    """
-    merged = base.with_overrides(overrides)
-    factory = merged.load()
-    given = {"spec": merged, **given}
-    parameters = inspect.signature(factory).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    unknown = set() if open_ended else set(merged.kwargs) - parameters.keys()
-    unknown |= merged.kwargs.keys() & given.keys()
-    if unknown:
-        allowed = ", ".join(name for name in parameters if name not in given) or "none"
-        raise UsageError(f"{base.id} has no setting {min(unknown)!r}; its settings: {allowed}")
-    built = factory(**merged.kwargs, **{name: value for name, value in given.items() if name in parameters})
-    for name, value in given.items():
-        if name not in parameters:
-            object.__setattr__(built, name, value)
-    return built
-
-
-def has_setting(base: Spec, name: str) -> bool:
-    """Whether the class behind a spec declares a setting of this name; one that takes any name declares none.
-
-    Raises:
-        PluginError: the class cannot be loaded.
-    """
-    parameter = inspect.signature(base.load()).parameters.get(name)
-    return parameter is not None and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
 
 
 def pprint_registry() -> None:

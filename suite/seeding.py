@@ -21,10 +21,17 @@ MAX_SEED = 2**32 - 1
 
 
 def check_seed(seed: object) -> int:
-    """Return ``seed`` as an int, or raise ``UsageError`` unless it is an integer in [0, 2**32 - 1]."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
-        raise UsageError(f"seed must be an integer from 0 to {MAX_SEED}, got {seed!r}")
-    return int(seed)
+    """Return ``seed``, of Python, numpy or torch, as an int.
+
+    Raises:
+        UsageError: it is not an integer in [0, 2**32 - 1].
+    """
+    number: object = seed
+    if getattr(seed, "ndim", None) == 0 and callable(item := getattr(seed, "item", None)):
+        number = item()
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_SEED:
+        raise UsageError(f"seed must be an integer from 0 to {MAX_SEED}, got {str(seed)[:60]!r}")
+    return int(number)
 
 
 def seed_sequence(name: str, seed: int, role: str) -> np.random.SeedSequence:

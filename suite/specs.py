@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 from leakybench.errors import PluginError, RegistrationError, UsageError, describe
+from leakybench.scripts import running
 from leakybench.surroundings import guarded_import
 
 ID_PATTERN = re.compile(
@@ -84,12 +85,17 @@ def identity_overrides(settings: Mapping[str, Any], registered: Mapping[str, Any
     Raises:
         UsageError: a device that is neither ``cpu`` nor ``cuda`` nor ``cuda:N``.
     """
-    differing = {name: value for name, value in settings.items() if registered.get(name, _ABSENT) != value}
+    differing = {name: value for name, value in settings.items() if not _same(registered.get(name, _ABSENT), value)}
     if "device" in differing:
         kind = device_kind(differing.pop("device"))
         if kind != device_kind(registered.get("device", "cpu")):
             differing["device"] = kind
     return differing
+
+
+def _same(registered: object, value: object) -> bool:
+    """Whether two settings are one: 1, 1.0 and True are three, although Python takes them for equal."""
+    return registered is not _ABSENT and canonical_json(registered) == canonical_json(value)
 
 
 def device_name(device: str) -> str:
@@ -102,10 +108,20 @@ def device_name(device: str) -> str:
 
 
 def plain_json(value: object, where: str) -> Any:
-    """Return ``value`` after a round trip through JSON (tuples become lists), or raise ``UsageError``."""
+    """Return ``value`` after a round trip through JSON (tuples become lists), or raise ``UsageError``.
+
+    Scalars and arrays of numpy and torch become numbers and lists.
+    """
+
+    def convert(item: Any) -> Any:
+        if getattr(item, "ndim", None) is not None and callable(getattr(item, "tolist", None)):
+            return item.tolist()
+        raise TypeError(f"{type(item).__name__} is no JSON value")
+
     try:
-        return json.loads(canonical_json(value))
-    except (TypeError, ValueError) as error:
+        text = json.dumps(value, sort_keys=True, allow_nan=False, default=convert)
+        return json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"{where} must be plain JSON values (numbers, text, lists, booleans): {error}") from None
 
 
@@ -176,7 +192,7 @@ class Spec:
         try:
             # what an import does to the process must not depend on when it happens
             with contextlib.nullcontext() if module_name in sys.modules else guarded_import(module_name):
-                found = getattr(importlib.import_module(module_name), attribute)
+                found = getattr(running(module_name, attribute) or importlib.import_module(module_name), attribute)
         except Exception as error:
             line = describe(error)
             raise PluginError(f"{self.id} cannot be loaded from {self.entry_point} ({owner}): {line}") from error

@@ -10,7 +10,9 @@ from leakybench.baseline import Baseline
 from leakybench.errors import UsageError
 from leakybench.record import RunSpec
 from leakybench.registry import baselines, tasks
-from leakybench.specs import BaselineSpec, identity_overrides, parse_id
+from leakybench.seeding import check_seed
+from leakybench.settings import differing
+from leakybench.specs import BaselineSpec, parse_id
 from leakybench.task import Task
 
 
@@ -20,10 +22,11 @@ def run_spec(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSp
         raise UsageError(f"a task needs train, test, true_rank, spec and seed, got {type(task).__name__}")
     if not callable(getattr(baseline, "fit", None)):
         raise UsageError(f"a baseline needs fit(train, *, seed, preset), got {type(baseline).__name__}")
+    seed = check_seed(seed)
     spec = getattr(baseline, "spec", None) or _adhoc_spec(baseline)
-    if task.seed != seed:
+    if (task_seed := check_seed(task.seed)) != seed:
         # a record states one seed; another seed of the task counts as an override
-        task_overrides: dict[str, Any] = {"seed": task.seed}
+        task_overrides: dict[str, Any] = {"seed": task_seed}
     else:
         task_overrides = {}
     return RunSpec(
@@ -32,8 +35,8 @@ def run_spec(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSp
         seed=seed,
         preset=preset,
         source=provenance.source_of(task.spec, spec),
-        task_overrides=task_overrides | _overrides(task.spec, tasks),
-        baseline_overrides=_overrides(spec, baselines),
+        task_overrides=task_overrides | _overrides(task.spec, tasks, task),
+        baseline_overrides=_overrides(spec, baselines, baseline),
     )
 
 
@@ -49,6 +52,7 @@ def _adhoc_spec(baseline: object) -> BaselineSpec:
     return BaselineSpec(id=id, entry_point=f"{kind.__module__}:{kind.__name__}", kwargs=settings)
 
 
-def _overrides(spec: Any, registry: Any) -> dict[str, Any]:
-    registered = registry.spec(spec.id).kwargs if spec.id in registry else {}
-    return identity_overrides(spec.kwargs, registered)
+def _overrides(spec: Any, registry: Any, built: object) -> dict[str, Any]:
+    if spec.id in registry:
+        return differing(registry.spec(spec.id), spec.kwargs)
+    return differing(dataclasses.replace(spec, kwargs={}), spec.kwargs, type(built))

@@ -8,16 +8,17 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, cast
 
 from leakybench import provenance
 from leakybench.baseline import check_preset
 from leakybench.engines.job import Job
 from leakybench.errors import LeakybenchError, UsageError
 from leakybench.record import RunSpec
-from leakybench.registry import baselines, build, has_setting, tasks
+from leakybench.registry import baselines, build, tasks
 from leakybench.seeding import MAX_SEED, check_seed
-from leakybench.specs import BaselineSpec, Spec, TaskSpec, check_device, identity_overrides
+from leakybench.settings import differing, has_setting
+from leakybench.specs import BaselineSpec, Spec, TaskSpec, check_device, plain_json
 from leakybench.task import SyntheticTask
 
 MAX_RUNS = 200_000
@@ -38,6 +39,9 @@ class Setting:
     name: str
     value: Any
     scope: str = "*"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", plain_json(self.value, f"the setting {self.name}"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +71,15 @@ class Grid:
 
     def __post_init__(self) -> None:
         check_preset(self.preset)
+        for name in ("tasks", "baselines", "steps"):
+            if isinstance(value := getattr(self, name), str):  # one glob, and not its letters
+                object.__setattr__(self, name, (value,))
+        object.__setattr__(self, "seeds", tuple(dict.fromkeys(map(check_seed, self.seeds))))
         for device in (self.device, *(each.value for each in self.baseline_settings if each.name == "device")):
             if ":" in check_device(device):
                 raise UsageError(f"a run does not hold the number of a card: choose it with --device {device}")
         for name in ("tasks", "baselines", "seeds"):
-            if not getattr(self, name):
+            if len(getattr(self, name)) == 0:
                 raise UsageError(f"{name} must not be empty")
 
     def jobs(self) -> list[Job]:
@@ -200,8 +208,8 @@ def _checked(
         except Exception as error:
             text = " ".join(str(error).split())
             raise UsageError(f"{spec.id} refuses its settings: {type(error).__name__}: {text}") from error
-        kwargs = built.spec.kwargs if isinstance(getattr(built, "spec", None), Spec) else overrides
-        yield identity_overrides(kwargs, spec.kwargs)
+        kwargs = built.spec.kwargs if isinstance(getattr(built, "spec", None), Spec) else {**spec.kwargs, **overrides}
+        yield differing(spec, kwargs)
 
 
 def parse_setting(text: str) -> Setting:
@@ -252,9 +260,9 @@ def parse_seeds(text: object) -> tuple[int, ...]:
     Raises:
         UsageError: any other form, an empty range, or a seed out of range.
     """
-    if isinstance(text, list | tuple):
-        return tuple(dict.fromkeys(check_seed(seed) for seed in text))
-    if isinstance(text, int) and not isinstance(text, bool):
+    if isinstance(text, list | tuple | range) or getattr(text, "ndim", 0) == 1:
+        return tuple(dict.fromkeys(map(check_seed, cast("Iterable[object]", text))))
+    if (isinstance(text, int) and not isinstance(text, bool)) or hasattr(text, "ndim"):
         return (check_seed(text),)
     if not isinstance(text, str):
         raise UsageError(f"seeds read 0:5 or 0,2,5, got {text!r}")

@@ -16,7 +16,8 @@ from leakybench.engines.environment import CARDS, child_environment, one_card
 from leakybench.engines.limits import check_workers
 from leakybench.errors import UsageError
 from leakybench.gate.reference import gate_jobs
-from leakybench.registry import baselines, has_setting
+from leakybench.registry import baselines
+from leakybench.settings import has_setting
 from leakybench.store import Store
 from leakybench.sweeps.grid import Grid, parse_setting
 from leakybench.sweeps.plan_file import make_grid

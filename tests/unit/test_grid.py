@@ -137,7 +137,7 @@ def test_a_scope_limits_a_setting() -> None:
     ("fields", "words"),
     [
         ({"baseline_settings": [Setting("width", -1)]}, "width must be at least 1"),
-        ({"baseline_settings": [Setting("width", "wide")]}, "refuses its settings"),
+        ({"baseline_settings": [Setting("width", "wide")]}, "width must be an integer, got .wide."),
         ({"baseline_settings": [Setting("depht", 3)]}, "has no setting 'depht'"),
         ({"task_settings": [Setting("d", 0)]}, "d must be an integer"),
         ({"steps": ["sideways"]}, "steps must be among"),

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from leakybench import provenance
+from leakybench.provenance import files as reading
+from leakybench.provenance import source, syntax
 from leakybench.specs import BaselineSpec, TaskSpec
 
 FILES = {
@@ -36,16 +38,14 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "loose_helper.py").write_text("factor = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     # the framework's own modules are the same throughout: one of them is enough, and quick
-    monkeypatch.setattr(provenance, "RESULT_MODULES", ("leakybench.errors",))
+    monkeypatch.setattr(source, "RESULT_MODULES", ("leakybench.errors",))
     yield root
     for name in [name for name in sys.modules if name.split(".")[0] in ("sourcepkg", "loose_script", "loose_helper")]:
         del sys.modules[name]
 
 
 def version(*entries, named=()):
-    for cached in vars(provenance).values():
-        if hasattr(cached, "cache_clear"):
-            cached.cache_clear()
+    provenance.forget_sources()
     return provenance.source_version(*(entries or ("sourcepkg.entry",)), named=tuple(named))
 
 
@@ -131,9 +131,7 @@ def test_a_file_that_cannot_be_parsed_counts_by_its_bytes(package, damage):
 
 def test_the_version_does_not_depend_on_what_was_asked_before(package):
     first = version("sourcepkg.sub.model")
-    for cached in vars(provenance).values():
-        if hasattr(cached, "cache_clear"):
-            cached.cache_clear()
+    provenance.forget_sources()
     provenance.source_version("sourcepkg.entry")
     assert provenance.source_version("sourcepkg.sub.model") == first
 
@@ -189,8 +187,8 @@ def test_installed_code_that_a_setting_names_counts_by_its_release(package, monk
         return provenance.source_of(*specs("sklearn.neighbors:KNeighborsRegressor"))
 
     before = source()
-    real = provenance._version
-    monkeypatch.setattr(provenance, "_version", lambda name: "9.9" if name == "scikit-learn" else real(name))
+    real = reading.version_of
+    monkeypatch.setattr(reading, "version_of", lambda name: "9.9" if name == "scikit-learn" else real(name))
     assert source() != before
 
 
@@ -199,11 +197,11 @@ def test_a_module_that_is_no_file_is_passed_over(package):
 
 
 def test_the_networks_code_counts_for_networks_and_not_for_ridge_regression():
-    files = {path.name for path in provenance._closure("leakybench.baselines.leaky_resnet")}
+    files = {path.name for path in source._closure("leakybench.baselines.leaky_resnet")}
     assert {"leaky_resnet.py", "network_baseline.py", "training.py", "recursion.py", "quasi_newton.py"} <= files
     assert "ridge.py" not in files
     assert "catalogue.py" not in files  # a new id leaves the stored runs of the others as they are
-    files = {path.name for path in provenance._closure("leakybench.baselines.ridge")}
+    files = {path.name for path in source._closure("leakybench.baselines.ridge")}
     assert files == {"ridge.py", "fitted.py", "__init__.py"}
 
 
@@ -218,16 +216,14 @@ def test_other_versions_of_python_see_the_same_code(minor):
     other = next((path for path in candidates if path is not None and answers(path)), None)
     if other is None:
         pytest.skip(f"no Python 3.{minor} here")
-    root = Path(provenance.__file__).resolve().parent
+    place = Path(syntax.__file__).resolve()
     script = (
         "import sys, types, hashlib, pathlib\n"
-        "specs = types.ModuleType('leakybench.specs'); specs.ENTRY_POINT_PATTERN = specs.Spec = None\n"
-        "sys.modules |= {'leakybench': types.ModuleType('leakybench'), 'leakybench.specs': specs}\n"
-        "module = types.ModuleType('provenance'); sys.modules['provenance'] = module\n"
-        f"exec(compile(open({str(root / 'provenance.py')!r}).read(), 'provenance', 'exec'), module.__dict__)\n"
-        f"for path in sorted(pathlib.Path({str(root)!r}).rglob('*.py')):\n"
-        "    code, imports = module._parse(path, 'leakybench.x')\n"
-        "    print(path.name, hashlib.sha256(code.encode()).hexdigest(), len(imports))\n"
+        "module = types.ModuleType('syntax'); sys.modules['syntax'] = module\n"
+        f"exec(compile(open({str(place)!r}).read(), 'syntax', 'exec'), module.__dict__)\n"
+        f"for path in sorted(pathlib.Path({str(place.parent.parent)!r}).rglob('*.py')):\n"
+        "    code = module.read_code(path.read_bytes(), 'leakybench.x')\n"
+        "    print(path.name, hashlib.sha256(code.text.encode()).hexdigest(), len(code.imports))\n"
     )
     texts = [
         subprocess.run([str(python), "-c", script], capture_output=True, text=True, check=True).stdout
