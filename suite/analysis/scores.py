@@ -34,8 +34,8 @@ CAP = 1.0
 """Largest error that counts in a number over several tasks: that of the mean predictor, a user's fallback. Without this
 cap one small data set on which every method fails would decide the sum, and a run that broke off (which counts as 1)
 would be better than one that ended with 4."""
-MAX_ERROR = 1e100
-"""Errors beyond are no measurements, and neither are negative ones: the largest float32 squared is 1e77."""
+MAX_ERROR = 1e50
+"""Largest error that statistics compute with, and what a larger one counts as: its sixth power is still finite."""
 CHANCE = 0.0
 """Code alignment of a model whose directions are drawn by chance, used where an outcome has no measured alignment."""
 LEAST_ALIGNMENT = -1e4
@@ -90,7 +90,7 @@ def _verdict_columns(record: Record) -> dict[str, Any]:
     run, origin = record.run, record.provenance
     outcome = record.status in OUTCOMES
     error = number_or_none(record.test_error)
-    possible = error is not None and 0 <= error <= MAX_ERROR
+    possible = error is not None and error >= 0
     # an ok run without an error is a broken record, not an outcome: it must not get the mean predictor's score
     imputed = outcome and record.test_error is None and record.status != "ok"
     rest = {key: value for key, value in run.baseline_overrides.items() if key != "steps"}
@@ -102,7 +102,7 @@ def _verdict_columns(record: Record) -> dict[str, Any]:
     return {
         "method": label(run.baseline, rest),
         "steps": steps_of(run.baseline, run.baseline_overrides),
-        "score": IMPUTED_ERROR if imputed else error if possible else None,
+        "score": IMPUTED_ERROR if imputed else min(error, MAX_ERROR) if error is not None and possible else None,
         "imputed": imputed,
         "counted": outcome and (imputed or possible),
         "recovered": found if record.status == "ok" else failed_to_recover,

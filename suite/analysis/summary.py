@@ -285,11 +285,10 @@ def notes(frame: pd.DataFrame) -> list[str]:
         return sentences
     if changed(runs).any():
         sentences.append(f"{changed_runs(runs)} (marked ?): the hash of a record does not fit its content.")
-    if impossible := int((~runs["test_error"].fillna(0.0).between(0.0, MAX_ERROR)).sum()):
-        sentences.append(
-            f"{impossible} runs have a test error that cannot be measured (below 0 or above {MAX_ERROR:g}): "
-            "left out of all statistics."
-        )
+    if impossible := int((runs["test_error"] < 0).sum()):
+        sentences.append(f"{impossible} of {len(runs)} runs have a test error below 0: left out of all statistics.")
+    if huge := int((runs["test_error"] > MAX_ERROR).sum()):
+        sentences.append(f"{huge} of {len(runs)} runs have a test error above {MAX_ERROR:g}, which counts as that.")
     failed = {status: n for status, n in status_counts(runs["status"]).items() if status != "ok"}
     if failed:
         counts = ", ".join(f"{n} {status}" for status, n in failed.items())

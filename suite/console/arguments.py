@@ -103,8 +103,11 @@ def write_output(content: str, out: str | None, note: str) -> None:
         print(content)
         return
     path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, (content + "\n").encode("utf-8", "backslashreplace"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, (content + "\n").encode("utf-8", "backslashreplace"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot write {out!r}: {getattr(error, 'strerror', None) or error}") from None
     print_note(f"{path}: {note}")
 
 

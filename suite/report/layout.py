@@ -44,7 +44,7 @@ def layout_notes(notes: Sequence[str], format: str) -> str:
     """The text after a table: one note a line, as a comment in LaTeX; empty without notes."""
     if not notes:
         return ""
-    lines = [text.escape(note, format) for note in notes]
+    lines = [text.escape(text.shorten(note, text.LONGEST_NOTE), format) for note in notes]
     blank, begin = {"latex": ("\n", "% "), "github": ("\n\n", "- "), "terminal": ("\n\n", "note: ")}[format]
     return blank + "\n".join(f"{begin}{line}" for line in lines)
 

@@ -91,7 +91,7 @@ def render_page(board: Board, records: Mapping[str, Record], arrays: Arrays | No
 
 def _printable(value: Any) -> Any:
     """What the template shows of a value: text without characters that do not print; markup as it is."""
-    return text.clean(value) if type(value) is str else value
+    return text.clean(value, text.LONGEST_NOTE) if type(value) is str else value
 
 
 def embed(value: Any) -> str:

@@ -30,7 +30,9 @@ DOUBT_NOTE = (
     "measured."
 )
 LONGEST = 400
-"""Largest number of characters of a cell or a note; the middle of a longer one is left out."""
+"""Largest number of characters of a cell; the middle of a longer one is left out."""
+LONGEST_NOTE = 4000
+"""Largest number of characters of a note or of a text on the page."""
 
 
 def doubtful(value: float, largest: float = LARGEST) -> str:
