@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from leakybench.analysis.scores import score_frame, select
     from leakybench.packs.pack import Pack, make_manifest, write_pack
     from leakybench.packs.validation import validate
-    from leakybench.store import Store
+    from leakybench.store import MAX_ARRAY_BYTES, Store, read_file
 
     names, seeds = coverage.parse_coverage(args)
     records = selection.read_records(args.folder)
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     packed = [record for record in records if record.run_id in chosen_ids]
     store = Store(selection.records_folder(args.folder), set_aside=False)
     files = {
-        f"records/{record.run_id}.{kind}": path.read_bytes()
+        f"records/{record.run_id}.{kind}": read_file(path, MAX_ARRAY_BYTES)
         for record in packed
         for kind in ("json", "npz")
         if (path := store.path(record.run_id, kind)).exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -21,8 +22,8 @@ from leakybench.store import (
     DamagedFile,
     NewerSchemaError,
     Store,
-    content_hash,
-    decode_arrays,
+    intact,
+    load_arrays,
     read_file,
 )
 
@@ -84,7 +85,7 @@ def _check_hashes(store: Store, record: Record) -> list[str]:
         data = read_file(store.path(record.run_id, "npz"), MAX_ARRAY_BYTES)
     if not isinstance(sealed, dict):
         remarks.append(f"{record.run_id}.json: has no hashes, so its content cannot be checked")
-    elif sealed.get("record") != content_hash(record):
+    elif intact(record) is False:
         raise DamagedError("its content was changed after writing: the hash differs")
     elif sealed.get("arrays") is not None and data is None:
         raise DamagedError("its arrays are missing")
@@ -93,7 +94,7 @@ def _check_hashes(store: Store, record: Record) -> list[str]:
     elif data is not None and sealed["arrays"] != hashlib.sha256(data).hexdigest():
         raise DamagedError("its arrays were changed after writing: the hash differs")
     if data is not None:
-        decode_arrays(data)
+        load_arrays(io.BytesIO(data), keep=False)
     return remarks
 
 

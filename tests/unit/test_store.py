@@ -13,12 +13,20 @@ import numpy as np
 import pytest
 
 from leakybench import atomic
-from leakybench import store as store_module
 from leakybench.analysis.frame import to_frame
 from leakybench.errors import UsageError
 from leakybench.packs.verify import verify
 from leakybench.record import SCHEMA
-from leakybench.store import ConflictError, DamagedError, NewerSchemaError, Store, encode_arrays, intact
+from leakybench.store import (
+    ConflictError,
+    DamagedError,
+    NewerSchemaError,
+    Store,
+    encode_arrays,
+    folder,
+    intact,
+    reading,
+)
 from tests.helpers.cli import files
 from tests.helpers.records import record
 
@@ -129,13 +137,13 @@ def test_a_failed_write_leaves_the_old_record_and_no_rubbish(
 
 def test_the_json_is_written_after_the_arrays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    real = store_module.write_atomic
+    real = folder.write_atomic
 
     def spy(path: Path, data: bytes) -> None:
         written.append(path.suffix)
         real(path, data)
 
-    monkeypatch.setattr(store_module, "write_atomic", spy)
+    monkeypatch.setattr(folder, "write_atomic", spy)
     store.write(record(arrays={"a": np.ones(2)}), log="printed")
     assert written == [".npz", ".log", ".json"]
 
@@ -295,7 +303,7 @@ def test_older_records_are_migrated_and_newer_ones_left_alone(store: Store, monk
     def rename(old: dict[str, object]) -> dict[str, object]:
         return {**{k: v for k, v in old.items() if k != "old_name"}, "message": old["old_name"]}
 
-    monkeypatch.setitem(store_module.MIGRATIONS, SCHEMA - 1, rename)
+    monkeypatch.setitem(reading.MIGRATIONS, SCHEMA - 1, rename)
     assert store.read(written.run_id).comparable() == written.comparable()
     path.write_text(json.dumps({**data, "schema": SCHEMA + 1}))
     with pytest.raises(NewerSchemaError, match="newer version"):
