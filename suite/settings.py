@@ -6,6 +6,7 @@ type, by which ``3`` and ``3.0`` are one number, and not at all where it is the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -19,6 +20,7 @@ from typing import Any
 
 from leakybench.errors import LeakybenchError, UsageError
 from leakybench.specs import BaselineSpec, Spec, canonical_json, identity_overrides, plain_json
+from leakybench.surroundings import guarded_import
 
 NOTHING: Any = object()
 """Stands for a default that does not exist, and for a value that no type fits."""
@@ -262,8 +264,12 @@ def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
         allowed = ", ".join(name for name in parameters if name not in given) or "none"
         raise UsageError(f"{base.id} has no setting {min(unknown)!r}; its settings: {allowed}")
     refused = misfit(factory, merged.kwargs)
+    taken = {name: value for name, value in given.items() if name in parameters}
+    # a class may import what a setting names, or load a library when it is first made
+    module = merged.entry_point.split(":")[0]
     try:
-        built = factory(**merged.kwargs, **{name: value for name, value in given.items() if name in parameters})
+        with guarded_import(module) if merged.is_foreign else contextlib.nullcontext():
+            built = factory(**merged.kwargs, **taken)
     except LeakybenchError:
         raise  # the class says best what it takes
     except Exception as error:

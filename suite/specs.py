@@ -14,7 +14,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -125,6 +125,24 @@ def plain_json(value: object, where: str) -> Any:
         raise UsageError(f"{where} must be plain JSON values (numbers, text, lists, booleans): {error}") from None
 
 
+def modules_in(value: Any) -> Iterator[str]:
+    """Modules that a setting names at any depth, by texts of the form ``package.module:Name``."""
+    for text in texts_in(value):
+        if ENTRY_POINT_PATTERN.fullmatch(text.strip()):
+            yield text.strip().split(":")[0]
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Texts in a plain value, at any depth, keys included."""
+    if isinstance(value, Mapping):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from texts_in(item)
+    elif isinstance(value, str):
+        yield value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """How to build what an id names.
@@ -184,6 +202,12 @@ class Spec:
     def digest(self) -> str:
         """Hash of what is built: the id, the entry point and the kwargs (not the summary)."""
         return digest([self.kind, self.id, self.entry_point, self.kwargs])
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether building it runs code from outside the package: the class itself, or code that a setting names."""
+        modules = (self.entry_point.split(":")[0], *modules_in(self.kwargs))
+        return any(module.split(".")[0] != "leakybench" for module in modules)
 
     def load(self) -> Callable[..., Any]:
         """Import and return the class that ``entry_point`` names."""

@@ -73,7 +73,7 @@ class LeakyRecursion(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.effective_depth = effective_depth
-        rho = torch.as_tensor(np.asarray(step_sizes, dtype=np.float64))
+        rho = torch.from_numpy(np.array(step_sizes, dtype=np.float64))
         self.register_buffer("step_sizes", rho)
         initial = signal_preserving(self.coefficients, width, generator=generator)
         self.weight = torch.nn.Parameter(initial.to(dtype=dtype, device=device))

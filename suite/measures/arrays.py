@@ -29,7 +29,10 @@ def as_float64(name: str, value: Any, *, ndim: int = 2) -> Float64[np.ndarray, A
         UsageError: the number of dimensions differs, or the array is empty, complex, not numeric, or not finite.
     """
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
+        value = value.detach().cpu()
+        if "bfloat16" in str(value.dtype):  # numpy has no such dtype
+            value = value.float()
+        value = value.numpy()
     array = np.asarray(value)
     if array.dtype.kind not in "fiub":
         raise UsageError(f"{name} must hold real numbers, got dtype {array.dtype}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from leakybench.provenance.files import code_of, file_of, folders_of, forget, is
 from leakybench.provenance.host import version_of
 from leakybench.provenance.syntax import PACKAGE, Code
 from leakybench.registry import baselines, tasks
-from leakybench.specs import ENTRY_POINT_PATTERN, ID_PATTERN, Spec, canonical_json
+from leakybench.specs import ID_PATTERN, Spec, canonical_json, modules_in
 
 RESULT_MODULES = tuple(f"{PACKAGE}.{name}" for name in ("task", "baseline", "seeding", "evaluation", "measures"))
 """Modules of the framework whose code decides what a record says."""
@@ -29,15 +29,20 @@ _KNOWN: dict[tuple[Any, ...], tuple[str, dict[Path, tuple[int, int]]]] = {}
 """Versions by what was asked, with the time and size of each file that they were made of."""
 
 
-def source_of(task: Spec, baseline: Spec) -> str:
+def source_of(task: Spec, baseline: Spec, *, modules: Iterable[str] = ()) -> str:
     """Return the source version of one pair of specs, with the overrides of the run merged into their kwargs.
 
     Besides the modules behind both entry points, code that a setting names (``regressor="my_models:Forest"``) counts:
     by its syntax tree where it is local, by the version of its distribution where it is installed. Of a spec that is
     not the package's own, the name of the class and the registered settings count as well, since nobody checks that
     they stay the same under one id.
+
+    Args:
+        task: spec of the task.
+        baseline: spec of the baseline.
+        modules: further modules whose code counts.
     """
-    entries = {spec.entry_point.split(":")[0] for spec in (task, baseline)}
+    entries = set(modules) | {spec.entry_point.split(":")[0] for spec in (task, baseline)}
     named = {name for spec in (task, baseline) for name in modules_in(spec.kwargs)}
     registered = tuple(sorted(filter(None, map(_registration, (task, baseline)))))
     return source_version(*sorted(entries), named=tuple(sorted(named - entries)), also=registered)
@@ -98,23 +103,6 @@ def forget_sources() -> None:
     """Forget what was read of files, so that the next version is that of their present content."""
     _KNOWN.clear()
     forget()
-
-
-def modules_in(value: Any) -> Iterator[str]:
-    """Modules that a setting names at any depth, by texts of the form ``package.module:Name``."""
-    for text in _texts_in(value):
-        if ENTRY_POINT_PATTERN.fullmatch(text.strip()):
-            yield text.strip().split(":")[0]
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    if isinstance(value, Mapping):
-        value = [*value.keys(), *value.values()]
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts_in(item)
-    elif isinstance(value, str):
-        yield value
 
 
 @dataclass
