@@ -124,6 +124,8 @@ class Family:
     def strays(self) -> list[int]:
         """Return the process ids of the descendants of the command."""
         own = self.pid
+        if own is None:
+            return []
         return [pid for pid in guardian.descendants(self._guardian.pid) if pid != own]
 
     def pause(self) -> None:
