@@ -72,7 +72,7 @@ class ValidationReport:
 Rerun = Callable[[RunSpec], Record]
 
 
-def rerun_here(run: RunSpec, *, timeout: float = 3600.0, memory: int = 8 * 2**30) -> Record:
+def rerun_here(run: RunSpec, *, timeout: float = 1800.0, memory: int = 4 * 2**30) -> Record:
     """Compute a run again with the code installed here, from its ids, overrides and seed only.
 
     The run has its own process with hard limits, since the overrides of an unknown submitter may be arbitrarily
@@ -303,6 +303,10 @@ def _check_rerun(
             again = rerun(record.run)
         except LeakybenchError as error:
             objections.append(Objection(check="rerun", where=where, reason=f"cannot be computed again: {error}"))
+            continue
+        if again.status in ("timeout", "oom"):
+            reason = f"reached its limit ({again.message or again.status}): allow more with --timeout and --memory"
+            objections.append(Objection(check="rerun", where=where, reason=reason))
             continue
         if again.run.source != record.run.source:
             notes.append(f"{record.run_id} was computed by source {record.run.source}, rerun by {again.run.source}")

@@ -134,7 +134,11 @@ class Store:
             UsageError: a value that no record may hold, or arrays that are no plain numbers or are too large.
         """
         arrays = encode_arrays(record.arrays) if record.arrays else None
-        sealed = seal(record, arrays)
+        try:
+            sealed = seal(record, arrays)
+        except (TypeError, ValueError, RecursionError):
+            encode(record)  # raises the error that names the value
+            raise
         text = encode(sealed)
         self._clear_way(sealed, replace=replace)
         if arrays is not None:

@@ -49,8 +49,8 @@ def encode(record: Record) -> bytes:
     try:
         text = record.to_json().encode()
         parse(text)
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        raise UsageError(f"the record of run {record.run_id} cannot be stored: {_reason(record)}") from None
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise UsageError(f"the record of run {record.run_id} cannot be stored: {_reason(record, error)}") from None
     return text
 
 
@@ -123,11 +123,11 @@ def _migrated(data: bytes, failure: str) -> Record:
     raise DamagedError(_line(reason or f"not valid JSON: {failure}"))
 
 
-def _reason(record: Record) -> str:
+def _reason(record: Record, error: Exception) -> str:
+    """Name the value for which a record cannot be stored."""
     try:
-        plain = record.to_dict()
-        return fault(plain) or "it is too large"
-    except (RecursionError, TypeError, ValueError) as error:
+        return fault(record.to_dict()) or _line(error)
+    except (RecursionError, TypeError, ValueError):
         return _line(error)
 
 
