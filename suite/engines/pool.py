@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import queue
 import threading
+import traceback
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from leakybench.engines.job import Job, Outcome
+from leakybench.engines.engine import EngineError
+from leakybench.engines.job import Job, Outcome, failures
 from leakybench.engines.limits import Limits
-from leakybench.engines.supervisor import StoppedError, Supervisor
+from leakybench.engines.process import StoppedError
+from leakybench.engines.supervisor import Supervisor
+from leakybench.errors import describe
 
 
 class PoolEngine:
@@ -18,6 +22,7 @@ class PoolEngine:
 
     def __init__(self, *, workers: int, threads: int = 1, limits: Limits | None = None) -> None:
         self.workers = workers
+        self._each = threads
         self._stop = threading.Event()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[list[Outcome] | Exception] = queue.SimpleQueue()
@@ -69,7 +74,12 @@ class PoolEngine:
                     self._done.put(supervisor.run(job))
                 except StoppedError:
                     return
-                except Exception as error:
+                except EngineError as error:
                     self._done.put(error)
+                except Exception as error:  # one bad worker ends its run, not the sweep
+                    supervisor.close()
+                    message = f"its supervisor failed: {describe(error)}"
+                    log = traceback.format_exc()
+                    self._done.put(failures(job, "error", message, seconds=0.0, threads=self._each, log=log))
         finally:
             supervisor.close()

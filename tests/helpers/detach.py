@@ -230,13 +230,16 @@ def measure(end: str, folder: Path) -> dict[str, str]:
             os.killpg(process.pid, signal.SIGINT) if end == "interrupt" else process.kill()
             break
         time.sleep(0.05)
-    process.wait(timeout=30.0)
-    expected = {"timeout": "timeout", "memory": "oom"}.get(end)
+    try:
+        process.wait(timeout=30.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
     seen: dict[str, str] = {}
-    if expected is not None:
-        for record in Store(folder / "runs"):
-            if record.status != expected:
-                seen[str(record.run.baseline_overrides["way"])] = f"status {record.status}: {record.message}"
+    if end in ("timeout", "memory"):
+        status = {record.run.baseline_overrides["way"]: record.status for record in Store(folder / "runs")}
+        expected = {"timeout": "timeout", "memory": "oom"}[end]
+        seen = {way: f"status {status.get(way)}" for way in WAYS if status.get(way) != expected}
     for way in WAYS:
         running = left(folder, way)
         for pid in running:
