@@ -204,7 +204,7 @@ class _ZipFiles(_Files):
             self._archive = stack.enter_context(zipfile.ZipFile(file))
         for member in self._archive.infolist():
             name = member.filename
-            if member.is_dir():
+            if name.endswith("/"):  # a folder; ZipInfo.is_dir fails on an empty name
                 continue
             if reason := _rejection(name, member, self._members):
                 rejected.append((name[:200], reason))

@@ -9,6 +9,7 @@ from typing import Any
 
 from leakybench.errors import LeakybenchError, UsageError
 from leakybench.record import SCHEMA, Record, RunSpec
+from leakybench.store.arrays import encode_arrays
 from leakybench.store.errors import DamagedError, NewerSchemaError
 from leakybench.store.hashes import AS_WRITTEN, as_written
 from leakybench.store.schema import RecordFile, RunFile, check_size, fault, parse
@@ -58,13 +59,16 @@ def storable(record: Record) -> Record:
     """Return the record if it can be stored, otherwise a record of the run with status ``error`` and the reason."""
     try:
         encode(record)
+        encode_arrays(record.arrays)
     except UsageError as error:
-        bare = Record(run=record.run, status="error", message=_line(error), provenance=record.provenance)
-        try:
-            encode(bare)
-        except UsageError:
-            bare = dataclasses.replace(bare, provenance={})
-        return bare
+        bare = Record(run=record.run, status="error", message=f"the result cannot be stored: {_line(error)}")
+        for fields in ({"provenance": record.provenance, "wall_clock": record.wall_clock}, {}):
+            kept = dataclasses.replace(bare, **fields)
+            try:
+                encode(kept)
+            except UsageError:
+                continue
+            return kept
     return record
 
 

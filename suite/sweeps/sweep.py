@@ -12,9 +12,9 @@ from leakybench.engines.engine import Engine
 from leakybench.engines.job import Job
 from leakybench.engines.output import clip
 from leakybench.engines.supervisor import LEFT_BEHIND
-from leakybench.errors import LeakybenchError, describe
+from leakybench.errors import UsageError
 from leakybench.record import FAILED, Record
-from leakybench.store import ConflictError, Store
+from leakybench.store import ConflictError, Store, storable
 from leakybench.sweeps.batching import Batches, Batching, Schedule, SingleRuns
 from leakybench.sweeps.claims import Claims, clear_leftovers
 from leakybench.sweeps.plan import Plan, Planned
@@ -165,11 +165,8 @@ class _Turn:
             self._say(str(error))
             record = self._store.try_read(record.run_id) or record
             counts = self._progress.elsewhere
-        except (LeakybenchError, ValueError, TypeError) as error:
-            record = dataclasses.replace(
-                Record(run=record.run, status="error", provenance=record.provenance, wall_clock=record.wall_clock),
-                message=f"the result cannot be stored: {describe(error)}",
-            )
+        except UsageError:
+            record = storable(record)
             self._store.write(record, log, replace=replace)
         self._claims.release(record.run_id)
         del self._claimed[record.run_id]

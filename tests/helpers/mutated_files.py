@@ -43,6 +43,9 @@ class Mutation:
     def __repr__(self) -> str:
         return f"Mutation({self.kind}: {self.name[:200]})"
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))  # for hypothesis, which would print all bytes
+
     def place(self, path: Path) -> None:
         """Put the changed file at ``path``, in place of what is there."""
         _remove(path)

@@ -89,7 +89,9 @@ def test_what_could_not_be_read_is_not_written_and_becomes_an_error_with_its_rea
     assert said.run == odd.run
     store.write(said)
     assert store.read(odd.run_id).message == said.message
+    assert said.message.startswith("the result cannot be stored: ")
     assert storable(record()) == record()
+    assert storable(record(arrays={"a": np.ones(2, complex)})).status == "error"
 
 
 def test_a_record_of_too_many_values_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
