@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leakybench.console import arguments, coverage, selection
+
+if TYPE_CHECKING:
+    from leakybench.store import Store
 
 EPILOG = """\
 The pack is first checked as by 'leakybench validate', without the rerun. If there is an objection, no pack is written.
@@ -39,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from leakybench.analysis.scores import score_frame, select
     from leakybench.packs.pack import Pack, make_manifest, write_pack
     from leakybench.packs.validation import validate
-    from leakybench.store import MAX_ARRAY_BYTES, Store, read_file
+    from leakybench.store import DamagedError, Store
 
     names, seeds = coverage.parse_coverage(args)
     records = selection.read_records(args.folder)
@@ -49,12 +52,11 @@ def run(args: argparse.Namespace) -> int:
     chosen_ids = set(chosen["run_id"])
     packed = [record for record in records if record.run_id in chosen_ids]
     store = Store(selection.records_folder(args.folder), set_aside=False)
-    files = {
-        f"records/{record.run_id}.{kind}": read_file(path, MAX_ARRAY_BYTES)
-        for record in packed
-        for kind in ("json", "npz")
-        if (path := store.path(record.run_id, kind)).exists()
-    }
+    try:
+        files = _read_files(store, [record.run_id for record in packed])
+    except DamagedError as error:
+        arguments.print_note(f"no pack was written: {error}")
+        return 1
     trial = Pack(manifest=make_manifest(files), files=files)
     report = validate(trial, required_tasks=names, seeds=seeds, sample=0)
     if not report.valid:
@@ -65,3 +67,18 @@ def run(args: argparse.Namespace) -> int:
     write_pack(store, packed, Path(args.out), submitter=args.submitter)
     print(f"{args.out}: {len(packed)} runs of {chosen['baseline'].nunique()} baselines on {len(names)} required tasks")
     return 0
+
+
+def _read_files(store: Store, run_ids: list[str]) -> dict[str, bytes]:
+    """The files of a pack by name; a DamagedError names the file that cannot be read."""
+    from leakybench.store import MAX_ARRAY_BYTES, DamagedError, read_file
+
+    files = {}
+    for path in (store.path(run_id, kind) for run_id in run_ids for kind in ("json", "npz")):
+        if not path.exists():
+            continue
+        try:
+            files[f"records/{path.name}"] = read_file(path, MAX_ARRAY_BYTES)
+        except DamagedError as error:
+            raise DamagedError(f"{path.name}: {error}") from None
+    return files
