@@ -199,7 +199,7 @@ def measure(
 
     A slow time counts after ``ROUNDS`` measurements, as many as its reference had, since other load only ever adds
     time. An undecided one is measured up to ``MAX_ROUNDS`` times. Neither goes on where the next measurement would
-    exceed the budget.
+    exceed the budget, or where another number than a time decides the verdict anyway.
 
     Args:
         reference: score frame of the reference.
@@ -216,7 +216,7 @@ def measure(
         frames.append(score_frame(runner()))
         verdict = dataclasses.replace(judge(reference, fastest(frames), settings), rounds=len(frames))
         spent = time.monotonic() - start
-        wanted = MAX_ROUNDS if verdict.undecided_time else ROUNDS if verdict.slow else 0
+        wanted = 1 if verdict.stopped else MAX_ROUNDS if verdict.undecided_time else ROUNDS if verdict.slow else 1
         if len(frames) >= wanted or spent * (1 + 1 / len(frames)) > budget:
             return verdict, fastest(frames)
 

@@ -92,6 +92,11 @@ class Verdict:
         return PASSED if passes else STOPPED
 
     @property
+    def stopped(self) -> bool:
+        """Whether another number than a time regressed or improved, which no further measurement changes."""
+        return any(line.metric != TIME and line.kind in (REGRESSED, IMPROVED) for line in self.lines)
+
+    @property
     def undecided_time(self) -> bool:
         """Whether a time is undecided, which further measurements may change."""
         return any(line.metric == TIME and line.kind == UNDECIDED for line in self.lines)
