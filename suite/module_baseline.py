@@ -26,6 +26,7 @@ import numpy as np
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
 from leakybench.errors import DivergedError, UsageError
+from leakybench.provenance import innermost, settings_of_function
 from leakybench.task import Split
 
 if TYPE_CHECKING:
@@ -60,10 +61,12 @@ def wrap_module(
     Returns:
         A baseline for ``leakybench.evaluate``, sweeps in this process and ``leakybench.check_baseline``. Its records
         name the trainer as ``module:function``, so that the identity of a run follows the trainer's code; a trainer
-        that is not a module-level function is recorded by its bare name.
+        that is not a module-level function is recorded by its bare name. Closures, partials, lambdas and objects are
+        told apart by the values that they hold, and by their code.
 
     Raises:
-        UsageError: the factory or the trainer cannot be called in this way.
+        UsageError: the factory or the trainer cannot be called in this way, or holds something whose content cannot be
+            told, such as an open file.
     """
     if not callable(factory) or (trainer is not None and not callable(trainer)):
         raise UsageError("wrap_module requires a callable factory(d_in, d_out), and a callable trainer if one is given")
@@ -74,7 +77,7 @@ def wrap_module(
         factory=factory,
         trainer=trainer or train_with_adam,
         layers=tuple(layers) if layers is not None else None,
-        name=name or str(getattr(factory, "__name__", type(factory).__name__)),
+        name=name or _name_of(factory),
     )
 
 
@@ -85,6 +88,12 @@ def _check_signature(function: Callable[..., Any], count: int, keywords: Sequenc
         raise UsageError(f"{message}: {error}") from None
     except ValueError:
         pass  # a builtin has no signature
+
+
+def _name_of(factory: Factory) -> str:
+    """Return the name of a factory, of the function within a partial, or of the class of an object."""
+    function = innermost(factory)
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _name_of_trainer(trainer: Trainer) -> str:
@@ -105,21 +114,37 @@ class ModuleBaseline:
         trainer: trains a module in place.
         layers: names of the submodules whose outputs are the hidden states; None for the default choice.
         name: name for the record and the random generators.
-        spec: names the module in records. Its entry point is the factory, and its setting ``trainer`` the trainer, so
-            that the source version of a record covers the code of both.
+        spec: names the module in records. Its settings are those that the factory and the trainer were made with, and
+            their code as far as it lies in no module.
+        code_modules: modules of the factory and the trainer, whose code the source version of a record covers.
     """
 
     def __init__(self, *, factory: Factory, trainer: Trainer, layers: tuple[str, ...] | None, name: str) -> None:
         self.factory, self.trainer, self.layers, self.name = factory, trainer, layers, name
-        kind = "".join(char for char in name.title() if char.isalnum()) or "Module"
+        kind = "".join(char for char in name.title() if char.isascii() and char.isalnum()) or "Module"
+        made, trained = settings_of_function(factory, "the factory"), settings_of_function(trainer, "the trainer")
+        self.code_modules = tuple(sorted(made.modules | trained.modules))
+        own: dict[str, Any] = {"trainer": _name_of_trainer(trainer)}
+        own |= {f"trainer.{key}": value for key, value in trained.kwargs().items()}
+        function = innermost(factory)
+        qualname = str(getattr(function, "__qualname__", type(function).__qualname__))
+        if name != qualname.split(".")[-1]:
+            own["name"] = name  # it seeds the generators
+        if name != qualname and "<" not in qualname:
+            own["factory"] = qualname
+        if layers is not None:
+            own["layers"] = list(layers)
+        # a setting of the factory that is called like one of these counts by its content
+        clash = {key: made.plain.pop(key) for key in own if key in made.plain}
+        made.content += [f"{key} {value!r}" for key, value in clash.items()]
         from leakybench.specs import BaselineSpec
 
-        place = getattr(factory, "__module__", "leakybench.module_baseline"), getattr(factory, "__qualname__", "")
+        place = getattr(function, "__module__", "leakybench.module_baseline"), getattr(function, "__qualname__", "")
         code = place if place[1].isidentifier() else ("leakybench.module_baseline", "wrap_module")
         self.spec = BaselineSpec(
             id=f"module/{kind if kind[0].isalpha() else f'M{kind}'}-v0",
             entry_point=f"{code[0]}:{code[1]}",
-            kwargs={"trainer": _name_of_trainer(trainer)},
+            kwargs={**made.kwargs(), **own},
         )
 
     def fit(self, train: Split, *, seed: int, preset: str) -> ModuleModel:

@@ -15,6 +15,7 @@ from typing import Any
 from leakybench.baseline import Baseline, FitReport
 from leakybench.errors import CollapsedError, DivergedError, LeakybenchError
 from leakybench.evaluation.clock import Clock, device_of
+from leakybench.evaluation.identity import fitted
 from leakybench.evaluation.report import report_of
 from leakybench.evaluation.standard import standard
 from leakybench.evaluation.trial import Trial, finish, measure_fit, prepare, set_up, start, with_changes
@@ -42,7 +43,7 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     with clock("setup"):
         run = start(baseline, task, seed=seed, preset=preset)
     changes: list[Change] = []
-    with standard(run.task, run.seed), kept(changes):
+    with standard(run.task, run.seed), kept(changes), fitted(baseline):
         record = _evaluate(baseline, set_up(run, task, clock))
     return with_changes(record, changes)
 
@@ -85,7 +86,7 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
     """
     runs = [start(baseline, task, seed=seed, preset=preset) for task, seed in zip(tasks, seeds, strict=True)]
     changes: list[Change] = []
-    with standard(runs[0].task, runs[0].seed), kept(changes):
+    with standard(runs[0].task, runs[0].seed), kept(changes), fitted(baseline):
         trials = [set_up(run, task, Clock(device_of(baseline))) for run, task in zip(runs, tasks, strict=True)]
         records = _evaluate_many(baseline, trials)
     return [with_changes(record, changes) for record in records]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from leakybench.provenance.adhoc import innermost, settings_of_function, settings_of_object, settle
 from leakybench.provenance.host import commit, machine, provenance
 from leakybench.provenance.source import RESULT_MODULES, forget_sources, modules_in, source_of, source_version
 from leakybench.provenance.syntax import PACKAGE
@@ -11,9 +12,13 @@ __all__ = [
     "RESULT_MODULES",
     "commit",
     "forget_sources",
+    "innermost",
     "machine",
     "modules_in",
     "provenance",
+    "settings_of_function",
+    "settings_of_object",
+    "settle",
     "source_of",
     "source_version",
 ]
