@@ -17,11 +17,13 @@ from leakybench.errors import LeakybenchError
 from leakybench.packs.pack import MEMBER, Pack, PackError
 from leakybench.record import Record, RunSpec, structure_found
 from leakybench.registry import baselines, tasks
-from leakybench.specs import ENTRY_POINT_PATTERN, device_kind, digest
+from leakybench.specs import ENTRY_POINT_PATTERN, canonical_json, device_kind, digest
 from leakybench.store import DamagedError, decode, intact, load_arrays
 
 CHECKS = ("damaged", "forged", "duplicated", "incomplete", "provenance", "implausible", "rerun")
 REQUIRED_PROVENANCE = ("created", "processor", "cores", "system", "python", "torch", "numpy")
+MAX_SETTINGS = 1_000_000
+"""Values in the settings of all runs of a pack, which are held in memory."""
 ERROR_TOLERANCE = 0.10
 """Relative difference of a test error that a rerun may show, since another processor rounds differently and training
 amplifies round-off."""
@@ -101,6 +103,8 @@ def validate(
 ) -> ValidationReport:  # fmt: skip
     """Check a pack: bytes, hashes, records, completeness, provenance, and a rerun of a random sample.
 
+    The records of the report hold what the checks look at, without training, measures and evidence.
+
     Args:
         pack: from ``leakybench.packs.pack.read_pack``.
         required_tasks: task ids; every baseline of the pack needs a finished run (ok, collapsed or diverged) on each.
@@ -108,6 +112,9 @@ def validate(
         sample: number of ok runs to compute again; 0 for none. There is no rerun if there is any other objection.
         random_state: seed of the sample; None draws one, so that a submitter cannot predict it.
         rerun: function that computes a run again.
+
+    Raises:
+        PackError: the pack would take too much memory.
     """
     objections: list[Objection] = []
     notes: list[str] = []
@@ -163,6 +170,7 @@ def _check_files(pack: Pack, objections: list[Objection]) -> None:
 
 def _read_records(pack: Pack, objections: list[Objection]) -> list[Record]:
     records = []
+    held = 0
     for name in sorted(pack.files):
         match = MEMBER.fullmatch(name)
         if match is None or match["kind"] != "json":
@@ -172,8 +180,10 @@ def _read_records(pack: Pack, objections: list[Objection]) -> list[Record]:
         except LeakybenchError as error:
             objections.append(Objection(check="damaged", where=name, reason=str(error)))
             continue
-        # what no check looks at is dropped, since a pack holds many records
-        records.append(dataclasses.replace(record, training={}, measures={}, rank_evidence={}))
+        held += _values(record.run)
+        if held > MAX_SETTINGS:
+            raise PackError(f"the settings of its runs hold more than {MAX_SETTINGS} values")
+        records.append(_needed(record))
         if record.run_id != match["run_id"]:
             objections.append(Objection(check="forged", where=name, reason=f"holds the run {record.run_id}"))
         _check_integrity(record, name, pack, objections)
@@ -183,6 +193,18 @@ def _read_records(pack: Pack, objections: list[Objection]) -> list[Record]:
         if match is not None and match["kind"] == "npz" and match["run_id"] not in have:
             objections.append(Objection(check="damaged", where=name, reason="arrays without a record"))
     return records
+
+
+def _needed(record: Record) -> Record:
+    """Return the record without what no later check looks at, since a pack holds many."""
+    origin = {name: value for name, value in record.provenance.items() if name in (*REQUIRED_PROVENANCE, "commit")}
+    clock = {name: value for name, value in record.wall_clock.items() if name == "fit"}
+    return dataclasses.replace(record, training={}, measures={}, rank_evidence={}, provenance=origin, wall_clock=clock)
+
+
+def _values(run: RunSpec) -> int:
+    text = canonical_json([run.task_overrides, run.baseline_overrides])
+    return text.count(",") + text.count("{") + text.count("[")
 
 
 def _check_integrity(record: Record, name: str, pack: Pack, objections: list[Objection]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from leakybench.errors import UsageError
-from leakybench.packs.pack import PackError, read_pack, write_pack
+from leakybench.packs.pack import PackError, make_manifest, read_pack, write_pack
 from leakybench.packs.validation import validate
 from leakybench.packs.verify import verify
 from leakybench.record import Record
@@ -214,6 +215,27 @@ def _measured(action: Any) -> tuple[float, float]:
         peak = tracemalloc.get_traced_memory()[1] / MEBIBYTE
         tracemalloc.stop()
     return seconds, peak
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("field", ["provenance", "task_overrides"])
+def test_records_full_of_values_are_not_all_held_in_memory(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "pack.zip"
+    runs = [record(seed).run for seed in range(12)]
+    files = {}
+    for run in runs:
+        if field == "task_overrides":
+            run = dataclasses.replace(run, task_overrides={"a": [{}] * 100_000})
+        values = {str(n): 1.0 for n in range(100_000)}
+        whole = record(run=run, **({} if field == "task_overrides" else {field: values}))
+        files[f"records/{whole.run_id}.json"] = whole.to_json().encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", json.dumps(make_manifest(files)))
+        for name, data in files.items():
+            archive.writestr(name, data)
+    del files
+    # one record of 100,000 values takes about 15 MB while it is parsed and hashed, all of them 100 MB and more
+    assert _measured(lambda: _check(path))[1] < 60
 
 
 def _kinds(store: Store, run_id: str) -> set[str]:

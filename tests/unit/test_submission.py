@@ -301,6 +301,23 @@ def test_folder_is_read_as_a_pack(pack, tmp_path):
     assert "damaged" in _findings(folder)
 
 
+@pytest.mark.parametrize("status", ["timeout", "oom"])
+def test_a_rerun_that_met_its_limit_says_which_flag_allows_more(pack, status):
+    def rerun(run):
+        return dataclasses.replace(record(error=None, rank=None), run=run, status=status, rank_recovered=None)
+
+    report = validate(read_pack(pack), **REQUIRED, sample=1, random_state=0, rerun=rerun)
+    (objection,) = report.objections
+    assert objection.check == "rerun"
+    assert "allow more with --timeout and --memory" in objection.reason
+
+
+@pytest.mark.parametrize("flag", [["--timeout", "0"], ["--timeout", "soon"], ["--memory", "4K"], ["--memory", ""]])
+def test_limits_of_reruns_are_checked(pack, flag, capsys):
+    assert main(["validate", str(pack), *flag]) == 2
+    assert flag[0].removeprefix("--") in capsys.readouterr().err
+
+
 def test_missing_provenance_and_impossible_values(tmp_path):
     for name in "abcde":
         (tmp_path / name).mkdir()
