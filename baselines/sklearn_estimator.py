@@ -26,6 +26,8 @@ from leakybench.baselines.networks.trained import TrainedNetwork
 from leakybench.baselines.networks.training import adaptive_steps, build_problem, train_in_stages
 from leakybench.baselines.networks.weighted import WeightedObjective
 from leakybench.errors import DivergedError, UsageError
+from leakybench.settings import normalised
+from leakybench.specs import plain_json
 from leakybench.task import Split
 
 NAME = "LeakyResNetRegressor"
@@ -149,14 +151,9 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
 
     def _baseline(self, ends: str) -> LeakyResNet:
         """The baseline with these settings, which checks them."""
-        return LeakyResNet(
-            depth=self.depth,
-            width=self.width,
-            steps=self.steps,
-            ends=ends,
-            penalty=self.penalty,
-            effective_depth=self.effective_depth,
-        )
+        names = ("depth", "width", "steps", "penalty", "effective_depth")
+        settings = plain_json({name: getattr(self, name) for name in names}, "parameters")  # numpy's numbers of a grid
+        return LeakyResNet(ends=ends, **normalised(LeakyResNet, settings))
 
     def _held_out(self, n: int, seed: int) -> np.ndarray:
         """The samples that validate, as truth values (n,); none without early stopping, and never all."""

@@ -104,14 +104,17 @@ class Registry(Generic[SpecT]):
                 f"entry point of {id} must be text like 'package.module:Class', so that workers can load it; "
                 f"got {entry_point!r}"
             )
+        place, known = _Place.of_caller(), self._specs.get(id) if isinstance(id, str) else None
+        here = entry_point.replace("__main__:", f"{place.module}:", 1)
+        # a script that a worker imports by its name still registers its class as that of __main__
+        entry_point = here if known is not None and known.entry_point == here else portable(entry_point)
         fields.setdefault("plugin", self._loading)
         try:
-            spec = self.spec_type(id=id, entry_point=portable(entry_point), kwargs=kwargs or {}, **fields)
+            spec = self.spec_type(id=id, entry_point=entry_point, kwargs=kwargs or {}, **fields)
         except TypeError as error:
             raise RegistrationError(f"cannot register {self.kind} {id!r}: {error}") from None
         if self._loading is None:
             self._load_entry_points()
-        place = _Place.of_caller()
         if id in self._specs:
             if self._specs[id].digest == spec.digest and place.repeats(self._places.get(id)):
                 return self._specs[id]
