@@ -31,13 +31,13 @@ class InlineEngine:
         from threadpoolctl import threadpool_limits
 
         self._before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-        self._torch_before: int | None = None
+        torch = sys.modules.get("torch")
+        # asked before any limit: torch and the other libraries may share one pool
+        self._torch_before: int | None = torch.get_num_threads() if torch is not None else None
         # the variables act on libraries not loaded yet, threadpool_limits on loaded ones, and torch has its own pool
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(self._threads)))
         self._pools = threadpool_limits(limits=self._threads)
-        if "torch" in sys.modules:
-            torch = sys.modules["torch"]
-            self._torch_before = torch.get_num_threads()
+        if torch is not None:
             torch.set_num_threads(self._threads)
         return self
 

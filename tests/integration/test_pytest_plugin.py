@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -92,3 +93,57 @@ def test_five_lines_of_the_page_gate_somebodys_training(session):
     assert worse.returncode == 1
     shown = re.search(r"regressed: test error of gate/Mine-v0: \+[\d.]+% \(\+[\d.]+% to \+[\d.]+%\)", worse.stdout)
     assert shown, worse.stdout
+
+
+SIX_CALLS = """
+import pytest
+
+
+@pytest.fixture
+def gate(leakybench_gate):
+    from leakybench.gate.settings import Settings
+
+    def call(**environment):
+        os.environ.update(environment)
+        leakybench_gate(my_fit, task="Linear-k3-v0", n_train=60, n_test=40, d=6, settings=Settings(time=None))
+
+    return call
+
+
+class TestA:
+    def test_one(self, gate):
+        gate(PENALTY="1")
+
+
+class TestB:
+    def test_one(self, gate):
+        gate(PENALTY="30")
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b"])
+def test_parameters(gate, name):
+    gate(PENALTY="2" if name == "a b" else "300")
+
+
+def test_two_calls(gate):
+    gate(PENALTY="5")
+    gate(PENALTY="500")
+"""
+
+
+@pytest.mark.slow  # three sessions of pytest
+def test_each_call_of_each_test_has_a_reference_of_its_own(session, tmp_path):
+    """Two classes with a test of one name, parameters that differ in a character that no file may have, two calls."""
+    (tmp_path / "test_mine.py").write_text(f"{MY_FIT}\n{SIX_CALLS}")
+    written = session("--leakybench-update", "first")
+    assert written.returncode == 0, written.stdout
+    folders = sorted(path.name for path in (tmp_path / "leakybench_reference").iterdir())
+    assert len(folders) == 6
+    # a part of the tests: the references are found by the test and not by their order
+    again = session("-k", "two_calls or parameters or TestB")
+    assert again.returncode == 0, again.stdout
+    shutil.rmtree(tmp_path / "leakybench_reference" / folders[0])
+    partly = session()
+    assert partly.returncode == 1
+    assert "1 failed, 4 passed" in partly.stdout
+    assert "not measured: no reference for test_mine." in partly.stdout
