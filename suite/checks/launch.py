@@ -1,10 +1,9 @@
-"""Observe a task or a baseline in a separate process, which is killed with all its children at a timeout."""
+"""Observe a task or a baseline in a separate process, which is killed with all its descendants in the end."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from leakybench.engines.environment import child_environment
+from leakybench.engines.family import Family
 
 LOADING_SECONDS = 300.0
 """Time limit for the import of torch and scikit-learn, on a busy machine."""
@@ -51,18 +51,17 @@ def observe(request: dict[str, Any], *, timeout: float, hash_seed: int = 0) -> O
         tempfile.TemporaryFile() as errors,
     ):
         answer = Path(folder) / "answer.json"
-        process = subprocess.Popen(
+        family = Family(
             [sys.executable, "-P", "-m", "leakybench.checks.child", str(answer)],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=errors,
             env={**child_environment(1), "PYTHONHASHSEED": str(hash_seed)},
-            start_new_session=True,
         )
         try:
-            timed_out = _wait(process, json.dumps(request).encode(), answer, timeout)
+            timed_out = _wait(family, json.dumps(request).encode(), answer, timeout)
         finally:
-            _kill_group(process)
+            family.end()
         facts = _last_line(answer)
         if timed_out:
             doing = facts.get("doing", "starting")
@@ -73,23 +72,23 @@ def observe(request: dict[str, Any], *, timeout: float, hash_seed: int = 0) -> O
         lines = errors.read()[-2000:].decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
         doing = facts.get("doing", "starting")
-        code = process.returncode
+        code = family.code or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return Observation(facts=facts, failure=f"the process ended with {how} while {doing}: {last[:200]}")
 
 
-def _wait(process: subprocess.Popen[bytes], request: bytes, answer: Path, timeout: float) -> bool:
+def _wait(family: Family, request: bytes, answer: Path, timeout: float) -> bool:
     """Wait for the end of the process and return whether it timed out.
 
     The clock starts when the libraries are imported, since the object is not responsible for that time.
     """
-    assert process.stdin is not None
+    assert family.stdin is not None
     with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(request)
-        process.stdin.close()
+        family.stdin.write(request)
+        family.stdin.close()
     deadline = time.monotonic() + LOADING_SECONDS
     loading = True
-    while process.poll() is None:
+    while family.alive():
         if loading and answer.exists():
             loading, deadline = False, time.monotonic() + timeout
         if time.monotonic() > deadline:
@@ -110,15 +109,3 @@ def _last_line(path: Path) -> dict[str, Any]:
         if isinstance(facts, dict):
             return facts
     return {}
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and its process group."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10.0
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
