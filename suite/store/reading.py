@@ -62,8 +62,8 @@ def storable(record: Record) -> Record:
         encode_arrays(record.arrays)
     except UsageError as error:
         bare = Record(run=record.run, status="error", message=f"the result cannot be stored: {_line(error)}")
-        for fields in ({"provenance": record.provenance, "wall_clock": record.wall_clock}, {}):
-            kept = dataclasses.replace(bare, **fields)
+        for origin, clock in ((record.provenance, record.wall_clock), (record.provenance, {}), ({}, {})):
+            kept = dataclasses.replace(bare, provenance=origin, wall_clock=clock)
             try:
                 encode(kept)
             except UsageError:
