@@ -25,6 +25,18 @@ def baselines():
     register_baseline("plug/Fit-v0", entry_point="leaky_plug:Tiny")
 """
 
+STRANGER = """
+import os
+from pathlib import Path
+
+with (Path(__file__).parent / "imported").open("a") as file:
+    file.write(f"{os.getpid()} {os.environ.get('LEAKYBENCH_FAMILY', '')}\\n")
+
+
+def tasks():
+    pass
+"""
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
@@ -37,11 +49,18 @@ def site(tmp_path: Path) -> Path:
     (info / "entry_points.txt").write_text(
         "[leakybench.tasks]\nplug = leaky_plug:tasks\n\n[leakybench.baselines]\nplug = leaky_plug:baselines\n"
     )
+    (folder / "stranger.py").write_text(STRANGER)
+    info = folder / "stranger-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[leakybench.tasks]\nstranger = stranger:tasks\n")
     return folder
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("dask", marks=pytest.mark.slow)])
-def test_a_plugin_is_found_by_workers(site: Path, tmp_path: Path, engine: str) -> None:
+def test_a_plugin_is_found_by_workers_and_another_one_is_not_imported_there(
+    site: Path, tmp_path: Path, engine: str
+) -> None:
     if engine == "dask":
         pytest.importorskip("distributed")
     results = tmp_path / "runs"
@@ -57,3 +76,5 @@ def test_a_plugin_is_found_by_workers(site: Path, tmp_path: Path, engine: str) -
     )
     assert done.returncode == 0, done.stderr
     assert [record.status for record in Store(results)] == ["ok", "ok"]
+    (imported,) = (site / "imported").read_text().splitlines()
+    assert not imported.split()[1:], "imported in a worker, and not in the sweep alone"

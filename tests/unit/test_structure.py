@@ -20,6 +20,7 @@ PRIVATE_EXCEPTIONS = {
     ("leakybench.baselines.networks.descent", "torch._fused_adam_"),
     # public and documented in spite of its name
     ("leakybench.engines.worker", "os._exit"),
+    ("leakybench.engines.guardian", "os._exit"),
 }
 """Names of other projects with an underscore that a module may use, each for its reason."""
 
