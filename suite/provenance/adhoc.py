@@ -133,10 +133,11 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
 
 @dataclass
 class _Sighting:
-    """The attributes of an object before its first fit and after its last."""
+    """The attributes of an object as its owner set them for the last fit, as that left them, and for the next one."""
 
     before: Mapping[str, Token]
     after: Mapping[str, Token] | None = None
+    asked: Mapping[str, Token] = field(default_factory=dict)
 
 
 _SIGHTINGS: dict[int, tuple[weakref.ref[object], _Sighting]] = {}
@@ -161,9 +162,8 @@ def settings_of_object(value: object, place: str) -> Settings:
         else:
             tokens[name] = _token(item, f"{name} of {place}", content)
     if known is None:
-        _remember(value, _Sighting(tokens))
-    else:
-        known.before = tokens
+        _remember(value, known := _Sighting(tokens))
+    known.asked = tokens
     settings = Settings()
     for name, token in sorted(tokens.items()):
         settings.add(name, token)
@@ -181,7 +181,7 @@ def settle(value: object) -> None:
     known = _sighting(value)
     if known is None:
         return
-    after = {}
+    known.before, after = known.asked, {}
     for name, item in attributes(value).items():
         if name not in known.before or (known.before[name][0] == "plain" and not _is_plain(item)):
             after[name] = ("own", id(item))

@@ -25,8 +25,8 @@ OWN_ROOMS = frozenset({f"{PACKAGE}.tasks", f"{PACKAGE}.baselines"})
 STATED = frozenset({"numpy", "torch"})
 """Libraries whose versions every record states in its provenance, and no id holds: all runs stand on them."""
 
-_KNOWN: dict[tuple[Any, ...], tuple[str, dict[Path, tuple[int, int]]]] = {}
-"""Versions by what was asked, with the time and size of each file that they were made of."""
+_KNOWN: dict[tuple[Any, ...], tuple[str, dict[tuple[Path, str], Code], dict[Path, tuple[int, int]]]] = {}
+"""Versions by what was asked, with the code and the data files that they were made of."""
 
 
 def source_of(task: Spec, baseline: Spec, *, modules: Iterable[str] = ()) -> str:
@@ -82,7 +82,7 @@ def source_version(*entry_modules: str, named: tuple[str, ...] = (), also: tuple
         ``<version of the distribution>+<12 hexadecimal digits>``.
     """
     key = entry_modules, named, also
-    if (known := _KNOWN.get(key)) is not None and all(stamp_of(path) == stamp for path, stamp in known[1].items()):
+    if (known := _KNOWN.get(key)) is not None and _is_current(*known[1:]):
         return known[0]
     files = {path: name for name in RESULT_MODULES for path in _package(name)}
     installed, foreign = [], _Reach()
@@ -95,8 +95,15 @@ def source_version(*entry_modules: str, named: tuple[str, ...] = (), also: tuple
     lines = [*digests, *installed, *foreign.lines(), *also]
     hasher = hashlib.sha256("\n".join(lines).encode())
     version = f"{version_of(PACKAGE) or '0'}+{hasher.hexdigest()[:12]}"
-    _KNOWN[key] = version, {path: stamp_of(path) for path in (*files, *foreign.data.values())}
+    codes = {(path, name): code_of(path, name) for path, name in files.items()}
+    _KNOWN[key] = version, codes, {path: stamp_of(path) for path in foreign.data.values()}
     return version
+
+
+def _is_current(codes: Mapping[tuple[Path, str], Code], data: Mapping[Path, tuple[int, int]]) -> bool:
+    """Whether code and data files are still those that a version was made of."""
+    same_code = all(code_of(path, name) is code for (path, name), code in codes.items())
+    return same_code and all(stamp_of(path) == stamp for path, stamp in data.items())
 
 
 def forget_sources() -> None:

@@ -36,6 +36,21 @@ if {registers}:
     leakybench.register_baseline("mine/Scaled-v0", entry_point={entry!r})
 sys.exit(main(sys.argv[1:]))
 """
+DRIVER_END = """
+
+import sys
+import leakybench
+from leakybench.cli import main
+
+leakybench.register_baseline("mine/Scaled-v0", entry_point="__main__:Scaled")
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+FACTOR_FILE = """
+from pathlib import Path
+
+factor = float(Path(__file__).with_name("factor.txt").read_text().split("=")[1])
+"""
 CASES = {
     "a relative import": (
         {"plug/__init__.py": "", "plug/model.py": MODEL.format(imports="from .helper import factor")},
@@ -56,6 +71,16 @@ CASES = {
         {"reg.py": MODEL.format(imports="from scale import factor")},
         "scale.py",
         "",
+    ),
+    "code that a script defines itself": (
+        {"drive.py": MODEL.format(imports="from scale import factor") + DRIVER_END},
+        "scale.py",
+        "__main__:Scaled",
+    ),
+    "a data file beside the module": (
+        {"plug/__init__.py": "", "plug/model.py": MODEL.format(imports=FACTOR_FILE)},
+        "plug/factor.txt",
+        "plug.model:Scaled",
     ),
 }
 
@@ -82,7 +107,8 @@ def test_a_change_behind_a_run_computes_it_anew(tmp_path, case):
     for name, text in {**files, changed: "factor = 1.0\n"}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    (tmp_path / "drive.py").write_text(DRIVER.format(registers=bool(entry), entry=entry))
+    if "drive.py" not in files:
+        (tmp_path / "drive.py").write_text(DRIVER.format(registers=bool(entry), entry=entry))
     words = ["run", "--task", "Linear-k3-v0", "--preset", "smoke", "--workers", "1", "--results", "runs"]
     words += [word for setting in ("n_train=60", "n_test=40", "d=6") for word in ("--set-task", setting)]
     words += (

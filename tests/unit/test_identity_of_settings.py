@@ -190,9 +190,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )
-NEAR = st.sampled_from(
-    [1, 1.0, True, "1", "1.0", "true", True, None, "null", "a", "a,b=c", "a]", '"a"', "", "1e3", 1e3]
-)
+NEAR = st.sampled_from([1, 1.0, True, "1", "1.0", "true", None, "null", "a", "a,b=c", "a]", '"a"', "", "1e3", 1e3])
 OVERRIDES = st.dictionaries(st.sampled_from(["a", "b", "a=1", "b,a"]) | st.text(max_size=4), NEAR | JSON, max_size=3)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.machinery
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from leakybench import provenance
 from leakybench.provenance import files as reading
 from leakybench.provenance import source, syntax
+from leakybench.registry import baselines
 from leakybench.specs import BaselineSpec, TaskSpec
 
 FILES = {
@@ -236,3 +240,129 @@ def test_provenance_names_no_host_and_no_path():
     found = provenance.provenance()
     assert {"commit", "created", "processor", "cores", "python", "torch"} <= found.keys()
     assert not any("/" in str(value) for key, value in found.items() if key not in ("processor",))
+
+
+READS = "import json\nfrom pathlib import Path\n\nx = json.loads(Path(__file__).with_name('near.json').read_text())\n"
+RESOURCES = "from importlib import resources\n\nx = (files('sourcepkg') / 'weights' / 'deep.csv').read_text()\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "counts"),
+    [
+        (READS, "near.json", True),
+        (READS, "another.json", False),
+        (RESOURCES, "weights/deep.csv", True),
+        ("import pkgutil\n\nx = pkgutil.get_data('sourcepkg', 'weights/deep.csv')\n", "weights/deep.csv", True),
+        ("from pathlib import Path\n\nx = list(Path(__file__).parent.glob('*.csv'))\n", "table.csv", True),
+        ("from pathlib import Path\n\nx = Path(__file__).parent / '../apart.json'\n", "../apart.json", False),
+        ("x = open('near.json').read()\n", "near.json", False),  # from the working directory, wherever that is
+    ],
+)
+def test_data_files_that_code_names_beside_itself_count(package, code, file, counts):
+    (package / "near.py").write_text(code)
+    (package / file).parent.mkdir(exist_ok=True)
+    (package / file).write_text("1")
+    before = version("sourcepkg.near")
+    (package / file).write_text("2")
+    assert (version("sourcepkg.near") != before) is counts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from .deep import *\n",
+        "import importlib\n\ndeep = importlib.import_module('sourcepkg.deep')\n",
+        "import importlib\n\ndeep = importlib.import_module('.deep', __package__)\n",
+        "try:\n    from ._fast import y\nexcept ImportError:\n    from .deep import y\n",
+        "import sys\n\nif sys.platform == 'none':\n    import x\nelse:\n    from . import deep\n",
+        "def later():\n    from . import deep\n",
+    ],
+)
+def test_every_way_to_import_counts(package, text):
+    (package / "near.py").write_text(text)
+    before = version("sourcepkg.near")
+    change(package / "deep.py")
+    assert version("sourcepkg.near") != before
+
+
+def test_a_compiled_module_counts_by_its_bytes(package):
+    (package / "near.py").write_text("from . import _fast\n")
+    compiled = package / f"_fast{importlib.machinery.EXTENSION_SUFFIXES[0]}"
+    compiled.write_bytes(b"\x7fELF one")
+    before = version("sourcepkg.near")
+    compiled.write_bytes(b"\x7fELF two")
+    assert version("sourcepkg.near") != before
+
+
+def test_packages_without_an_init_and_links_count(package, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "part.py").write_text("z = 1\n")
+    (tmp_path / "loosespace").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (package / "near.py").write_text("from loosespace.part import z\n")
+    before = version("sourcepkg.near")
+    change(tmp_path / "elsewhere" / "part.py")
+    assert version("sourcepkg.near") != before
+
+
+def test_code_in_a_zip_archive_counts(package, tmp_path, monkeypatch):
+    def pack(factor):
+        with zipfile.ZipFile(tmp_path / "code.zip", "w") as archive:
+            archive.writestr("zipped/__init__.py", "from .inner import factor\n")
+            archive.writestr("zipped/inner.py", f"factor = {factor}\n")
+
+    pack(1)
+    monkeypatch.syspath_prepend(tmp_path / "code.zip")
+    before = version("zipped")
+    assert len(source._closure("zipped")) == 2
+    pack(2)
+    assert version("zipped") != before
+
+
+def test_code_that_is_edited_while_it_is_loaded_counts_from_its_next_import(package):
+    entry = importlib.import_module("sourcepkg.near")
+    before = version("sourcepkg.near")
+    change(package / "near.py")
+    assert provenance.source_version("sourcepkg.near") == before  # the process still runs the old code
+    importlib.invalidate_caches()
+    importlib.reload(entry)
+    assert provenance.source_version("sourcepkg.near") != before
+
+
+@pytest.mark.parametrize(("library", "counts"), [("sklearn", True), ("numpy", False), ("torch", False)])
+def test_the_versions_of_the_libraries_of_a_local_baseline_count(package, monkeypatch, library, counts):
+    (package / "near.py").write_text(f"import {library}\n")
+    before = version("sourcepkg.near")
+    monkeypatch.setattr(reading, "version_of", lambda name: "9.9")
+    assert (version("sourcepkg.near") != before) is counts
+
+
+def test_the_versions_of_libraries_are_not_in_the_ids_of_the_package(monkeypatch):
+    before = version("leakybench.baselines.sklearn_baseline")
+    monkeypatch.setattr(reading, "version_of", lambda name: "9.9")
+    assert version("leakybench.baselines.sklearn_baseline") == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from leakybench.baselines.ridge import Ridge\n",
+        "import leakybench\n\nb = leakybench.make_baseline('Ridge-v0')\n",
+    ],
+)
+def test_what_a_plugin_builds_upon_counts(package, text):
+    (package / "near.py").write_text(text)
+    assert "ridge.py" in {path.name for path in source._closure("sourcepkg.near")}
+
+
+def test_the_class_and_the_registered_settings_of_an_id_outside_the_package_count(package):
+    task = TaskSpec(id="a/T-v0", entry_point="sourcepkg.near:x")
+
+    def registered(entry_point, kwargs):
+        spec = baselines.register("a/Registered-v0", entry_point, kwargs)
+        try:
+            return provenance.source_of(task, spec)
+        finally:
+            baselines.unregister("a/Registered-v0")
+
+    found = [registered(f"sourcepkg.near:{name}", kwargs) for name in "xy" for kwargs in ({"a": 1}, {"a": 2}, {"a": 1})]
+    assert len(set(found)) == 4

@@ -276,3 +276,50 @@ def test_sets_that_cannot_be_are_refused(registry):
         registry.register_set("@mine", [id])
     with pytest.raises(leakybench.UnknownIdError, match=r"no .* set is called '@core'; the sets are: @mine"):
         registry.match(["@core"])
+
+
+def test_a_script_that_is_imported_by_its_name_registers_its_class_once_more(registry):
+    """The body of a script runs as __main__ and, where a worker imports it, under its own name."""
+    code = compile("registry.register('mine/Script-v0', 'script:Thing', {'a': 1})", "script.py", "exec")
+    for name in ("__main__", "script", "script"):
+        exec(code, {"__name__": name, "registry": registry})
+    other = compile("\nregistry.register('mine/Script-v0', 'script:Thing', {'a': 1})", "script.py", "exec")
+    changed = compile("registry.register('mine/Script-v0', 'script:Thing', {'a': 2})", "script.py", "exec")
+    for another in (other, changed):
+        with pytest.raises(leakybench.RegistrationError, match="already registered"):
+            exec(another, {"__name__": "script", "registry": registry})
+
+
+def test_the_same_registration_twice_in_a_function_is_an_error(registry):
+    for _ in range(2):
+        if "mine/Twice-v0" not in registry:
+            registry.register("mine/Twice-v0", "a.b:C")
+            continue
+        with pytest.raises(leakybench.RegistrationError, match="already registered"):
+            registry.register("mine/Twice-v0", "a.b:C")
+
+
+def test_a_module_may_register_what_a_worker_knows_from_the_plan(registry):
+    exec(
+        compile("registry.register('mine/Plan-v0', 'script:Thing')", "execute.py", "exec"),
+        {"__name__": "leakybench.engines.execute", "registry": registry},
+    )
+    registry.register("mine/Plan-v0", "script:Thing")
+    with pytest.raises(leakybench.RegistrationError, match="already registered"):
+        registry.register("mine/Plan-v0", "script:Other")
+
+
+def test_a_class_of_the_running_script_is_registered_by_the_name_of_the_script(registry, monkeypatch, tmp_path):
+    (tmp_path / "own_script.py").write_text("class Thing: ...\n")
+    main = type(sys)("__main__")
+    main.__file__ = str(tmp_path / "own_script.py")
+    main.Thing = type("Thing", (), {})
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    assert registry.register("mine/Before-v0", "__main__:Thing").entry_point == "__main__:Thing"  # on no path
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = registry.register("mine/Own-v0", "__main__:Thing")
+    assert spec.entry_point == "own_script:Thing"
+    assert spec.load() is main.Thing  # the script does not run a second time
+    assert "own_script" not in sys.modules
+    del main.__file__  # a notebook
+    assert registry.register("mine/Notebook-v0", "__main__:Thing").entry_point == "__main__:Thing"
