@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from leakybench.errors import UsageError
-from leakybench.provenance.files import file_of, is_local, release_of
-from leakybench.provenance.source import STATED
+from leakybench.provenance.files import STATED, file_of, is_local, release_of
 from leakybench.provenance.syntax import PACKAGE
 
 MAX_OBJECTS = 100_000

@@ -20,6 +20,9 @@ from leakybench.provenance.syntax import Code, read_code
 PACKAGE_FOLDERS = frozenset({"site-packages", "dist-packages"})
 """Names of the folders of installed packages, of whatever environment."""
 
+STATED = frozenset({"numpy", "torch"})
+"""Libraries whose versions every record states in its provenance, and no id holds: all runs stand on them."""
+
 SUFFIXES = (".py", *importlib.machinery.EXTENSION_SUFFIXES, ".pyc")
 """Endings of the files of modules, in the order in which Python looks for them in a package of source code."""
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from leakybench.provenance.content import Content, is_importable
 from leakybench.provenance.data_files import data_files, digest_of
-from leakybench.provenance.files import code_of, file_of, folders_of, forget, is_local, release_of, stamp_of
+from leakybench.provenance.files import STATED, code_of, file_of, folders_of, forget, is_local, release_of, stamp_of
 from leakybench.provenance.host import version_of
 from leakybench.provenance.syntax import PACKAGE, Code
 from leakybench.registry import baselines, tasks
@@ -21,9 +22,6 @@ RESULT_MODULES = tuple(f"{PACKAGE}.{name}" for name in ("task", "baseline", "see
 
 OWN_ROOMS = frozenset({f"{PACKAGE}.tasks", f"{PACKAGE}.baselines"})
 """Code of the package that a plugin may build upon."""
-
-STATED = frozenset({"numpy", "torch"})
-"""Libraries whose versions every record states in its provenance, and no id holds: all runs stand on them."""
 
 _KNOWN: dict[tuple[Any, ...], tuple[str, dict[tuple[Path, str], Code], dict[Path, tuple[int, int]]]] = {}
 """Versions by what was asked, with the code and the data files that they were made of."""
@@ -50,13 +48,16 @@ def source_of(task: Spec, baseline: Spec, *, modules: Iterable[str] = ()) -> str
 
 def _registration(spec: Spec) -> str:
     """What a spec outside the package says of an id: the name in its entry point and the registered settings."""
-    attribute = spec.entry_point.split(":")[1]
+    module, attribute = spec.entry_point.split(":")
     registry: Any = tasks if spec.kind == "task" else baselines
     registered = registry.spec(spec.id) if spec.id in registry else None
     if registered is not None and registered.plugin == PACKAGE:
         return ""
     kwargs = {} if registered is None else registered.kwargs
-    return f"{spec.kind} {attribute} {canonical_json(kwargs)}"
+    code = getattr(sys.modules.get(module), attribute, None) if file_of(module) is None else None
+    # a class of a notebook lies in no file
+    content = "" if code is None or is_importable(code) else Content().digest(code, f"the code of {spec.id}")
+    return f"{spec.kind} {attribute} {canonical_json(kwargs)} {content}"
 
 
 def source_version(*entry_modules: str, named: tuple[str, ...] = (), also: tuple[str, ...] = ()) -> str:

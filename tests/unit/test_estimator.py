@@ -20,6 +20,7 @@ from leakybench.baselines.networks.steps import uniform
 from leakybench.baselines.networks.training import build_problem
 from leakybench.baselines.networks.weighted import WeightedObjective
 from leakybench.baselines.sklearn_estimator import LeakyResNetRegressor
+from leakybench.errors import UsageError
 
 TINY = {"depth": 4, "effective_depth": 2.0, "width": 16, "max_iter": 20, "random_state": 0}
 
@@ -143,3 +144,37 @@ def test_learned_ends_serve_more_features_than_the_width():
     model = LeakyResNetRegressor(**TINY).fit(x, y)
     assert tuple(model.network_.embedding.shape) == (16, 24)
     assert model.predict(x).shape == (40, 1)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_constant_targets_have_no_rank(columns):
+    x, _ = data()
+    model = LeakyResNetRegressor(**TINY).fit(x, np.full((len(x), columns), 2.0))
+    assert model.bottleneck_rank(x) is None
+    np.testing.assert_allclose(model.predict(x).reshape(len(x), -1), 2.0, atol=0.05)
+
+
+@pytest.mark.parametrize("factor", [2.0**600, 2.0**-600])
+def test_a_fit_does_not_depend_on_the_unit_of_the_targets(factor):
+    x, y = data()
+    model, scaled = (LeakyResNetRegressor(**TINY).fit(x, targets) for targets in (y, y * factor))
+    # powers of 2 change no digit
+    np.testing.assert_array_equal(scaled.predict(x), model.predict(x) * factor)
+    assert scaled.bottleneck_rank(x) == model.bottleneck_rank(x)
+
+
+def test_targets_at_the_end_of_the_numbers_are_one_line():
+    x, y = data()
+    with pytest.raises(UsageError, match="the values of y are too large to be standardised"):
+        LeakyResNetRegressor(**TINY).fit(x, np.where(y > y.mean(), 1.7e308, -1.7e308))
+
+
+def test_a_grid_of_numpy_numbers_is_searched_like_one_of_pythons():
+    x = np.random.default_rng(0).standard_normal((40, 3))
+    grids = [
+        {"depth": np.arange(4, 6), "effective_depth": np.array([1.0, 2.0], dtype=np.float32)},
+        {"depth": [4, 5], "effective_depth": [1.0, 2.0]},
+    ]
+    model = LeakyResNetRegressor(max_iter=2, width=8, random_state=0)
+    scores = [GridSearchCV(model, grid, cv=2).fit(x, x.sum(axis=1)).cv_results_["mean_test_score"] for grid in grids]
+    np.testing.assert_array_equal(*scores)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import nn
 
 import leakybench
 from leakybench.evaluation import run_spec
-from leakybench.provenance import settings_of_object
+from leakybench.provenance import settings_of_object, source_of
 from leakybench.provenance.content import Content
 from tests.helpers.cli import ROOT
 
@@ -254,3 +255,16 @@ def test_code_of_a_notebook_counts_with_what_it_refers_to():
 
     ids = [run_spec(cell(factor), TASK, seed=0, preset="smoke").run_id for factor in (1.0, 1.0, 2.0)]
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_registered_class_of_a_notebook_counts_by_its_code(monkeypatch):
+    def source(factor: float) -> str:
+        cell = types.ModuleType("notebook_cells")
+        text = f"factor = {factor}\nclass Mine:\n    def fit(self, train, *, seed, preset):\n        return factor\n"
+        exec(compile(text, "<cell>", "exec"), vars(cell))
+        monkeypatch.setitem(sys.modules, "notebook_cells", cell)
+        mine = leakybench.BaselineSpec(id="cell/Mine-v0", entry_point="notebook_cells:Mine")
+        return source_of(TASK.spec, mine)
+
+    sources = [source(factor) for factor in (1.0, 1.0, 2.0)]
+    assert sources[0] == sources[1] != sources[2]
