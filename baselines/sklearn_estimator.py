@@ -114,7 +114,8 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         chosen = self._held_out(len(inputs), seed)
         rest = ~chosen
-        self.scale_x_, self.scale_y_ = (_Scale.fit(rows[rest], weight[rest]) for rows in (inputs, targets))
+        self.scale_x_ = _Scale.fit("X", inputs[rest], weight[rest])
+        self.scale_y_ = _Scale.fit("y", targets[rest], weight[rest])
         scaled = self.scale_x_(inputs).astype(np.float32), self.scale_y_(targets).astype(np.float32)
         validation = None if not chosen.any() else (scaled[0][chosen], scaled[1][chosen], weight[chosen])
         self._train(Split(scaled[0][rest], scaled[1][rest]), weight[rest], validation, seed)
@@ -128,11 +129,17 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         return predicted[:, 0] if self._flat else predicted
 
     def bottleneck_rank(self, X: Any) -> int | None:
-        """The Jacobian rank of the fitted function at the first 64 rows of X (n, d_in), in standardised units."""
+        """The Jacobian rank of the fitted function at the first 64 rows of X (n, d_in), in standardised units.
+
+        Returns:
+            The rank; None where the function is constant, as after constant targets.
+        """
         from leakybench.measures.jacobian import function_spectra, jacobian_rank
 
         check_is_fitted(self, "network_")
         X = self.scale_x_(validate_data(self, X, reset=False, dtype=np.float64))
+        if self.scale_y_.constant.all():
+            return None
         rank = jacobian_rank(function_spectra(lambda rows: self.network_.predict(rows.astype(np.float64)), X))["rank"]
         return None if rank is None else int(rank)
 
@@ -257,18 +264,31 @@ class _Monitor:
 
 @dataclasses.dataclass(frozen=True)
 class _Scale:
-    """Weighted standardisation by column; a constant column is only centred."""
+    """Weighted standardisation by column; a constant column is only centred.
+
+    Attributes:
+        mean: of each column, (d,).
+        size: standard deviation of each column, (d,); 1 of a constant one.
+        constant: whether a column is constant, (d,).
+    """
 
     mean: np.ndarray
     size: np.ndarray
+    constant: np.ndarray
 
     @classmethod
-    def fit(cls, rows: np.ndarray, weight: np.ndarray) -> _Scale:
-        mean = np.average(rows, axis=0, weights=weight)
-        size = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=weight))
+    def fit(cls, name: str, rows: np.ndarray, weight: np.ndarray) -> _Scale:
+        with np.errstate(over="ignore", invalid="ignore"):  # seen below
+            mean = np.average(rows, axis=0, weights=weight)
+            centred = rows - mean
+            # a power of 2, so that squares of very large or small values stay numbers and others keep every digit
+            unit = np.exp2(np.floor(np.log2(np.maximum(np.abs(centred).max(axis=0), 1e-300))))
+            size = np.sqrt(np.average((centred / unit) ** 2, axis=0, weights=weight)) * unit
+        if not (np.isfinite(mean).all() and np.isfinite(size).all()):
+            raise UsageError(f"the values of {name} are too large to be standardised: divide them by a constant first")
         # the spread of a constant column is round-off
         constant = size <= 1e-12 * np.maximum(np.abs(mean), 1e-300)
-        return cls(mean, np.where(constant, 1.0, size))
+        return cls(mean, np.where(constant, 1.0, size), constant)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         return (rows - self.mean) / self.size

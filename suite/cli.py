@@ -115,8 +115,29 @@ def _installed_version() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. User errors are printed as one line and never raised."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    """Run one command and return its exit code. User errors are printed as one line and never raised.
+
+    Args:
+        argv: the words behind ``leakybench``; None for those of this process, which ends after the command.
+    """
+    if argv is not None:
+        return _main(argv)
+    code = _main(sys.argv[1:])
+    _close_output()
+    return code
+
+
+def _close_output() -> None:
+    """Send what is still printed to standard error: a plugin's handler at exit must not spoil a table or JSON."""
+    try:
+        sys.stdout.flush()
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        pass  # closed already, or replaced by something that is no file
+
+
+def _main(argv: Sequence[str]) -> int:
+    words = list(argv)
     debug = "--debug" in words
     arguments = [word for word in words if word != "--debug"]  # accepted before and after the command
     for stream in (sys.stdout, sys.stderr):

@@ -11,11 +11,16 @@ from leakybench.errors import BaselineError, UsageError
 from leakybench.task import Split
 
 
+MAX_ERROR = 1e100
+"""Largest relative error that is one: beyond it, predictions have left the numbers."""
+
+
 def relative_error(model: Model, split: Split) -> float | None:
     """Return sum |f(x) - y|^2 / sum |y - mean(y)|^2, the mean squared error over the targets' variance.
 
     Returns:
-        The relative error, 1 for the mean predictor; None if a prediction or the error is not finite.
+        The relative error, 1 for the mean predictor; None if a prediction is not finite, or the error beyond
+        ``MAX_ERROR``.
 
     Raises:
         BaselineError: predictions that are no real numbers.
@@ -30,7 +35,7 @@ def relative_error(model: Model, split: Split) -> float | None:
         raise UsageError("the targets are constant: a relative error is not defined")
     with np.errstate(over="ignore", invalid="ignore"):  # not finite, which is the answer
         error = float(np.sum((predicted - targets) ** 2)) / spread
-    return error if np.isfinite(error) else None
+    return error if error <= MAX_ERROR else None
 
 
 def real_predictions(predicted: Any) -> np.ndarray:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import random
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from leakybench import seeding
+from leakybench.surroundings import loaded_module
 
 NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 """What numpy does on floating-point errors: its own default."""
@@ -31,7 +31,7 @@ def standard(task: str, seed: int) -> Iterator[None]:
     caller = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global one is meant
     with contextlib.ExitStack() as stack:
         stack.enter_context(np.errstate(**NUMPY_ERRORS))  # type: ignore[arg-type]
-        if (torch := sys.modules.get("torch")) is not None:
+        if (torch := loaded_module("torch")) is not None:
             stack.enter_context(_torch_defaults(torch))
         try:
             seed_generators(task, seed)
@@ -46,7 +46,7 @@ def seed_generators(task: str, seed: int) -> None:
     state = seeding.seed_sequence(task, seed, "global generators").generate_state(1, np.uint32)
     random.seed(int(state[0]))
     np.random.seed(int(state[0]))  # noqa: NPY002 - the global one is meant
-    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "manual_seed"):
+    if (torch := loaded_module("torch")) is not None:
         torch.manual_seed(int(state[0]))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +22,7 @@ from leakybench.evaluation.truth import true_jacobians
 from leakybench.record import Record, RunSpec, structure_found
 from leakybench.registry import baselines, tasks
 from leakybench.seeding import check_seed
-from leakybench.surroundings import Change, ImportClock, Processor, changes_of_import, threads_of
+from leakybench.surroundings import Change, ImportClock, Processor, changes_of_import, loaded_module, threads_of
 from leakybench.task import Split, Task
 
 
@@ -53,11 +52,11 @@ class Trial:
     def fitting(self) -> Iterator[None]:
         """Time a fit: its imports count as set-up, and the threads are those that were busy."""
         processor = Processor()
-        has_torch = "torch" in sys.modules
+        has_torch = loaded_module("torch") is not None
 
         def loaded() -> None:
             nonlocal has_torch
-            if not has_torch and "torch" in sys.modules:  # its generator is as new as it is
+            if not has_torch and loaded_module("torch") is not None:  # its generator is as new as it is
                 has_torch = True
                 seed_generators(self.run.task, self.run.seed)
 

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from leakybench.surroundings.imports import ImportClock
+from leakybench.surroundings.imports import ImportClock, loaded_module
 from leakybench.surroundings.state import Change, changes_of_import, guarded_import, kept
 from leakybench.surroundings.threads import Processor, threads_of
 
-__all__ = ["Change", "ImportClock", "Processor", "changes_of_import", "guarded_import", "kept", "threads_of"]
+__all__ = [
+    "Change",
+    "ImportClock",
+    "Processor",
+    "changes_of_import",
+    "guarded_import",
+    "kept",
+    "loaded_module",
+    "threads_of",
+]

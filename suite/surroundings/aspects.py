@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from leakybench.surroundings.imports import loaded_module
+
 ABSENT = object()
 """Value of a part whose library is not loaded."""
 
@@ -32,26 +34,16 @@ class Aspect:
         read: return its value; ``ABSENT`` where the library is not loaded.
         write: put a value back.
         tell: words for a change from one value to another; None for the two values themselves.
-        fresh: the value right after the library is loaded, for a library that was loaded in between; ``ABSENT`` where
-            nothing is known of it.
     """
 
     name: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
     tell: Callable[[Any, Any], str] | None = None
-    fresh: Any = ABSENT
 
 
 def _torch(read: Callable[[Any], Any]) -> Callable[[], Any]:
-    """A reader that gets torch, if that is loaded."""
-
-    def reader() -> Any:
-        torch = sys.modules.get("torch")
-        # a half-loaded torch, inside its own import, lacks most names
-        return ABSENT if torch is None or not hasattr(torch, "get_default_device") else read(torch)
-
-    return reader
+    return _loaded("torch", read)
 
 
 def _torch_write(write: Callable[[Any, Any], object]) -> Callable[[Any], object]:
@@ -59,8 +51,10 @@ def _torch_write(write: Callable[[Any, Any], object]) -> Callable[[Any], object]
 
 
 def _loaded(module: str, read: Callable[[Any], Any]) -> Callable[[], Any]:
+    """A reader that gets a library, if that is loaded."""
+
     def reader() -> Any:
-        found = sys.modules.get(module)
+        found = loaded_module(module)
         return ABSENT if found is None else read(found)
 
     return reader
@@ -145,8 +139,8 @@ def _warnings() -> Any:
 def _set_warnings(value: Any) -> None:
     warnings.filters[:] = value[1]  # type: ignore[index]
     warnings.showwarning = value[2]
-    with contextlib.suppress(AttributeError):
-        warnings._filters_mutated()  # type: ignore[attr-defined]  # noqa: SLF001 - else the old filters stay cached
+    warnings.simplefilter("default")  # a change through the front door, so that no cached answer of the old ones stays
+    warnings.filters[:] = value[1]  # type: ignore[index]
 
 
 def _umask() -> Any:
@@ -217,19 +211,16 @@ def aspects() -> Iterator[Aspect]:
         name="torch default dtype",
         read=_torch(lambda torch: str(torch.get_default_dtype())),
         write=_torch_write(lambda torch, v: torch.set_default_dtype(getattr(torch, v.removeprefix("torch.")))),
-        fresh="torch.float32",
     )
     yield Aspect(
         name="torch default device",
         read=_torch(lambda torch: str(torch.get_default_device())),
         write=_torch_write(lambda torch, v: torch.set_default_device(None if v == "cpu" else v)),
-        fresh="cpu",
     )
     yield Aspect(
         name="torch grad mode",
         read=_torch(lambda torch: torch.is_grad_enabled()),
         write=_torch_write(lambda torch, v: torch.set_grad_enabled(v)),
-        fresh=True,
     )
     yield Aspect(
         name="torch threads",
@@ -240,13 +231,11 @@ def aspects() -> Iterator[Aspect]:
         name="torch float32 products",
         read=_torch(lambda torch: torch.get_float32_matmul_precision()),
         write=_torch_write(lambda torch, v: torch.set_float32_matmul_precision(v)),
-        fresh="highest",
     )
     yield Aspect(
         name="torch deterministic algorithms",
         read=_torch(lambda torch: torch.are_deterministic_algorithms_enabled()),
         write=_torch_write(lambda torch, v: torch.use_deterministic_algorithms(v)),
-        fresh=False,
     )
     yield Aspect(
         name="torch generator",
@@ -267,7 +256,7 @@ def aspects() -> Iterator[Aspect]:
         tell=_drawn,
     )
     yield Aspect(name="numpy error state", read=_loaded("numpy", lambda numpy: numpy.geterr()), write=_set_numpy_errors)
-    yield Aspect(name="flushing of denormal numbers", read=_loaded("numpy", _flushes), write=_set_flushing, fresh=False)
+    yield Aspect(name="flushing of denormal numbers", read=_loaded("numpy", _flushes), write=_set_flushing)
     yield from _of_python()
 
 

@@ -19,7 +19,7 @@ class ImportClock:
     and only those of the thread that entered the context.
 
     Args:
-        loaded: called after each outermost import that brought modules.
+        loaded: called after each import that brought modules, also after those within another one.
 
     Attributes:
         seconds: the sum so far.
@@ -48,16 +48,26 @@ class ImportClock:
 
     def _timed(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **keywords: Any) -> Any:
-            if self._depth or threading.get_ident() != self._thread:
+            if threading.get_ident() != self._thread:
                 return original(*arguments, **keywords)
+            outermost, before = self._depth == 0, len(sys.modules)
+            start = time.perf_counter() if outermost else 0.0
             self._depth += 1
-            before, start = len(sys.modules), time.perf_counter()
             try:
                 return original(*arguments, **keywords)
             finally:
-                self.seconds += time.perf_counter() - start
                 self._depth -= 1
+                if outermost:
+                    self.seconds += time.perf_counter() - start
                 if self._loaded is not None and len(sys.modules) != before:
                     self._loaded()
 
         return timed
+
+
+def loaded_module(name: str) -> Any | None:
+    """Return a module that is loaded completely; None for one that is absent, or in the middle of its import."""
+    module = sys.modules.get(name)
+    if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
+        return None
+    return module

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from leakybench.surroundings.imports import loaded_module
 
 PACKAGE = "leakybench"
 LIBRARIES = (
@@ -32,9 +35,30 @@ class Patches:
     """
 
     def __init__(self) -> None:
-        self._modules = {name: dict(vars(module)) for name, module in _watched()}
-        self._classes = {key: (kind, dict(vars(kind))) for key, kind in _classes(self._modules)}
-        self._settings = dict(_settings(self._modules))
+        self._seen = 0
+        self._waiting: list[str] = []
+        self._modules: dict[str, Names] = {}
+        self._classes: dict[tuple[str, str], tuple[type, Names]] = {}
+        self._settings: dict[tuple[str, str], tuple[Any, Any]] = {}
+        self.extend()
+
+    def extend(self) -> bool:
+        """Watch the modules that were loaded since as well; return whether there were any."""
+        names = list(itertools.islice(sys.modules, self._seen, None))
+        self._seen = len(sys.modules)
+        new = {}
+        for name in dict.fromkeys([*self._waiting, *names]):
+            if not _is_watched(name) or name in self._modules:
+                continue
+            if (module := loaded_module(name)) is None:
+                self._waiting.append(name)  # in the middle of its import
+            else:
+                new[name] = dict(vars(module))
+        self._waiting = [name for name in self._waiting if name not in new]
+        self._modules |= new
+        self._classes |= {key: (kind, dict(vars(kind))) for key, kind in _classes(new)}
+        self._settings |= dict(_settings(new))
+        return bool(new)
 
     def undo(self) -> list[str]:
         """Put back what was replaced since, and return the full names."""
@@ -63,10 +87,8 @@ class Patches:
         return found
 
 
-def _watched() -> Iterator[tuple[str, Any]]:
-    for name, module in list(sys.modules.items()):
-        if module is not None and (name == PACKAGE or name.startswith(f"{PACKAGE}.") or name in LIBRARIES):
-            yield name, module
+def _is_watched(name: str) -> bool:
+    return name == PACKAGE or name.startswith(f"{PACKAGE}.") or name in LIBRARIES
 
 
 def _classes(modules: dict[str, Names]) -> Iterator[tuple[tuple[str, str], type]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leakybench.surroundings.aspects import ABSENT, Aspect, aspects
+from leakybench.surroundings.imports import ImportClock
 from leakybench.surroundings.patches import Patches
 
 WATCHED: tuple[Aspect, ...] = tuple(aspects())
@@ -45,8 +46,14 @@ def kept(changes: list[Change]) -> Iterator[None]:
         changes: receives what the block changed.
     """
     before, patches = _read(), Patches()
+
+    def loaded() -> None:  # a library is watched from the end of its import on
+        if patches.extend():
+            before[:] = [aspect.read() if old is ABSENT else old for aspect, old in zip(WATCHED, before, strict=True)]
+
     try:
-        yield
+        with ImportClock(loaded):
+            yield
     finally:
         replaced = patches.undo()
         changes += _restore(before)
@@ -65,11 +72,10 @@ def _restore(before: list[Any]) -> list[Change]:
         now = aspect.read()
         if now is ABSENT:
             continue
-        known = aspect.fresh if old is ABSENT else old
-        if known is ABSENT or now == known:
+        if old is ABSENT or now == old:
             continue
-        aspect.write(known)
-        changes.append(Change(aspect.name, aspect.tell(known, now) if aspect.tell else f"{known} -> {now}"))
+        aspect.write(old)
+        changes.append(Change(aspect.name, aspect.tell(old, now) if aspect.tell else f"{old} -> {now}"))
     return changes
 
 

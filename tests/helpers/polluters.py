@@ -29,7 +29,7 @@ WAYS = {
     "folder": "import os; os.chdir('/')",
     "signals": "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGUSR1, print)",
     "files": "import os; KEPT = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]",
-    "exit": "import atexit, os; atexit.register(os._exit, 7)",
+    "exit": "import atexit; atexit.register(print, 'goodbye')",
     "streams": "import sys, io; sys.stdout = io.StringIO(); sys.stderr = io.StringIO()",
     "denormals": "import torch; torch.set_flush_denormal(True)",
 }

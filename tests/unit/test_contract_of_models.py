@@ -22,13 +22,16 @@ from leakybench.errors import BaselineError, UsageError
 from leakybench.evaluation.predictions import real_predictions
 from leakybench.evaluation.report import MAX_DEPTH, MAX_ITEMS, report_of
 from leakybench.record import Record
+from leakybench.specs import BaselineSpec
 
 TASK = leakybench.make("Linear-k3-v0", d=6, n_train=60, n_test=40)
 D_OUT = TASK.train.targets.shape[1]
 
 
 class Returning:
-    """A baseline whose model predicts and reports what it is given."""
+    """A baseline whose model predicts and reports what it is given, under a name of its own."""
+
+    spec = BaselineSpec(id="test/Returning-v0", entry_point="tests.unit.test_contract_of_models:Returning")
 
     def __init__(self, predict: Any = None, report: Any = None, change: Any = None) -> None:
         self.predict, self.report, self.change = predict, report, change
@@ -103,7 +106,7 @@ def test_predictions_in_any_form_of_real_numbers_are_taken(name):
     assert evaluated(predict=RIGHT_PREDICTIONS[name]).test_error == evaluated().test_error
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, 1e200])
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e200, 1e60])
 def test_predictions_without_a_finite_error_are_divergence(value):
     record = evaluated(predict=lambda zeros: zeros + value)
     assert (record.status, record.test_error) == ("diverged", None)

