@@ -138,6 +138,12 @@ def test_end_that_became_ok_has_to_be_accepted():
     assert verdict.code == 1
 
 
+def test_rank_that_is_no_longer_measured_is_a_regression():
+    before = score_frame([record(seed=seed) for seed in range(5)])
+    verdict = judge(before, score_frame([record(seed=seed, rank=None) for seed in range(5)]), Settings())
+    assert kinds(verdict, "rank") == {"regressed"}
+
+
 def test_one_rank_of_ten_that_moved_is_undecided():
     before = score_frame([record(seed=seed) for seed in range(10)])
     now = score_frame([record(seed=seed, rank=4 if seed == 0 else 3) for seed in range(10)])
