@@ -229,7 +229,10 @@ def test_a_plan_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.toml", tmp_path):
         with pytest.raises(UsageError, match="cannot read"):
             read_plan_file(path)
-    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "wide.toml").write_bytes("a = 1".encode("utf-16"))
+    with pytest.raises(UsageError, match="in UTF-16: save it as UTF-8"):
+        read_plan_file(tmp_path / "wide.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\x80\xff")
     with pytest.raises(UsageError, match="not TOML"):
         read_plan_file(tmp_path / "binary.toml")
 
