@@ -78,6 +78,6 @@ def run(args: argparse.Namespace) -> int:
     for note in report.notes:
         print(clean(f"note: {note}"))
     if report.valid:
-        rerun = f"{len(report.rerun)} rerun with the same result" if report.rerun else "none rerun"
-        print(f"valid: {len(report.records)} runs, {rerun}")
+        again = f"{len(report.rerun)} rerun with the same result" if report.rerun else "none rerun"
+        print(f"valid: {len(report.records)} runs, {again}")
     return 0 if report.valid else 1

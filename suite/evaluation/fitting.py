@@ -43,8 +43,8 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     with clock("setup"):
         run = start(baseline, task, seed=seed, preset=preset)
     changes: list[Change] = []
-    with standard(run.task, run.seed), kept(changes), fitted(baseline):
-        record = _evaluate(baseline, set_up(run, task, clock))
+    with standard(run.task, run.seed), kept(changes) as seeded, fitted(baseline):
+        record = _evaluate(baseline, set_up(run, task, clock, seeded))
     return with_changes(record, changes)
 
 
@@ -86,8 +86,9 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
     """
     runs = [start(baseline, task, seed=seed, preset=preset) for task, seed in zip(tasks, seeds, strict=True)]
     changes: list[Change] = []
-    with standard(runs[0].task, runs[0].seed), kept(changes), fitted(baseline):
-        trials = [set_up(run, task, Clock(device_of(baseline))) for run, task in zip(runs, tasks, strict=True)]
+    with standard(runs[0].task, runs[0].seed), kept(changes) as seeded, fitted(baseline):
+        clocks = [Clock(device_of(baseline)) for _ in runs]
+        trials = [set_up(*parts, seeded) for parts in zip(runs, tasks, clocks, strict=True)]
         records = _evaluate_many(baseline, trials)
     return [with_changes(record, changes) for record in records]
 

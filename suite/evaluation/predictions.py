@@ -10,7 +10,6 @@ from leakybench.baseline import Model
 from leakybench.errors import BaselineError, UsageError
 from leakybench.task import Split
 
-
 MAX_ERROR = 1e100
 """Largest relative error that is one: beyond it, predictions have left the numbers."""
 

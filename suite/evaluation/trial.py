@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ class Trial:
         true_rank: bottleneck rank of the task; None if unknown.
         clock: measures its phases.
         digests: of the training and the test data, before anything foreign saw them.
+        seeded: tells who watches the global generators that they were seeded.
     """
 
     run: RunSpec
@@ -47,6 +48,12 @@ class Trial:
     true_rank: int | None
     clock: Clock
     digests: tuple[bytes, bytes]
+    seeded: Callable[[], None]
+
+    def seed_generators(self) -> None:
+        """Seed the global generators, also that of a library which was loaded since."""
+        seed_generators(self.run.task, self.run.seed)
+        self.seeded()
 
     @contextlib.contextmanager
     def fitting(self) -> Iterator[None]:
@@ -58,7 +65,7 @@ class Trial:
             nonlocal has_torch
             if not has_torch and loaded_module("torch") is not None:  # its generator is as new as it is
                 has_torch = True
-                seed_generators(self.run.task, self.run.seed)
+                self.seed_generators()
 
         self.clock.held = card_memory()
         with ImportClock(loaded) as imports:
@@ -99,20 +106,22 @@ def start(baseline: Baseline, task: Task, *, seed: int, preset: str) -> RunSpec:
     return run
 
 
-def set_up(run: RunSpec, task: Task, clock: Clock) -> Trial:
-    """Draw the data of a run."""
+def set_up(run: RunSpec, task: Task, clock: Clock, seeded: Callable[[], None]) -> Trial:
+    """Draw the data of a run; ``seeded`` as in ``Trial``."""
     with clock("setup"):
         # a task draws its data on first access, which must not count as training
         train, test, true_rank = task.train, task.test, task.true_rank
         digests = _digest(train), _digest(test)
-    return Trial(run=run, task=task, train=train, test=test, true_rank=true_rank, clock=clock, digests=digests)
+    return Trial(
+        run=run, task=task, train=train, test=test, true_rank=true_rank, clock=clock, digests=digests, seeded=seeded
+    )
 
 
 def prepare(baseline: Baseline, trial: Trial) -> None:
     """Let the baseline import its libraries, timed as set-up and not as training."""
     with trial.clock("setup"):
         getattr(baseline, "prepare", _do_nothing)()
-        seed_generators(trial.run.task, trial.run.seed)
+        trial.seed_generators()
 
 
 def with_changes(record: Record, changes: list[Change]) -> Record:

@@ -21,6 +21,9 @@ from leakybench.surroundings.imports import loaded_module
 ABSENT = object()
 """Value of a part whose library is not loaded."""
 
+GENERATORS = ("torch generator", "numpy generator", "generator of the module random")
+"""Names of the parts that are global random generators."""
+
 LIBRARY_VARIABLES = ("KMP_", "TORCHINDUCTOR_")
 """Beginnings of environment variables that numerical libraries set for themselves when they are loaded."""
 
@@ -238,19 +241,19 @@ def aspects() -> Iterator[Aspect]:
         write=_torch_write(lambda torch, v: torch.use_deterministic_algorithms(v)),
     )
     yield Aspect(
-        name="torch generator",
+        name=GENERATORS[0],
         read=_torch(lambda torch: TorchState(torch.random.get_rng_state())),
         write=_torch_write(lambda torch, v: torch.random.set_rng_state(v.state)),
         tell=_drawn,
     )
     yield Aspect(
-        name="numpy generator",
+        name=GENERATORS[1],
         read=_loaded("numpy.random", lambda module: RandomState(module.mtrand.get_state())),
         write=lambda v: sys.modules["numpy.random.mtrand"].set_state(v.state),
         tell=_drawn,
     )
     yield Aspect(
-        name="generator of the module random",
+        name=GENERATORS[2],
         read=random.getstate,
         write=random.setstate,
         tell=_drawn,

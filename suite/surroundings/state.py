@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from leakybench.surroundings.aspects import ABSENT, Aspect, aspects
+from leakybench.surroundings.aspects import ABSENT, GENERATORS, Aspect, aspects
 from leakybench.surroundings.imports import ImportClock
 from leakybench.surroundings.patches import Patches
 
@@ -35,7 +35,7 @@ class Change:
 
 
 @contextlib.contextmanager
-def kept(changes: list[Change]) -> Iterator[None]:
+def kept(changes: list[Change]) -> Iterator[Callable[[], None]]:
     """Put the global state back at the end of the block, also after an exception.
 
     Numerical settings, generators, threads, environment, working directory, signal handlers, streams, and the
@@ -44,6 +44,10 @@ def kept(changes: list[Change]) -> Iterator[None]:
 
     Args:
         changes: receives what the block changed.
+
+    Yields:
+        A function that takes the present state of the global generators for the one to keep, for a block that seeds
+        them itself.
     """
     before, patches = _read(), Patches()
 
@@ -51,9 +55,14 @@ def kept(changes: list[Change]) -> Iterator[None]:
         if patches.extend():
             before[:] = [aspect.read() if old is ABSENT else old for aspect, old in zip(WATCHED, before, strict=True)]
 
+    def seeded() -> None:
+        before[:] = [
+            aspect.read() if aspect.name in GENERATORS else old for aspect, old in zip(WATCHED, before, strict=True)
+        ]
+
     try:
         with ImportClock(loaded):
-            yield
+            yield seeded
     finally:
         replaced = patches.undo()
         changes += _restore(before)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from leakybench.analysis.scores import score_frame
 from leakybench.cli import main
-from leakybench.engines import inline
+from leakybench.engines import guarded
 from leakybench.store import DamagedError, NewerSchemaError, Store, decode
 from tests.helpers import dummies
 from tests.helpers.cli import GRID, call, files, one_line_error
@@ -161,7 +161,7 @@ def _dummies(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: Any, **settings: Any) -> None:
         raise AssertionError("bad input reached a run")
 
-    monkeypatch.setattr(inline, "execute", never)
+    monkeypatch.setattr(guarded, "execute", never)
 
 
 def test_there_are_enough_of_them() -> None:

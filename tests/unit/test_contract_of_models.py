@@ -121,7 +121,7 @@ def test_real_predictions_keep_every_value(array):
 
 @pytest.mark.parametrize("change", ["training", "test"])
 def test_data_that_are_changed_in_place_are_an_error_that_says_so(change):
-    with pytest.raises(BaselineError, match="changed the (training|test) data in place"):
+    with pytest.raises(BaselineError, match=r"changed the (training|test) data in place"):
         evaluated(change=change)  # ``predict`` sees the training inputs as well
 
 
