@@ -239,6 +239,17 @@ def differing(base: Spec, settings: Mapping[str, Any], factory: Callable[..., An
     return identity_overrides(settings, {**defaults, **registered})
 
 
+def complete(base: Spec, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every setting: the overrides, the registered values of ``base``, and the defaults of its class.
+
+    Raises:
+        PluginError: the class cannot be loaded.
+    """
+    factory = base.load()
+    defaults = {name: each.default for name, each in declared(factory).items() if each.default is not NOTHING}
+    return {**defaults, **normalised(factory, {**base.kwargs, **overrides})}
+
+
 def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
     """Build what a spec names, with ``overrides`` merged into its settings, each as the type that the class declares.
 

@@ -68,15 +68,15 @@ class Trial:
                 self.seed_generators()
 
         self.clock.held = card_memory()
-        with ImportClock(loaded) as imports:
-            try:
-                with self.clock("fit"), processor:
-                    yield
-            finally:
-                self.clock.threads = threads_of(processor)
-                moved = min(imports.seconds, self.clock.seconds.get("fit", 0.0))
-                self.clock.add("setup", moved)
-                self.clock.add("fit", -moved)
+        imports = ImportClock(loaded)
+        try:
+            with imports, self.clock("fit"), processor:
+                yield
+        finally:
+            self.clock.threads = threads_of(processor)
+            moved = min(imports.seconds, self.clock.seconds.get("fit", 0.0))
+            self.clock.add("setup", moved)
+            self.clock.add("fit", -moved)
 
     def check_data(self) -> None:
         """Check that the data are what they were.

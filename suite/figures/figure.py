@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,8 +12,11 @@ import numpy as np
 import pandas as pd
 
 from leakybench.engines.job import Job
+from leakybench.errors import LeakybenchError
 from leakybench.figures.summary import summarise_points
 from leakybench.record import Record, RunSpec
+from leakybench.registry import baselines, tasks
+from leakybench.settings import complete, differing
 from leakybench.specs import canonical_json
 from leakybench.store import DamagedError, Store
 from leakybench.sweeps.grid import Grid
@@ -57,8 +61,9 @@ class Stored:
             return {}
 
     def setting(self, name: str) -> Any:
-        """The value of a baseline setting of the run."""
-        return self.record.run.baseline_overrides[name]
+        """The value of a baseline setting of the run, also of one that is the default."""
+        run = self.record.run
+        return complete(baselines.spec(run.baseline), run.baseline_overrides)[name]
 
     def measure(self, name: str) -> float:
         """A number among the record's measures; nan if the record has no such number."""
@@ -101,18 +106,20 @@ class Runs:
 
 
 def _run_key(run: RunSpec) -> tuple[Any, ...]:
-    """Key of a run that does not depend on the code version, nor on whether a setting is written as 7 or 7.0."""
-    settings = (run.task_overrides, run.baseline_overrides)
-    return run.task, run.baseline, run.seed, run.preset, *(canonical_json(_whole(values)) for values in settings)
-
-
-def _whole(value: Any) -> Any:
-    """Convert whole floats in plain JSON to integers."""
-    if isinstance(value, Mapping):
-        return {name: _whole(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    """Key of a run that does not depend on the code version, nor on how its settings are written."""
+    named: tuple[tuple[Any, str, Mapping[str, Any]], ...] = (
+        (tasks, run.task, run.task_overrides),
+        (baselines, run.baseline, run.baseline_overrides),
+    )
+    settings = []
+    for registry, id, overrides in named:
+        values = dict(overrides)
+        # an id that is not registered here, or a setting that it does not take, is not asked for by a figure
+        with contextlib.suppress(LeakybenchError):
+            spec = registry.spec(id)
+            values = differing(spec, {**spec.kwargs, **overrides})
+        settings.append(canonical_json(values))
+    return run.task, run.baseline, run.seed, run.preset, *settings
 
 
 def _newest(store: Store) -> dict[tuple[Any, ...], Record]:

@@ -155,9 +155,27 @@ def release_of(module: str) -> str | None:
     return f"{names[0]}=={version_of(names[0])}" if names else None
 
 
+MODULE_ENDINGS = frozenset({".py", ".so", ".pyd"})
+"""Endings of the files that a module may be."""
+
+
 @cache
 def _distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+    """Names of the installed distributions by the top-level module that they provide."""
+    found: dict[str, list[str]] = {}
+    for distribution in importlib.metadata.distributions():
+        # one with damaged metadata must not hide the others, so the standard library's own listing does not serve
+        try:
+            name = distribution.metadata["Name"]
+            declared = (distribution.read_text("top_level.txt") or "").split()
+            inferred = {
+                file.parts[0].split(".")[0] for file in distribution.files or () if file.suffix in MODULE_ENDINGS
+            }
+        except Exception:
+            continue
+        for top in declared or inferred:
+            found.setdefault(top, []).append(name)
+    return found
 
 
 def forget() -> None:

@@ -10,13 +10,19 @@ from leakybench.engines.job import Job
 from leakybench.figures import rank
 from leakybench.measures.path import G0
 from leakybench.record import Record
+from leakybench.settings import complete
 from leakybench.store import Store
+
+
+def settings_of(job: Job) -> dict[str, Any]:
+    """Every setting of a job's baseline, defaults included."""
+    return complete(job.baseline_spec, job.run.baseline_overrides)
 
 
 def fabricated(job: Job, **fields: Any) -> Record:
     """A record with every measure and array that a figure may ask for, drawn from the run's id."""
     rng = np.random.default_rng(int(job.run.run_id[:8], 16))
-    layers = int(job.run.baseline_overrides["depth"])
+    layers = int(settings_of(job)["depth"])
     steps = rng.uniform(0.5, 1.5, layers) if job.run.baseline_overrides["steps"] == "adaptive" else np.ones(layers)
     steps /= steps.sum()
     names = {

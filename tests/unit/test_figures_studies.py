@@ -18,7 +18,7 @@ from leakybench.figures.build import build_figure, jobs_of, read_csv
 from leakybench.figures.figure import DEPTH, Runs
 from leakybench.measures.path import G0
 from leakybench.store import Store
-from tests.helpers.figure_runs import fabricated, fill
+from tests.helpers.figure_runs import fabricated, fill, settings_of
 
 SEEDS = (0, 1, 2)
 
@@ -170,9 +170,7 @@ def test_confusion_counts_every_run_once_for_each_estimator(store: Store) -> Non
 
 
 def test_the_excess_of_the_first_layer_is_that_of_its_profiles(store: Store) -> None:
-    (job, *_) = [
-        job for job in jobs_of(load_figure("layers"), (0,)) if job.run.baseline_overrides["effective_depth"] == 7
-    ]
+    (job, *_) = [job for job in jobs_of(load_figure("layers"), (0,)) if settings_of(job)["effective_depth"] == 7]
     record = fabricated(job)
     profiles = {name: record.arrays[name].copy() for name in ("coi", "speed")}
     profiles["coi"][-1, 0], profiles["speed"][-1, 0] = 6.0, 15.0  # the last g0 is 1e-4
@@ -207,12 +205,12 @@ def test_every_rank_has_its_place_in_the_drawing(measured: float, shown: str) ->
 
 def test_the_violation_of_the_second_inequality_is_in_layers_and_in_a_share_of_the_path(store: Store) -> None:
     jobs = jobs_of(load_figure("layers"), SEEDS)
-    assert {(j.run.baseline_overrides["effective_depth"], j.run.baseline_overrides["depth"]) for j in jobs} == {
+    assert {(settings_of(job)["effective_depth"], settings_of(job)["depth"]) for job in jobs} == {
         (lt, depth) for lt in (3, 7) for depth in (10, 20, 40)
     }  # fmt: skip
     for job in jobs:
         record = fabricated(job)
-        held = 1.0 - 1.0 / job.run.baseline_overrides["depth"]
+        held = 1.0 - 1.0 / settings_of(job)["depth"]
         store.write(dataclasses.replace(record, measures={**record.measures, "theorem_excess_share_1e-8": held}))
     data = layers.collect(Runs(store, jobs))
     failing = data[data["g0"] == "1e-8"]
