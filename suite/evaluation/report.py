@@ -15,7 +15,7 @@ from leakybench.errors import BaselineError
 
 REPORTED = ("ok", "collapsed", "diverged")
 """Statuses that a report may state; the others are found out by the harness."""
-MAX_DEPTH = 6
+MAX_DEPTH = 5
 MAX_ITEMS = 200_000
 MAX_TEXT = 100_000
 ADVICE = "report numbers, texts, lists or mappings, and larger arrays in FitReport.arrays"

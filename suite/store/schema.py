@@ -15,7 +15,7 @@ from msgspec import Meta
 MAX_RECORD_BYTES = 8 * 2**20
 MAX_VALUES = 400_000
 """Number of values of a record, all lists and mappings together."""
-MAX_DEPTH = 7
+MAX_DEPTH = 5
 """Levels of lists and mappings inside a field. Not more, since the size of the type doubles with each."""
 MAX_TEXT = 100_000
 MAX_NUMBER = 1e100

@@ -258,6 +258,7 @@ def test_any_words_end_with_an_exit_code(words: list[str], capsys: pytest.Captur
         one_line_error(captured.err)
 
 
+@pytest.mark.slow
 def test_a_folder_of_damaged_records_is_set_aside_whole_and_computed_anew(tmp_path: Path) -> None:
     results = tmp_path / "runs"
     grid = (*BASE, "--seeds", "0:40", "--preset", "smoke", "--results", results, "--workers", 0)

@@ -47,7 +47,7 @@ def assert_whole(folder: Path, seeds: int) -> None:
     assert {path.suffix for path in folder.iterdir()} == {".json", ".npz"}
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("workers", [0, *(pytest.param(count, marks=pytest.mark.slow) for count in (1, 2))])
 def test_batches_give_the_records_of_single_runs(tmp_path: Path, workers: int) -> None:
     # least squares without batched products: equal to the bit
     once = (*MANY, "--seeds", "0:7", "--workers", workers, "--results")
@@ -90,11 +90,11 @@ def test_auto_measures_says_so_and_goes_on_with_the_faster_way(
     ("mode", "message"),
     [
         ("raise", "ValueError: no luck"),
-        ("memory", "MemoryError"),
-        ("leave", "SystemExit: 5"),
-        ("diverge", "DivergedError: the loss is not finite"),
+        pytest.param("memory", "MemoryError", marks=pytest.mark.slow),
+        pytest.param("leave", "SystemExit: 5", marks=pytest.mark.slow),
+        pytest.param("diverge", "DivergedError: the loss is not finite", marks=pytest.mark.slow),
         ("die", "the worker process was ended by signal 9, SIGKILL (perhaps the machine ran out of memory)"),
-        ("short", "LeakybenchError: fit_many gave 3 models for 4 seeds"),
+        pytest.param("short", "LeakybenchError: fit_many gave 3 models for 4 seeds", marks=pytest.mark.slow),
     ],
 )
 def test_one_bad_seed_in_a_batch_costs_no_run(tmp_path: Path, mode: str, message: str) -> None:
@@ -110,6 +110,7 @@ def test_one_bad_seed_in_a_batch_costs_no_run(tmp_path: Path, mode: str, message
     assert {found.status for found in Store(folder)} == {"ok"}
 
 
+@pytest.mark.slow
 def test_a_seed_that_fails_alone_too_is_the_only_one_that_fails(tmp_path: Path) -> None:
     words = ("--set", "mode=raise", "--set", "only_seed=2", "--set", "in_batch=false")
     done = cli.call(*MANY, *words, "--seeds", "0:4", "--batch", 4, "--workers", 1, "--results", tmp_path)
@@ -121,6 +122,7 @@ def test_a_seed_that_fails_alone_too_is_the_only_one_that_fails(tmp_path: Path) 
     assert failed.provenance["batch"] == {"size": 1, "asked": 4}
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_in_a_batch_is_computed_alone(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger"
     words = ("--set", "mode=nan", "--set", "only_seed=1", "--set", f"ledger={ledger}")
@@ -143,6 +145,7 @@ def sweep_with(folder: Path, limits: Limits, batching: str, **settings: Any) -> 
     return store, progress.counts, progress.notes
 
 
+@pytest.mark.slow
 def test_a_batch_has_the_time_of_its_runs_together(tmp_path: Path) -> None:
     # 3 x 0.8 s is above the limit of a run and within that of three
     store, counts, notes = sweep_with(tmp_path, Limits(timeout=2.0), "3", batch_seconds=0.8)

@@ -14,6 +14,7 @@ from leakybench.registry import baselines, tasks
 from tests.helpers.cli import call
 
 
+@pytest.mark.slow
 @parametrize_with_checks(tasks=["LowRank-k3-v0"], baselines=["Mean-v0"])
 def test_a_plugin_author_writes_this(check):
     check()

@@ -39,7 +39,9 @@ def once(tmp_path_factory):
             marks=pytest.mark.slow,
         ),
         pytest.param(
-            ["--steps", "adaptive,uniform", "--seeds", "1,0", "--workers", "2"], id="other order, two workers"
+            ["--steps", "adaptive,uniform", "--seeds", "1,0", "--workers", "2"],
+            id="other order, two workers",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -77,6 +79,7 @@ def test_a_width_that_cannot_hold_the_data_ends_before_anything_runs(tmp_path):
     assert not list((tmp_path / "none").glob("*")) if (tmp_path / "none").exists() else True
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_a_result_and_the_others_go_on(tmp_path):
     # a penalty far above what the rank explains: the minimum itself is the constant function
     command = [sys.executable, "-m", "leakybench", "run", "--task", "LowRank-k2-v0", "--baseline", "LeakyResNet-v0"]

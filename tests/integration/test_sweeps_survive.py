@@ -129,6 +129,7 @@ def test_a_limit_on_file_sizes_is_a_full_disk_too(tmp_path: Path) -> None:
     assert_sound(tmp_path)
 
 
+@pytest.mark.slow
 def test_two_sweeps_on_one_folder_share_the_work(tmp_path: Path) -> None:
     folder, ledger = tmp_path / "runs", tmp_path / "ledger"
     grid = (*cli.GRID, "dummy/Fit-v0", "--seeds", "0:60", "--set", f"ledger={ledger}", "--set", "seconds=0.05")
@@ -141,6 +142,7 @@ def test_two_sweeps_on_one_folder_share_the_work(tmp_path: Path) -> None:
     assert {path.suffix for path in folder.iterdir()} == {".json", ".npz"}
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_over_the_runs_of_one_that_is_killed(tmp_path: Path) -> None:
     folder, ledger = tmp_path / "runs", tmp_path / "ledger"
     grid = (*cli.GRID, "dummy/Fit-v0", "--seeds", "0:12", "--set", f"ledger={ledger}", "--set", "seconds=0.4")

@@ -172,6 +172,7 @@ def test_targets_at_the_end_of_the_numbers_are_one_line():
         LeakyResNetRegressor(**TINY).fit(x, np.where(y > y.mean(), 1.7e308, -1.7e308))
 
 
+@pytest.mark.slow
 def test_a_grid_of_numpy_numbers_is_searched_like_one_of_pythons():
     x = np.random.default_rng(0).standard_normal((40, 3))
     grids = [

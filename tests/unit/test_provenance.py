@@ -328,6 +328,7 @@ def test_code_that_is_edited_while_it_is_loaded_counts_from_its_next_import(pack
     assert provenance.source_version("sourcepkg.near") != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("library", "counts"), [("sklearn", True), ("numpy", False), ("torch", False)])
 def test_the_versions_of_the_libraries_of_a_local_baseline_count(package, monkeypatch, library, counts):
     (package / "near.py").write_text(f"import {library}\n")

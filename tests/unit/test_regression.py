@@ -68,6 +68,7 @@ def _check(seed, **fault) -> Verdict:
     )[0]
 
 
+@pytest.mark.slow
 def test_unchanged_code_passes_on_a_noisy_machine():
     verdicts = [_check(seed) for seed in range(20)]
     assert [verdict.code for verdict in verdicts] == [0] * 20
