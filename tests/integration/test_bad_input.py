@@ -220,6 +220,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_record_with_any_field_replaced_is_read_or_called_damaged(data: st.DataObject) -> None:

@@ -164,7 +164,7 @@ def test_a_batch_beyond_its_time_or_memory_falls_back_to_single_runs(tmp_path: P
     assert notes[0].endswith("ended at the limit of 300 MiB of memory")
 
 
-@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("workers", [pytest.param(count, marks=pytest.mark.slow) for count in (0, 2)])
 def test_a_sweep_killed_in_a_batch_loses_and_repeats_no_finished_run(tmp_path: Path, workers: int) -> None:
     folder, ledger = tmp_path / "runs", tmp_path / "ledger"
     words = ("--set", "batch_seconds=0.3", "--set", f"ledger={ledger}", "--seeds", "0:12", "--batch", 3)

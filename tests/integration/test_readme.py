@@ -13,7 +13,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CODE = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name != "README.md" else []) for name in DOCUMENTS]
+)
 def test_tables_are_what_their_commands_print(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     assert BLOCK.search(text)

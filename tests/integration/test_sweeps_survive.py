@@ -43,7 +43,7 @@ def finished(folder: Path) -> set[int]:
     return {found.run.seed for found in Store(folder, set_aside=False)}
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.slow)])
 def test_sweeps_killed_at_random_moments_lose_and_repeat_nothing(tmp_path: Path, kills: int) -> None:
     runs, rng = 20 * kills, random.Random(20240527)
     folder, ledger = tmp_path / "runs", tmp_path / "ledger"
@@ -161,7 +161,7 @@ def test_a_sweep_takes_over_the_runs_of_one_that_is_killed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_an_interrupted_sweep_says_what_is_done_and_how_to_go_on(
     tmp_path: Path, number: signal.Signals, workers: int
 ) -> None:

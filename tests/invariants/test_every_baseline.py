@@ -27,7 +27,13 @@ def settings_of(spec):
 
 
 CASES = [
-    pytest.param(spec.id, overrides, id=f"{spec.id}-{overrides.get('steps', 'plain')}")
+    pytest.param(
+        spec.id,
+        overrides,
+        id=f"{spec.id}-{overrides.get('steps', 'plain')}",
+        # its solver takes more steps than all others together
+        marks=[pytest.mark.slow] if spec.id == "NeuralODE-v0" else [],
+    )
     for spec in baselines
     if spec.plugin == "leakybench"
     for overrides in settings_of(spec)

@@ -139,6 +139,7 @@ def test_methods_with_gaps_and_boards_without_positive_errors_have_no_profile():
 MANY = [(f"x/M{i}-v0", {"steps": rule}) for i in range(18) for rule in ("uniform", "irregular", "adaptive")]
 
 
+@pytest.mark.slow
 def test_eighteen_baselines_of_three_step_rules_have_looks_of_their_own():
     records = board(("Linear-k3-v0", "LowRank-k3-v0"), MANY)
     built = leaderboard(score_frame(records), resamples=50)

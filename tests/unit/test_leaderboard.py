@@ -215,6 +215,7 @@ ANY_RECORD = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.lists(ANY_RECORD, min_size=1, max_size=30))
 def test_any_records_give_a_board_in_every_form(records):

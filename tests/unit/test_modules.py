@@ -81,7 +81,7 @@ def test_any_module_is_evaluated_and_shows_its_states(factory) -> None:
     assert not isinstance(model, leakybench.baseline.TraceableModel), "it has no weights of the recursion to show"
 
 
-@pytest.mark.parametrize("factory", [plain, Transformer])
+@pytest.mark.parametrize("factory", [plain, pytest.param(Transformer, marks=pytest.mark.slow)])
 def test_the_checker_passes_a_module(factory) -> None:
     report = leakybench.check_baseline(leakybench.wrap_module(factory))
     assert report.passed, report

@@ -213,6 +213,7 @@ def answers(python) -> bool:
     return subprocess.run([str(python), "-c", ""], capture_output=True, check=False).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("minor", [12, 13])
 def test_other_versions_of_python_see_the_same_code(minor):
     """The tree's own fields differ between versions of Python; its canonical text does not."""
