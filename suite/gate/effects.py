@@ -79,7 +79,7 @@ class Decision:
 
     Attributes:
         kind: a verdict.
-        p_value: chance of such a change, or a larger one, if the true one is just allowed; after the correction.
+        p_value: chance of such a change, or a larger one, if the true one is ``null``; after the correction.
         detects: smallest true change that is called regressed in ``POWER`` of all checks, as a logarithm; None if the
             pairs are too few for any.
     """
@@ -89,36 +89,43 @@ class Decision:
     detects: float | None
 
 
-def decide(effects: Sequence[Effect], limit: float, *, level: float, better: bool = True) -> list[Decision]:
+def decide(
+    effects: Sequence[Effect], limit: float, *, level: float, better: bool = True, null: float | None = None
+) -> list[Decision]:
     """Decide on the effects of one metric in all its places, Holm's correction over them.
+
+    A change is called so where the measured one is beyond the limit and one beyond ``null`` is shown at ``level``.
 
     Args:
         effects: one for each place.
         limit: allowed change, as a logarithm.
         level: of ``regressed`` and ``improved``.
+        null: true change that has to be ruled out, as a logarithm: 0 for a number that the same code repeats, such as
+            an error; None for the limit itself, for one that scatters by itself, such as a time.
         better: whether a decrease beyond the limit is a change too; if not, it only needs to be no increase to be same.
     """
-    worse = holm([_beyond(effect.size - limit, effect) for effect in effects])
-    gains = holm([_beyond(-effect.size - limit, effect) for effect in effects])
+    null = limit if null is None else null
+    worse = holm([_beyond(effect.size - null, effect) for effect in effects])
+    gains = holm([_beyond(-effect.size - null, effect) for effect in effects])
     decisions = []
     for effect, p_worse, p_better in zip(effects, worse, gains, strict=True):
         kind = UNDECIDED
         if effect.identical:
             kind = SAME
-        elif effect.pairs >= LEAST_PAIRS and p_worse < level:
+        elif effect.pairs >= LEAST_PAIRS and effect.size > limit and p_worse < level:
             kind = REGRESSED
-        elif effect.pairs >= LEAST_PAIRS and p_better < level:
+        elif effect.pairs >= LEAST_PAIRS and -effect.size > limit and p_better < level:
             kind = IMPROVED
         elif effect.pairs >= MIN_PAIRS and effect.high < limit and (effect.low > -limit or not better):
             kind = SAME
         p_value = float(p_worse if effect.size >= 0 else p_better)
-        detects = _detects(effect, limit, level / max(1, len(effects)))
+        detects = _detects(effect, limit, null, level / max(1, len(effects)))
         decisions.append(Decision(kind=kind, p_value=p_value, detects=detects))
     return decisions
 
 
 def _beyond(excess: float, effect: Effect) -> float:
-    """One-sided p-value that the true change is within the limit, from the excess of the measured one over it."""
+    """One-sided p-value of the excess of a measured change over the one to rule out."""
     if math.isnan(effect.error):
         return math.nan
     if effect.error == 0:
@@ -126,8 +133,10 @@ def _beyond(excess: float, effect: Effect) -> float:
     return float(stats.t.sf(excess / effect.error, effect.degrees))
 
 
-def _detects(effect: Effect, limit: float, level: float) -> float | None:
-    """``limit + (t_(1 - level) + t_POWER) error``, the error that of the reference's seeds where nothing changed.
+def _detects(effect: Effect, limit: float, null: float, level: float) -> float | None:
+    """Return the larger of ``null + (t_(1 - level) + t_POWER) error`` and ``limit + t_POWER error``.
+
+    The error is that of the reference's seeds where nothing changed.
 
     Where no pair differs, nothing says how unlike a change acts on different seeds: it is taken to do so by as much as
     the seeds differ themselves.
@@ -135,4 +144,5 @@ def _detects(effect: Effect, limit: float, level: float) -> float | None:
     if effect.pairs < LEAST_PAIRS or math.isnan(effect.error):
         return None
     error = effect.error or effect.reference_error
-    return limit + float(stats.t.ppf(1 - level, effect.degrees) + stats.t.ppf(POWER, effect.degrees)) * error
+    power = float(stats.t.ppf(POWER, effect.degrees))
+    return max(null + (float(stats.t.ppf(1 - level, effect.degrees)) + power) * error, limit + power * error)

@@ -76,7 +76,7 @@ def judge_ratios(pairs: pd.DataFrame, metric: Metric, level: float) -> list[Line
     for name, strata in places(logs):
         names.append(name)
         effects.append(effect_of(*([part[column].to_numpy() for part in strata] for column in ("change", "before"))))
-    decisions = decide(effects, float(np.log1p(metric.threshold)), level=level, better=metric.both)
+    decisions = decide(effects, float(np.log1p(metric.threshold)), level=level, better=metric.both, null=0.0)
     lines += [_ratio_line(metric, *judged) for judged in zip(names, effects, decisions, strict=True)]
     return lines
 
