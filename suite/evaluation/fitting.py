@@ -20,7 +20,7 @@ from leakybench.evaluation.report import report_of
 from leakybench.evaluation.standard import standard
 from leakybench.evaluation.trial import Trial, finish, measure_fit, prepare, set_up, start, with_changes
 from leakybench.record import Record
-from leakybench.surroundings import Change, kept
+from leakybench.surroundings import Change
 from leakybench.task import Task
 
 
@@ -43,7 +43,7 @@ def evaluate(baseline: Baseline, task: Task, *, seed: int = 0, preset: str = "st
     with clock("setup"):
         run = start(baseline, task, seed=seed, preset=preset)
     changes: list[Change] = []
-    with standard(run.task, run.seed), kept(changes) as seeded, fitted(baseline):
+    with standard(run.task, run.seed, changes) as seeded, fitted(baseline):
         record = _evaluate(baseline, set_up(run, task, clock, seeded))
     return with_changes(record, changes)
 
@@ -86,7 +86,7 @@ def evaluate_many(baseline: Any, tasks: Sequence[Task], *, seeds: Sequence[int],
     """
     runs = [start(baseline, task, seed=seed, preset=preset) for task, seed in zip(tasks, seeds, strict=True)]
     changes: list[Change] = []
-    with standard(runs[0].task, runs[0].seed), kept(changes) as seeded, fitted(baseline):
+    with standard(runs[0].task, runs[0].seed, changes) as seeded, fitted(baseline):
         clocks = [Clock(device_of(baseline)) for _ in runs]
         trials = [set_up(*parts, seeded) for parts in zip(runs, tasks, clocks, strict=True)]
         records = _evaluate_many(baseline, trials)

@@ -19,8 +19,11 @@ LIBRARIES = (
 """Modules outside the package whose names must stay what they are."""
 CLASSES = (("torch", "Tensor"), ("torch.nn", "Module"), ("torch.nn", "Linear"), ("torch.optim", "Adam"))
 """Classes outside the package whose methods must stay what they are."""
-OWN_BUSINESS = frozenset({("builtins", "__import__"), ("importlib", "import_module"), ("builtins", "_")})
-"""Names that change as a matter of course: the clock of imports, and the last value of an interactive session."""
+OWN_BUSINESS = frozenset(
+    {("builtins", "__import__"), ("importlib", "import_module"), ("builtins", "_"), ("torch", "Storage")}
+)
+"""Names that change as a matter of course: the clock of imports, the last value of an interactive session, and what
+follows torch's default dtype."""
 LIBRARY_CLASS_NAMES = frozenset({"_abc_impl", "__abstractmethods__", "__annotations__", "__doc__", "__dict__"})
 
 Names = dict[str, Any]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
+import importlib
 import os
 import random
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +143,51 @@ def test_the_callers_own_settings_neither_decide_a_record_nor_are_lost(baseline,
     assert caller.integers(10) == np.random.default_rng(0).integers(10)
 
 
+def test_runs_in_several_threads_at_once_equal_lone_ones_and_leave_the_callers_settings(lone):
+    """Each run has its own float32 products and seeds, and the last one puts the caller's state back."""
+    before = builtins.__import__, importlib.import_module
+    torch.manual_seed(5)
+    state = torch.random.get_rng_state()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            records = list(pool.map(lambda _: record_of("LeakyResNet-v0", NETWORK), range(9)))
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(record.comparable() == lone["LeakyResNet-v0"] for record in records)
+    named = {text for record in records for text in record.provenance.get("surroundings", ())}
+    assert named <= {"generator of the module random: was drawn from or seeded"}
+    assert torch.random.get_rng_state().equal(state)
+    assert (builtins.__import__, importlib.import_module) == before
+
+
+def test_clocks_of_threads_that_overlap_count_their_own_imports_and_put_the_functions_back(tmp_path, monkeypatch):
+    before = builtins.__import__, importlib.import_module
+    (tmp_path / "slow_one.py").write_text(SLOW_MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first, second = ImportClock(), ImportClock()
+    entered, left = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with second:
+            entered.set()
+            left.wait(10.0)
+
+    thread = threading.Thread(target=other)
+    with first:
+        thread.start()
+        entered.wait(10.0)
+        importlib.import_module("slow_one")
+    # the clock that opened first is closed while the other one is open
+    left.set()
+    thread.join()
+    sys.modules.pop("slow_one")
+    assert (builtins.__import__, importlib.import_module) == before
+    assert first.seconds >= 0.3
+    assert second.seconds < 0.15
+
+
 class Drawing:
     """Draws from the global generators, as careless code does."""
 
@@ -208,9 +257,6 @@ def test_an_import_inside_a_fit_is_no_training(statement, tmp_path, monkeypatch)
 
 
 def test_the_clock_of_imports_leaves_the_import_as_it_was():
-    import builtins
-    import importlib
-
     before = builtins.__import__, importlib.import_module
     clock = ImportClock()
     with pytest.raises(ModuleNotFoundError), clock:
