@@ -279,7 +279,7 @@ def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
     # a class may import what a setting names, or load a library when it is first made
     module = merged.entry_point.split(":")[0]
     try:
-        with guarded_import(module) if merged.is_foreign else contextlib.nullcontext():
+        with guarded_import(module) if merged.foreign else contextlib.nullcontext():
             built = factory(**merged.kwargs, **taken)
     except LeakybenchError:
         raise  # the class says best what it takes

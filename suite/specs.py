@@ -204,10 +204,10 @@ class Spec:
         return digest([self.kind, self.id, self.entry_point, self.kwargs])
 
     @property
-    def is_foreign(self) -> bool:
-        """Whether building it runs code from outside the package: the class itself, or code that a setting names."""
+    def foreign(self) -> frozenset[str]:
+        """Top-level modules outside the package that building it runs: that of the class, and those a setting names."""
         modules = (self.entry_point.split(":")[0], *modules_in(self.kwargs))
-        return any(module.split(".")[0] != "leakybench" for module in modules)
+        return frozenset(module.split(".")[0] for module in modules) - {__name__.split(".")[0]}
 
     def load(self) -> Callable[..., Any]:
         """Import and return the class that ``entry_point`` names."""

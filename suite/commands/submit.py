@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from leakybench.console import arguments, coverage, selection
-
-if TYPE_CHECKING:
-    from leakybench.store import Store
 
 EPILOG = """\
 The pack is first checked as by 'leakybench validate', without the rerun. If there is an objection, no pack is written.
@@ -40,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the pack; return 0, or 1 if it would be refused, or 3 if there is no run to pack."""
     from leakybench.analysis.scores import score_frame, select
-    from leakybench.packs.pack import Pack, make_manifest, write_pack
+    from leakybench.packs.pack import Pack, make_manifest, pack_files, write_pack
     from leakybench.packs.validation import validate
     from leakybench.store import DamagedError, Store
 
@@ -53,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     packed = [record for record in records if record.run_id in chosen_ids]
     store = Store(selection.records_folder(args.folder), set_aside=False)
     try:
-        files = _read_files(store, [record.run_id for record in packed])
+        files = pack_files(store, (record.run_id for record in packed))
     except DamagedError as error:
         arguments.print_note(f"no pack was written: {error}")
         return 1
@@ -67,18 +64,3 @@ def run(args: argparse.Namespace) -> int:
     write_pack(store, packed, Path(args.out), submitter=args.submitter)
     print(f"{args.out}: {len(packed)} runs of {chosen['baseline'].nunique()} baselines on {len(names)} required tasks")
     return 0
-
-
-def _read_files(store: Store, run_ids: list[str]) -> dict[str, bytes]:
-    """The files of a pack by name; a DamagedError names the file that cannot be read."""
-    from leakybench.store import MAX_ARRAY_BYTES, DamagedError, read_file
-
-    files = {}
-    for path in (store.path(run_id, kind) for run_id in run_ids for kind in ("json", "npz")):
-        if not path.exists():
-            continue
-        try:
-            files[f"records/{path.name}"] = read_file(path, MAX_ARRAY_BYTES)
-        except DamagedError as error:
-            raise DamagedError(f"{path.name}: {error}") from None
-    return files

@@ -37,12 +37,9 @@ class Job:
     def origin(self) -> str:
         """Foreign code that the job runs: the top-level modules outside the package that its entry points and settings
         name, sorted, with commas; empty for built-in code alone."""
-        specs = self.task_spec, self.baseline_spec
-        names = {spec.entry_point.split(":")[0] for spec in specs}
-        settings = [*(spec.kwargs for spec in specs), *(run.task_overrides for run in self.runs)]
-        for values in (*settings, self.run.baseline_overrides):
-            names |= set(provenance.modules_in(values))
-        return ",".join(sorted({name.split(".")[0] for name in names} - {provenance.PACKAGE}))
+        built = [self.task_spec.with_overrides(run.task_overrides) for run in self.runs]
+        foreign = self.baseline_spec.with_overrides(self.run.baseline_overrides).foreign
+        return ",".join(sorted(foreign.union(*(spec.foreign for spec in built))))
 
     @property
     def runs(self) -> tuple[RunSpec, ...]:

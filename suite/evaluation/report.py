@@ -117,7 +117,7 @@ def _numbers(value: Any) -> np.ndarray | None:
         try:
             value = value.detach().cpu()
             value = (value.float() if value.is_floating_point() and value.element_size() == 2 else value).numpy()
-        except (RuntimeError, TypeError, NotImplementedError):  # sparse, quantised, meta
+        except (RuntimeError, TypeError):  # sparse, quantised, meta
             return None
     return value if value.dtype.kind in "biuf" else None
 

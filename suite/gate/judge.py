@@ -1,10 +1,11 @@
 """Judge runs against a reference: which number regressed, improved or stayed the same, by how much, and how surely.
 
-A change counts if the interval of its size lies beyond the threshold, after Holm's correction over all places tested;
-a number is the same only if the interval lies within, or if every pair is equal to the bit. All else is undecided, and
-whatever is missing is not measured. A result that is suddenly better than the reference is either a leak of test data
-or an advance, and somebody has to decide which; a faster fit is welcome. Times are ratios to a yardstick that was
-measured together with the runs.
+A change counts if it is beyond the threshold and chance does not explain it, after Holm's correction over all places
+tested: no change at all has to be ruled out for an error, the allowed factor for a time, which scatters by itself. A
+number is the same only if the interval of its change lies within the threshold, or if every pair is equal to the bit.
+All else is undecided, and whatever is missing is not measured. A result that is suddenly better than the reference is
+either a leak of test data or an advance, and somebody has to decide which; a faster fit is welcome. Times are ratios to
+a yardstick that was measured together with the runs.
 """
 
 from __future__ import annotations

@@ -109,23 +109,22 @@ def _ratio_line(metric: Metric, name: str, effect: Effect, decision: Decision) -
     if effect.identical:
         shown = f"identical in {_count(effect.pairs)}; +0.0%"
     text = f"{metric.name} of {name}: {shown} against the reference, allowed {metric.threshold:.0%}"
-    if decision.kind in (REGRESSED, IMPROVED):
-        text += f", p = {decision.p_value:.2g}"
     detects = None if decision.detects is None else float(np.expm1(decision.detects))
-    text += f"; {power(effect.pairs, None if detects is None else _percent(detects))}"
+    text += ending(effect, decision, None if detects is None else _percent(detects))
     return Line(
         metric=metric.name, where=name, kind=decision.kind, text=text + ACCEPT * (decision.kind == IMPROVED),
         effect=size, low=known(low), high=known(high), threshold=metric.threshold, detects=detects, pairs=effect.pairs,
     )  # fmt: skip
 
 
-def power(pairs: int, smallest: str | None) -> str:
-    """Say what a number of pairs can detect: the smallest change, or none at all."""
-    if smallest is None:
-        return f"{_count(pairs)} can show no change of any size, {MIN_PAIRS} are needed"
-    if pairs < MIN_PAIRS:
-        return f"{_count(pairs)} detect {smallest}, and {MIN_PAIRS} are needed to call it same"
-    return f"{_count(pairs)} detect {smallest}"
+def ending(effect: Effect, decision: Decision, detects: str | None) -> str:
+    """End the text of a judgement: the p-value of a change, and the smallest one that its pairs can detect, if any."""
+    p_value = f", p = {decision.p_value:.2g}" if decision.kind in (REGRESSED, IMPROVED) else ""
+    pairs = _count(effect.pairs)
+    if detects is None:
+        return f"{p_value}; {pairs} can show no change of any size, {MIN_PAIRS} are needed"
+    few = f", and {MIN_PAIRS} are needed to call it same" if effect.pairs < MIN_PAIRS else ""
+    return f"{p_value}; {pairs} detect {detects}{few}"
 
 
 def judge_ranks(pairs: pd.DataFrame, settings: Settings) -> list[Line]:

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from leakybench.gate.effects import Decision, Effect, decide, effect_of
-from leakybench.gate.quantities import known, method_of, power
+from leakybench.gate.quantities import ending, known, method_of
 from leakybench.gate.settings import Settings
-from leakybench.gate.verdict import IMPROVED, REGRESSED, TIME, Line, not_measured
+from leakybench.gate.verdict import IMPROVED, TIME, Line, not_measured
 
 Units = Mapping[tuple[str, str, int], float]
 
@@ -66,10 +66,8 @@ def _line(name: str, effect: Effect, decision: Decision, yardstick: str, limit: 
     factor, low, high = (float(np.exp(x)) for x in (effect.size, effect.low, effect.high))
     shown = f"{factor:.2f} ({low:.2f} to {high:.2f})" if np.isfinite(low) else f"{factor:.2f}"
     text = f"fit time of {name}, in units of {yardstick}: {shown} times the reference, allowed {limit:.2f}"
-    if decision.kind in (REGRESSED, IMPROVED):
-        text += f", p = {decision.p_value:.2g}"
     detects = None if decision.detects is None else float(np.exp(decision.detects))
-    text += f"; {power(effect.pairs, None if detects is None else f'a factor of {detects:.2f}')}{machines}"
+    text += ending(effect, decision, None if detects is None else f"a factor of {detects:.2f}") + machines
     return Line(
         metric=TIME, where=name, kind=decision.kind, text=text, effect=factor, low=known(low), high=known(high),
         threshold=limit, detects=detects, pairs=effect.pairs, accepted=decision.kind == IMPROVED,

@@ -17,6 +17,7 @@ import re
 import stat
 import weakref
 import zipfile
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -88,11 +89,7 @@ def write_pack(store: Store, records: Iterable[Record], path: Path, *, submitter
         DamagedError: a file of a run cannot be read.
         OSError: the file cannot be written.
     """
-    files: dict[str, bytes] = {}
-    for record in sorted(records, key=lambda record: record.run_id):
-        for kind in ("json", "npz"):
-            with contextlib.suppress(FileNotFoundError):
-                files[f"records/{record.run_id}.{kind}"] = read_file(store.path(record.run_id, kind), _LIMITS[kind])
+    files = pack_files(store, (record.run_id for record in records))
     if not files:
         raise UsageError(f"{store.folder} holds no runs to submit")
     manifest = make_manifest(files, submitter)
@@ -103,6 +100,23 @@ def write_pack(store: Store, records: Iterable[Record], path: Path, *, submitter
             archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     write_atomic(path, buffer.getvalue())
     return manifest
+
+
+def pack_files(store: Store, run_ids: Iterable[str]) -> dict[str, bytes]:
+    """Read the files of runs for a pack, by their names there.
+
+    Raises:
+        DamagedError: a file cannot be read, with its name.
+    """
+    files: dict[str, bytes] = {}
+    for path, kind in ((store.path(run_id, kind), kind) for run_id in sorted(run_ids) for kind in ("json", "npz")):
+        try:
+            files[f"records/{path.name}"] = read_file(path, _LIMITS[kind])
+        except FileNotFoundError:
+            continue
+        except DamagedError as error:
+            raise DamagedError(f"{path.name}: {error}") from None
+    return files
 
 
 def make_manifest(files: dict[str, bytes], submitter: str = "") -> dict[str, Any]:
@@ -157,8 +171,9 @@ class _Files(Mapping[str, bytes]):
 
     sizes: dict[str, int]
 
+    @abstractmethod
     def read(self, name: str) -> bytes:
-        raise NotImplementedError
+        """Read one of ``sizes``; raise ``PackError`` if that fails."""
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self.sizes:

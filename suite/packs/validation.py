@@ -7,7 +7,7 @@ import hashlib
 import io
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from leakybench.errors import LeakybenchError
 from leakybench.packs.pack import MEMBER, Pack, PackError
 from leakybench.record import Record, RunSpec, structure_found
 from leakybench.registry import baselines, tasks
-from leakybench.specs import ENTRY_POINT_PATTERN, canonical_json, device_kind, digest
+from leakybench.specs import canonical_json, device_kind, digest, modules_in
 from leakybench.store import DamagedError, decode, intact, load_arrays
 
 CHECKS = ("damaged", "forged", "duplicated", "incomplete", "provenance", "implausible", "rerun")
@@ -346,15 +346,7 @@ def names_code(run: RunSpec) -> bool:
 
     A task or baseline may import and call the code that such a text names.
     """
-
-    def contains_name(value: Any) -> bool:
-        if isinstance(value, Mapping):
-            return any(contains_name(item) for pair in value.items() for item in pair)
-        if isinstance(value, list | tuple):
-            return any(contains_name(item) for item in value)
-        return isinstance(value, str) and ENTRY_POINT_PATTERN.fullmatch(value.strip()) is not None
-
-    return contains_name(run.task_overrides) or contains_name(run.baseline_overrides)
+    return any(True for _ in modules_in([run.task_overrides, run.baseline_overrides]))
 
 
 def disagreements(claimed: Record, rerun: Record) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leakybench.provenance.adhoc import innermost, settings_of_function, settings_of_object, settle
 from leakybench.provenance.host import commit, machine, provenance
-from leakybench.provenance.source import RESULT_MODULES, forget_sources, modules_in, source_of, source_version
+from leakybench.provenance.source import RESULT_MODULES, forget_sources, source_of, source_version
 from leakybench.provenance.syntax import PACKAGE
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "forget_sources",
     "innermost",
     "machine",
-    "modules_in",
     "provenance",
     "settings_of_function",
     "settings_of_object",

@@ -80,7 +80,7 @@ def _zipped(path: Path) -> bytes | None:
     try:
         with zipfile.ZipFile(archive) as opened:
             return opened.read(path.relative_to(archive).as_posix())
-    except (OSError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+    except (OSError, KeyError, RuntimeError, zipfile.BadZipFile):
         return None
 
 

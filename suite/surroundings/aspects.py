@@ -13,6 +13,8 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,10 @@ def _torch(read: Callable[[Any], Any]) -> Callable[[], Any]:
 
 def _torch_write(write: Callable[[Any, Any], object]) -> Callable[[Any], object]:
     return lambda value: write(sys.modules["torch"], value)
+
+
+def _call(setter: str, torch: Any, value: Any) -> None:
+    getattr(torch, setter)(value)
 
 
 def _loaded(module: str, read: Callable[[Any], Any]) -> Callable[[], Any]:
@@ -208,37 +214,28 @@ def _set_numpy_errors(value: Any) -> None:
     np.seterr(**value)
 
 
+TORCH_SETTINGS = (
+    ("torch default dtype", "get_default_dtype", "set_default_dtype"),
+    ("torch grad mode", "is_grad_enabled", "set_grad_enabled"),
+    ("torch threads", "get_num_threads", "set_num_threads"),
+    ("torch float32 products", "get_float32_matmul_precision", "set_float32_matmul_precision"),
+    ("torch deterministic algorithms", "are_deterministic_algorithms_enabled", "use_deterministic_algorithms"),
+)
+"""Name of each setting, and the functions of torch that read and write it."""
+
+
 def aspects() -> Iterator[Aspect]:
     """Yield every part that is watched."""
-    yield Aspect(
-        name="torch default dtype",
-        read=_torch(lambda torch: str(torch.get_default_dtype())),
-        write=_torch_write(lambda torch, v: torch.set_default_dtype(getattr(torch, v.removeprefix("torch.")))),
-    )
+    for name, getter, setter in TORCH_SETTINGS:
+        yield Aspect(
+            name=name,
+            read=_torch(methodcaller(getter)),
+            write=_torch_write(partial(_call, setter)),
+        )
     yield Aspect(
         name="torch default device",
         read=_torch(lambda torch: str(torch.get_default_device())),
         write=_torch_write(lambda torch, v: torch.set_default_device(None if v == "cpu" else v)),
-    )
-    yield Aspect(
-        name="torch grad mode",
-        read=_torch(lambda torch: torch.is_grad_enabled()),
-        write=_torch_write(lambda torch, v: torch.set_grad_enabled(v)),
-    )
-    yield Aspect(
-        name="torch threads",
-        read=_torch(lambda torch: torch.get_num_threads()),
-        write=_torch_write(lambda torch, v: torch.set_num_threads(v)),
-    )
-    yield Aspect(
-        name="torch float32 products",
-        read=_torch(lambda torch: torch.get_float32_matmul_precision()),
-        write=_torch_write(lambda torch, v: torch.set_float32_matmul_precision(v)),
-    )
-    yield Aspect(
-        name="torch deterministic algorithms",
-        read=_torch(lambda torch: torch.are_deterministic_algorithms_enabled()),
-        write=_torch_write(lambda torch, v: torch.use_deterministic_algorithms(v)),
     )
     yield Aspect(
         name=GENERATORS[0],

@@ -160,14 +160,15 @@ class _Turn:
         replace = planned.replaces is not None
         counts = self._progress.counts
         try:
-            self._store.write(record, log, replace=replace)
+            try:
+                self._store.write(record, log, replace=replace)
+            except UsageError:
+                record = storable(record)
+                self._store.write(record, log, replace=replace)
         except ConflictError as error:
             self._say(str(error))
             record = self._store.try_read(record.run_id) or record
             counts = self._progress.elsewhere
-        except UsageError:
-            record = storable(record)
-            self._store.write(record, log, replace=replace)
         self._claims.release(record.run_id)
         del self._claimed[record.run_id]
         self._say_strays(record)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.helpers.distributions import leave_distribution
+
 TASK = """
 from dataclasses import dataclass
 import numpy as np
@@ -85,7 +87,4 @@ def install(folder: Path) -> None:
                 points += f"[leakybench.{one}s]\n{name} = {module}:{one}s\n\n"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{module}.py").write_text(code + register)
-        info = folder / f"{module}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(points)
+        leave_distribution(folder, name, points)

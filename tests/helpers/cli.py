@@ -45,6 +45,19 @@ def call(*arguments: object, timeout: float = 120.0, **settings: Any) -> subproc
     )
 
 
+def call_installed(site: Path, *arguments: str, cwd: Path, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """Run ``leakybench`` without the dummies, where the distributions in the folder ``site`` are installed."""
+    return subprocess.run(
+        [sys.executable, "-m", "leakybench", *arguments],
+        cwd=cwd,
+        env=environment(PYTHONPATH=f"{site}:{SEARCH_PATH}"),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
 def one_line_error(stderr: str, prefix: str = "leakybench: ") -> str:
     """The one line that an error is allowed; fails where there is more, less, or a traceback."""
     lines = stderr.splitlines()

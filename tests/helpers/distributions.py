@@ -27,6 +27,14 @@ def execute(*command: object, cwd: Path) -> str:
     return done.stdout
 
 
+def leave_distribution(folder: Path, name: str, points: str) -> None:
+    """Leave the metadata of an installed distribution in ``folder``, as pip does; ``points`` are its entry points."""
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(points)
+
+
 def clone(folder: Path) -> Path:
     """A clone of the repository's last commit."""
     execute("git", "clone", "--quiet", "--no-local", "--depth", "1", f"file://{ROOT}", folder, cwd=ROOT)

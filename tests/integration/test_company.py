@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,8 @@ import pytest
 
 from leakybench.record import Record
 from leakybench.store import Store
-from tests.helpers.cli import SEARCH_PATH, environment
+from tests.helpers.cli import call_installed
+from tests.helpers.distributions import leave_distribution
 from tests.helpers.polluters import INVISIBLE, WAYS, write_polluters
 
 BASELINES = ("Mean-v0", "Ridge-v0", "KernelRidge-v0", "LeakyResNet-v0", "ResNet-v0", "Yardstick-v0")
@@ -35,25 +34,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "polluters_plugin.py").write_text(
         f"def baselines():\n    from leakybench import register_baseline\n{calls}\n", encoding="utf-8"
     )
-    info = folder / "polluters-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: polluters\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[leakybench.baselines]\npolluters = polluters_plugin:baselines\n")
+    leave_distribution(folder, "polluters", "[leakybench.baselines]\npolluters = polluters_plugin:baselines\n")
     return folder
 
 
 def sweep(site: Path, folder: Path, baselines: str, *options: str) -> dict[str, Record]:
     """Run a sweep in processes of its own; return its records by baseline."""
-    command = [sys.executable, "-m", "leakybench", "run", *SETTINGS, "--baseline", baselines, "--results", str(folder)]
-    done = subprocess.run(
-        [*command, *options],
-        cwd=folder.parent,
-        env=environment(PYTHONPATH=f"{site}:{SEARCH_PATH}"),
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
+    words = ("run", *SETTINGS, "--baseline", baselines, "--results", str(folder), *options)
+    done = call_installed(site, *words, cwd=folder.parent, timeout=500.0)
     assert done.returncode == 0, done.stderr
     assert "goodbye" not in done.stdout  # the handler at exit of a polluter
     return {record.run.baseline: record for record in Store(folder)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from leakybench.store import Store
-from tests.helpers.cli import SEARCH_PATH, environment
+from tests.helpers.cli import call_installed
+from tests.helpers.distributions import leave_distribution
 
 MODULE = """
 from tests.helpers.dummies import Tiny, TinyTask
@@ -42,18 +41,11 @@ def tasks():
 def site(tmp_path: Path) -> Path:
     """A folder with an installed distribution, as pip leaves one."""
     folder = tmp_path / "site"
-    info = folder / "leaky_plug-1.0.dist-info"
-    info.mkdir(parents=True)
+    points = "[leakybench.tasks]\nplug = leaky_plug:tasks\n\n[leakybench.baselines]\nplug = leaky_plug:baselines\n"
+    leave_distribution(folder, "leaky-plug", points)
     (folder / "leaky_plug.py").write_text(MODULE)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: leaky-plug\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[leakybench.tasks]\nplug = leaky_plug:tasks\n\n[leakybench.baselines]\nplug = leaky_plug:baselines\n"
-    )
+    leave_distribution(folder, "stranger", "[leakybench.tasks]\nstranger = stranger:tasks\n")
     (folder / "stranger.py").write_text(STRANGER)
-    info = folder / "stranger-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[leakybench.tasks]\nstranger = stranger:tasks\n")
     return folder
 
 
@@ -65,15 +57,7 @@ def test_a_plugin_is_found_by_workers_and_another_one_is_not_imported_there(
         pytest.importorskip("distributed")
     results = tmp_path / "runs"
     grid = ["run", "--task", "plug/*", "--baseline", "plug/*", "--seeds", "0:2", "--results", str(results)]
-    done = subprocess.run(
-        [sys.executable, "-m", "leakybench", *grid, "--engine", engine, "--workers", "1"],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=f"{site}:{SEARCH_PATH}"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = call_installed(site, *grid, "--engine", engine, "--workers", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [record.status for record in Store(results)] == ["ok", "ok"]
     (imported,) = (site / "imported").read_text().splitlines()
