@@ -74,8 +74,7 @@ def content_of(path: Path) -> bytes:
 
 def _zipped(path: Path) -> bytes | None:
     """The bytes of a file within a zip archive."""
-    archive = next((folder for folder in path.parents if folder.is_file()), None)
-    if archive is None:
+    if (archive := _archive(path)) is None:
         return None
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -84,13 +83,18 @@ def _zipped(path: Path) -> bytes | None:
         return None
 
 
+def _archive(path: Path) -> Path | None:
+    """The archive that holds a path; None below a folder of the disk."""
+    nearest = next((above for above in path.parents if above.exists()), None)
+    return nearest if nearest is not None and nearest.is_file() else None
+
+
 def stamp_of(path: Path) -> tuple[int, int]:
     """Time of change and size of a file, or of the archive that holds it."""
     try:
         found = os.stat(path)
     except OSError:
-        archive = next((folder for folder in path.parents if folder.is_file()), None)
-        return (0, 0) if archive is None else stamp_of(archive)
+        return (0, 0) if (archive := _archive(path)) is None else stamp_of(archive)
     return found.st_mtime_ns, found.st_size
 
 
@@ -167,13 +171,13 @@ def _distributions() -> Mapping[str, list[str]]:
         # one with damaged metadata must not hide the others, so the standard library's own listing does not serve
         try:
             name = distribution.metadata["Name"]
-            declared = (distribution.read_text("top_level.txt") or "").split()
-            inferred = {
+            # the long list of files is only read where the short one is missing
+            tops = (distribution.read_text("top_level.txt") or "").split() or {
                 file.parts[0].split(".")[0] for file in distribution.files or () if file.suffix in MODULE_ENDINGS
             }
         except Exception:
             continue
-        for top in declared or inferred:
+        for top in tops:
             found.setdefault(top, []).append(name)
     return found
 
