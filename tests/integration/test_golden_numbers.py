@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # the 23 runs take as long as all tests of the networks
+
 FILE = Path(__file__).resolve().parents[1] / "golden" / "numbers.json"
 
 

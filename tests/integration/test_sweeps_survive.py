@@ -92,6 +92,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True, capture_output=True, timeout=10)
 
 
+@pytest.mark.slow  # a limit on file sizes below fills no disk and takes half as long
 def test_a_full_disk_stops_the_sweep_cleanly_and_the_sweep_goes_on_later(small_disk: Path) -> None:
     folder = small_disk / "runs"
     grid = (*cli.GRID, "dummy/Fit-v0", "--seeds", "0:60", "--results", folder)

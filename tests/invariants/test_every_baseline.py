@@ -64,6 +64,7 @@ def test_contract(id, overrides):
     np.testing.assert_allclose(one, predicted[:1], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("id", "overrides"), CASES)
 def test_only_the_training_data_are_seen(id, overrides):
     model, data = fit(id, overrides)

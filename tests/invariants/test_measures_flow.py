@@ -109,7 +109,7 @@ def test_the_identity_of_the_hamiltonian_holds_along_the_flow(flow: Flow, gamma:
         assert value == pytest.approx(-2.0 * H[index] / flow.depth, rel=1e-8, abs=1e-8)
 
 
-@pytest.mark.parametrize("gamma", [1e-4, 1e-2, 1e-1, 1.0])
+@pytest.mark.parametrize("gamma", [1e-4, *(pytest.param(gamma, marks=pytest.mark.slow) for gamma in (1e-2, 1e-1)), 1.0])
 def test_both_inequalities_of_the_stable_decomposition_hold(flow: Flow, gamma: float) -> None:
     coi = np.array([kernel_norm(a, a, gamma=gamma) for a in flow.A])
     speed = np.sqrt([kernel_norm(v, a, gamma=gamma) for a, v in zip(flow.A, flow.velocity, strict=True)])

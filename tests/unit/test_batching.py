@@ -159,8 +159,8 @@ def test_every_worker_measures_and_no_worker_waits_for_a_batch_that_could_be_sha
     assert engine.sizes[0] == 8
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-@pytest.mark.parametrize("seeds", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow), 5])
+@pytest.mark.parametrize("seeds", [1, 2, 3, *(pytest.param(count, marks=pytest.mark.slow) for count in (4, 5)), 9])
 @pytest.mark.parametrize("batching", [AUTO, Batching(size=3)])
 def test_no_number_of_seeds_or_workers_leaves_a_run_behind(
     tmp_path: Path, seeds: int, workers: int, batching: Batching

@@ -165,7 +165,7 @@ def test_records_older_than_the_alignment_fit_their_hash():
     assert frame["intact"].all()
 
 
-@pytest.mark.parametrize("error", [1e60, 1e200, 1e308])
+@pytest.mark.parametrize("error", [1e60, *(pytest.param(size, marks=pytest.mark.slow) for size in (1e200, 1e308))])
 def test_an_error_beyond_measure_is_marked_and_overflows_nothing(error):
     records = board(methods=METHODS[:2]) + [record(baseline="x/Huge-v0", seed=s, error=error) for s in range(5)]
     frame = score_frame(records)

@@ -71,6 +71,7 @@ def test_every_figure_draws_from_its_files_and_names_its_units(name: str, store:
     assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_missing_and_collapsed_runs_leave_a_figure_that_says_so(name: str, store: Store, tmp_path: Path) -> None:
     figure = load_figure(name)
