@@ -8,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakybench.baseline import PRESETS
-from leakybench.console import arguments
+from leakybench.console import arguments, computing, grids
 from leakybench.console.plans import compute, print_plan
 from leakybench.errors import UsageError
 
@@ -20,21 +19,9 @@ if TYPE_CHECKING:
     from leakybench.sweeps.sweep import Progress
 
 DEFAULTS: dict[str, Any] = {
-    "task": None,
-    "baseline": None,
-    "steps": None,
-    "set": None,
-    "set-task": None,
+    **grids.DEFAULTS,
     "seeds": "0",
-    "preset": "standard",
-    "device": "cpu",
-    "workers": None,
-    "threads": 1,
-    "oversubscribe": False,
-    "engine": "local",
-    "scheduler": None,
-    "timeout": None,
-    "memory": None,
+    **computing.DEFAULTS,
     "batch": "off",
     "retry": "failed",
     "results": arguments.DEFAULT_RESULTS,
@@ -73,7 +60,9 @@ def add_parser(subparsers: Any) -> None:
     )
     # defaults are None here and filled in later, so that options can override a plan file
     _add_what(parser.add_argument_group("what to run"))
-    _add_how(parser.add_argument_group("how to run it"))
+    how = parser.add_argument_group("how to run it")
+    computing.add_computing(how)
+    _add_batch(how)
     out = parser.add_argument_group("output")
     arguments.add_results(out, default=None, help=_default("results", "folder that holds the records"))
     out.add_argument("--dry-run", action="store_true", help="print the plan with a time estimate, and compute nothing")
@@ -82,70 +71,16 @@ def add_parser(subparsers: Any) -> None:
 
 def _add_what(group: Any) -> None:
     """Options that choose the runs."""
-    group.add_argument("--task", metavar="GLOB[,..]", action="append", help="tasks, by id or glob")
-    group.add_argument("--baseline", metavar="GLOB[,..]", action="append", help="baselines, by id or glob")
-    group.add_argument(
-        "--steps",
-        metavar="RULE[,..]",
-        action="append",
-        help="step-size rules to combine with the baselines that have layers, as in uniform,adaptive; "
-        "'leakybench baselines' lists the rules of each (default: its first rule)",
-    )
-    group.add_argument(
-        "--set",
-        metavar="[GLOB:]NAME=VALUE",
-        action="append",
-        help="override a setting of the baselines (of those that match GLOB); repeat it for several values",
-    )
-    group.add_argument(
-        "--set-task",
-        metavar="[GLOB:]NAME=VALUE",
-        action="append",
-        help="override a setting of the tasks (of those that match GLOB); repeat it for several values",
-    )
+    grids.add_grid(group)
     group.add_argument("--seeds", metavar="SEEDS", help=_default("seeds", "seeds: 0:5 (0 to 4), 0:10:2, or 0,2,5"))
-    group.add_argument("--preset", metavar="PRESET", help=_default("preset", f"training effort: {', '.join(PRESETS)}"))
-    group.add_argument(
-        "--device",
-        metavar="DEVICE",
-        help=_default(
-            "device",
-            "cpu, cuda or cuda:N, for the baselines that have a setting device; the others stay on the CPU. A card is "
-            "used by one worker, which is the default there, or by several with --oversubscribe; batches of seeds "
-            "(--batch) fill it",
-        ),
-    )
+    grids.add_effort(group)
     group.add_argument("--plan", metavar="FILE.toml", type=Path, help="read the sweep from a plan file")
     group.add_argument(
         "--retry", metavar="WHICH", help=_default("retry", "stored runs to compute again: failed, all, none")
     )
 
 
-def _add_how(group: Any) -> None:
-    """Options that say where and within which limits the runs are computed."""
-    group.add_argument(
-        "--workers",
-        metavar="N",
-        type=int,
-        help="worker processes; 0 computes in this process (default: one per available core, one on a GPU)",
-    )
-    group.add_argument("--threads", metavar="N", type=int, help=_default("threads", "threads of each worker"))
-    group.add_argument(
-        "--oversubscribe",
-        action="store_true",
-        default=None,
-        help="allow workers x threads to exceed the cores, and several workers on one GPU",
-    )
-    group.add_argument(
-        "--engine", metavar="ENGINE", help=_default("engine", "local (processes on this machine) or dask")
-    )
-    group.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="address of an existing Dask scheduler (default: start a cluster on this machine)",
-    )
-    group.add_argument("--timeout", metavar="TIME", help="time limit of a run: 90, 10m, 2h (default: no limit)")
-    group.add_argument("--memory", metavar="SIZE", help="memory limit of a run: 512M, 4G (default: no limit)")
+def _add_batch(group: Any) -> None:
     group.add_argument(
         "--batch",
         metavar="HOW",
@@ -177,30 +112,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _sweep(args: argparse.Namespace, options: dict[str, Any], jobs: list[Job], *, on_card: bool) -> int:
-    from leakybench.engines import make_engine
-    from leakybench.engines.limits import Limits, check_workers, parse_bytes, parse_seconds
     from leakybench.store import Store
     from leakybench.sweeps.batching import parse_batch
     from leakybench.sweeps.plan import check_retry, make_plan
 
     check_retry(options["retry"])
     batching = parse_batch(options["batch"])
-    limits = Limits(
-        timeout=None if options["timeout"] is None else parse_seconds(options["timeout"]),
-        memory=None if options["memory"] is None else parse_bytes(options["memory"]),
-    )
-    if options["scheduler"] is None:
-        allowed = options["oversubscribe"]
-        workers = check_workers(options["workers"], options["threads"], oversubscribe=allowed, on_card=on_card)
-    else:
-        workers = 1  # an existing cluster determines its own number of workers
-    engine = make_engine(
-        options["engine"],
-        workers=workers,
-        threads=options["threads"],
-        limits=limits,
-        scheduler=options["scheduler"],
-    )
+    engine, workers = computing.make_engine_of(options, on_card=on_card)
     store = Store(Path(options["results"]), set_aside=not args.dry_run)
     if not args.dry_run:
         store.prepare()

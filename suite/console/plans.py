@@ -68,7 +68,7 @@ def compute(
     command = shlex.join(["leakybench", *argv])
     try:
         with (
-            _stopped_by_signals(),
+            stopped_by_signals(),
             engine,
             Display(total=len(plan.todo), seconds=plan.seconds, workers=engine.workers) as show,
         ):
@@ -79,11 +79,10 @@ def compute(
         # count in the folder, because the signal may have arrived between writing a record and counting it
         versions = ((store.version(planned.job.run.run_id), planned.replaces) for planned in plan.todo)
         done = sum(now is not None and now != before for now, before in versions)
-        reason = "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
-        if isinstance(error, OSError):
-            reason = f"{error.strerror or error} ({store.folder})"
         total = len(plan.todo)
-        arguments.print_note(f"{reason}: {done} of {total} runs are complete and stored, the rest left no record")
+        arguments.print_note(
+            f"{reason_of(error, store)}: {done} of {total} runs are complete and stored, the rest left no record"
+        )
         arguments.print_note(f"resume with: {command}")
         return 3, None
     statuses = progress.counts + progress.elsewhere + plan.kept_counts()
@@ -100,6 +99,13 @@ def compute(
             f"{runs} failed: 'leakybench show RUN_ID' shows details; retry failed runs with: {command}"
         )
     return (3 if failed else 0), progress
+
+
+def reason_of(error: BaseException, store: Store) -> str:
+    """Return in a few words why a sweep stopped."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return f"{error.strerror or error} ({store.folder})" if isinstance(error, OSError) else str(error)
 
 
 def failure_reasons(plan: Plan, store: Store) -> list[str]:
@@ -124,7 +130,7 @@ def failure_reasons(plan: Plan, store: Store) -> list[str]:
 
 
 @contextmanager
-def _stopped_by_signals() -> Iterator[None]:
+def stopped_by_signals() -> Iterator[None]:
     """Turn termination signals into one KeyboardInterrupt; a second signal does not disturb the clean-up."""
     stopping = False
 

@@ -1,0 +1,61 @@
+"""Options that choose a grid: tasks, baselines, their settings, preset and device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from leakybench.baseline import PRESETS
+from leakybench.console.computing import default_text
+
+DEFAULTS: dict[str, Any] = {
+    "task": None,
+    "baseline": None,
+    "steps": None,
+    "set": None,
+    "set-task": None,
+    "preset": "standard",
+    "device": "cpu",
+}
+
+
+def add_grid(group: Any) -> None:
+    """Add the options that choose tasks, baselines, step rules and settings."""
+    group.add_argument("--task", metavar="GLOB[,..]", action="append", help="tasks, by id or glob")
+    group.add_argument("--baseline", metavar="GLOB[,..]", action="append", help="baselines, by id or glob")
+    group.add_argument(
+        "--steps",
+        metavar="RULE[,..]",
+        action="append",
+        help="step-size rules to combine with the baselines that have layers, as in uniform,adaptive; "
+        "'leakybench baselines' lists the rules of each (default: its first rule)",
+    )
+    group.add_argument(
+        "--set",
+        metavar="[GLOB:]NAME=VALUE",
+        action="append",
+        help="override a setting of the baselines (of those that match GLOB); repeat it for several values",
+    )
+    group.add_argument(
+        "--set-task",
+        metavar="[GLOB:]NAME=VALUE",
+        action="append",
+        help="override a setting of the tasks (of those that match GLOB); repeat it for several values",
+    )
+
+
+def add_effort(group: Any) -> None:
+    """Add ``--preset`` and ``--device``."""
+    group.add_argument(
+        "--preset", metavar="PRESET", help=default_text(DEFAULTS, "preset", f"training effort: {', '.join(PRESETS)}")
+    )
+    group.add_argument(
+        "--device",
+        metavar="DEVICE",
+        help=default_text(
+            DEFAULTS,
+            "device",
+            "cpu, cuda or cuda:N, for the baselines that have a setting device; the others stay on the CPU. A card is "
+            "used by one worker, which is the default there, or by several with --oversubscribe; batches of seeds "
+            "(--batch) fill it",
+        ),
+    )
