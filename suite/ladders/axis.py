@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def parse_axis(text: object) -> Axis:
         raise UsageError(f"the axis {name} needs two values or more, got {listed[:60]!r}")
     if len(values) > MAX_VALUES:
         raise UsageError(f"the axis {name} takes at most {MAX_VALUES} values, got {len(values)}")
-    if any(high <= low for low, high in zip(values, values[1:], strict=False)):
+    if any(high <= low for low, high in itertools.pairwise(values)):
         raise UsageError(f"the values of the axis {name} must increase, got {listed[:60]}")
     return Axis(name=name, values=tuple(values), whole=all(float(value).is_integer() for value in values))
 
@@ -97,7 +98,8 @@ def _range(name: str, listed: str) -> list[float]:
     first, last = _number(name, parts[0]), _number(name, parts[1])
     if not 0 < first < last:
         raise UsageError(
-            f"the range of the axis {name} must rise from above 0, got {listed[:60]}: list the values, as in {name}=0,1,2"
+            f"the range of the axis {name} must rise from above 0, got {listed[:60]}; "
+            f"list other values, as in {name}=0,1,2"
         )
     whole = first.is_integer() and last.is_integer()
     if len(parts) == 3:
