@@ -77,6 +77,22 @@ def parse_goals(texts: Sequence[str]) -> list[Goal]:
     return goals
 
 
+def choose_goals(goals: Sequence[Goal], listed: str | None) -> list[Goal]:
+    """Return the goals of the listed metrics, ``error,alignment``; all without a list.
+
+    Raises:
+        UsageError: a metric without a threshold.
+    """
+    if listed is None:
+        return list(goals)
+    known = {goal.metric: goal for goal in goals}
+    names = [name.strip() for name in listed.split(",")]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--refine takes metrics that have a threshold ({', '.join(known)}), got {name[:60]!r}")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rung:
     """The runs of a ladder at one value of its axis.
@@ -217,7 +233,7 @@ def ladders(frame: pd.DataFrame, axis: str, values: Mapping[str, float]) -> list
         Ladder(
             **dict(zip(("task", "task_id", "method", "steps", "preset"), map(str, key), strict=True)),
             axis=axis,
-            rungs=tuple(_rung(float(value), runs) for value, runs in group.groupby("value", sort=True)),
+            rungs=tuple(_rung(value, group[group["value"] == value]) for value in sorted(set(group["value"]))),
         )
         for key, group in groups
     ]

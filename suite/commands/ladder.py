@@ -67,6 +67,11 @@ def add_parser(subparsers: Any) -> None:
     )
     grids.add_effort(what)
     design = parser.add_argument_group("how many runs to spend")
+    design.add_argument(
+        "--refine",
+        metavar="METRIC[,..]",
+        help="thresholds that runs are spent on; the others come from the same runs (default: all)",
+    )
     design.add_argument("--budget", metavar="RUNS", type=int, help="largest number of runs (default: 60 a ladder)")
     design.add_argument(
         "--most", metavar="SEEDS", type=int, default=20, help="largest number of seeds at a value (default: 20)"
@@ -126,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _field(args: argparse.Namespace, options: dict[str, Any]) -> Field:
-    from leakybench.analysis.ladders import parse_goals
+    from leakybench.analysis.ladders import choose_goals, parse_goals
     from leakybench.ladders.axis import parse_axis
     from leakybench.ladders.design import BUDGET_EACH, Design
     from leakybench.ladders.field import Field
@@ -134,9 +139,10 @@ def _field(args: argparse.Namespace, options: dict[str, Any]) -> Field:
     from leakybench.sweeps.plan_file import make_grid
 
     axis = parse_axis(args.axis)
+    goals = parse_goals(args.threshold or ())
     design = Design(
         axis=axis,
-        goals=parse_goals(args.threshold or ()),
+        goals=choose_goals(goals, args.refine),
         most=args.most,
         precision=args.precision,
         full=args.full,
@@ -144,7 +150,7 @@ def _field(args: argparse.Namespace, options: dict[str, Any]) -> Field:
     if args.budget is not None and args.budget < 1:
         raise UsageError(f"--budget must be at least 1 run, got {args.budget}")
     grid = make_grid({**options, "seeds": "0"})
-    field = Field(grid, design, budget=0, first_seed=check_seed(args.first_seed))
+    field = Field(grid, design, goals, budget=0, first_seed=check_seed(args.first_seed))
     each = len(axis.values) * design.most if design.full else BUDGET_EACH
     field.budget = each * len(field.climbs) if args.budget is None else args.budget
     return field
@@ -175,8 +181,8 @@ def _climb(args: argparse.Namespace, field: Field, store: Store, engine: Any, *,
                 plan = make_plan(jobs, store, retry=retry)
                 if plan.todo:
                     arguments.print_note(
-                        f"round {rounds}: {len(plan.todo)} runs; {field.settled} of {len(field.climbs)} ladders are "
-                        f"done, {field.asked} of at most {field.budget} runs asked for"
+                        f"round {rounds}: {len(plan.todo)} runs for {field.active} of {len(field.climbs)} ladders; "
+                        f"{field.asked} of at most {field.budget} runs asked for"
                     )
                     with Display(total=len(plan.todo), seconds=plan.seconds, workers=engine.workers) as show:
                         sweep(plan, store, engine, notify=show)
@@ -198,7 +204,7 @@ def _print_plan(args: argparse.Namespace, field: Field) -> int:
             {
                 "ladders": [climb.name for climb in field.climbs.values()],
                 "axis": {"name": field.axis.name, "values": values},
-                "thresholds": [str(goal) for goal in field.design.goals],
+                "thresholds": [str(goal) for goal in field.goals],
                 "budget": field.budget,
             }
         )
@@ -227,8 +233,8 @@ def _print_results(args: argparse.Namespace, field: Field) -> None:
         from leakybench.atomic import write_atomic
         from leakybench.figures.style import encode_figure
 
-        write_atomic(Path(args.out), encode_figure(draw(listed, field.design.goals), PICTURES[suffix]))
+        write_atomic(Path(args.out), encode_figure(draw(listed, field.goals), PICTURES[suffix]))
         arguments.print_note(f"{args.out}: curves of {len(listed)} ladders")
     format = "json" if args.json else SUFFIXES.get(suffix, args.format)
-    content = render(listed, field.design.goals, format, notes=notes)
+    content = render(listed, field.goals, format, notes=notes)
     arguments.write_output(content, args.out if suffix in SUFFIXES else None, f"{len(listed)} ladders")

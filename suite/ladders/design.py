@@ -43,7 +43,7 @@ class Design:
 
     Attributes:
         axis: the axis.
-        goals: thresholds to find.
+        goals: thresholds that runs are spent on.
         most: largest number of runs at a value.
         precision: ratio of the ends of an interval (on a linear axis: their distance in gaps) that is narrow enough.
         full: whether every value gets ``most`` runs at once, as in a plain grid.
@@ -88,25 +88,17 @@ class Design:
                 wants[position] = max(wants.get(position, 0), min(number, self.most))
         return {position: n for position, n in wants.items() if n > counts.get(position, 0)}
 
-    def settled(self, samples: Samples, counts: Mapping[int, int]) -> bool:
-        """Whether the design asks for no further run."""
-        return not self.wanted(samples, counts)
-
     def _for_goal(self, goal: Goal, samples: Mapping[int, np.ndarray], counts: Mapping[int, int]) -> dict[int, int]:
         positions = sorted(position for position, values in samples.items() if len(values))
         if len(positions) < 2:
             return {}
         found = self._crossing(goal, samples, positions)
-        wants = {}
         top = max(counts)
-        last = self.axis.positions[-1]
-        if found.high is None and top < last:
-            wants[(top // SPLITS + 1) * SPLITS] = CLIMB
-            if found.side == "above":
-                return wants
+        if found.high is None and top < self.axis.positions[-1]:
+            return {(top // SPLITS + 1) * SPLITS: CLIMB}  # what lies above the threshold is clearer than what lies near
         if found.side in ("above", "below"):
-            return {**wants, (positions[-1] if found.side == "above" else positions[0]): NEAR}
-        return wants | self._near(found, samples, positions, counts)
+            return {positions[-1] if found.side == "above" else positions[0]: NEAR}
+        return self._near(found, samples, positions, counts)
 
     def _crossing(self, goal: Goal, samples: Mapping[int, np.ndarray], positions: Sequence[int]) -> Crossing:
         return crossing(

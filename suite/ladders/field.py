@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from leakybench.analysis.ladders import Ladder, Threshold, ladders, threshold
+from leakybench.analysis.ladders import Goal, Ladder, ladders
 from leakybench.analysis.scores import score_frame
 from leakybench.engines.job import Job
 from leakybench.errors import UsageError
@@ -45,17 +45,19 @@ class Field:
     Args:
         grid: tasks, baselines and settings; its seeds are ignored.
         design: the design of every ladder.
+        goals: thresholds to report, at least those of the design.
         budget: largest number of runs of all ladders together; None for ``BUDGET_EACH`` a ladder.
         first_seed: added to every seed.
 
     Attributes:
         climbs: the ladders, by key.
+        active: number of ladders that asked for runs in the last step.
 
     Raises:
         UsageError: an unknown id, a setting that is refused at a value of the axis, or an axis that is also set.
     """
 
-    def __init__(self, grid: Grid, design: Design, *, budget: int, first_seed: int = 0) -> None:
+    def __init__(self, grid: Grid, design: Design, goals: Sequence[Goal], *, budget: int, first_seed: int = 0) -> None:
         axis = design.axis
         if any(setting.name == axis.name for setting in grid.task_settings):
             raise UsageError(f"{axis.name} is the axis of the ladder, so that --set-task cannot set it")
@@ -65,7 +67,8 @@ class Field:
         if whole and not axis.whole:
             raise UsageError(f"{axis.name} takes integers, got {', '.join(f'{value:g}' for value in axis.values)}")
         self.design = dataclasses.replace(design, axis=dataclasses.replace(axis, whole=whole))
-        self.budget = budget
+        self.budget, self.active = budget, 0
+        self.goals = list(goals)
         self._grid, self._first = grid, first_seed
         self._jobs: dict[int, dict[str, Job]] = {}
         self._records: dict[str, Record] = {}
@@ -84,11 +87,6 @@ class Field:
         """Number of runs that were asked for so far."""
         return sum(sum(climb.counts.values()) for climb in self.climbs.values())
 
-    @property
-    def settled(self) -> int:
-        """Number of ladders whose design asks for no further run."""
-        return sum(not self._wanted(key) for key in self.climbs)
-
     def next_jobs(self) -> list[Job]:
         """Return the jobs that the ladders need next, within the budget; empty at the end.
 
@@ -101,6 +99,7 @@ class Field:
             for position, number in self._wanted(key).items()
         ]
         jobs = []
+        self.active = len({key for _, _, key, _ in steps})
         for number, _, key, position in sorted(steps):
             climb = self.climbs[key]
             have = climb.counts.get(position, 0)
@@ -126,10 +125,6 @@ class Field:
     def ladders(self) -> list[Ladder]:
         """Return the ladders that have runs."""
         return [self._rows[key] for key in self.climbs if key in self._rows]
-
-    def thresholds(self, ladder: Ladder) -> list[Threshold]:
-        """Return the thresholds of a ladder, one a goal."""
-        return [threshold(ladder, goal) for goal in self.design.goals]
 
     @property
     def records(self) -> Sequence[Record]:
