@@ -69,9 +69,10 @@ def parse_goals(texts: Sequence[str]) -> list[Goal]:
     for text in texts or tuple(METRICS):
         metric, separator, level = text.partition("=")
         try:
-            goals.append(Goal(metric=metric.strip(), level=float(level) if separator else DEFAULT_LEVEL))
+            number = float(level) if separator else DEFAULT_LEVEL
         except ValueError:
             raise UsageError(f"a threshold reads METRIC=LEVEL, as in error=0.5, got {text[:60]!r}") from None
+        goals.append(Goal(metric=metric.strip(), level=number))
     if len({goal.metric for goal in goals}) < len(goals):
         raise UsageError(f"a metric has one threshold, got {', '.join(texts)}")
     return goals
