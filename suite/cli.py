@@ -28,6 +28,7 @@ ORDER = (
     "show",
     "compare",
     "audit",
+    "ladder",
     "leaderboard",
     "regress",
     "figures",
