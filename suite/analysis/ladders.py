@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leakybench.analysis.scores import CAP
+from leakybench.analysis.scores import CAP, status_counts
 from leakybench.errors import UsageError
 from leakybench.specs import is_number, natural_key
 from leakybench.stats.thresholds import Crossing, crossing
+from leakybench.task import Task
 
 METRICS = {"error": "score", "alignment": "alignment", "recovery": "recovered"}
 """Columns of the score frame by metric: test error, at most ``CAP``; code alignment; share of runs that recovered."""
@@ -101,14 +102,19 @@ class Rung:
     Attributes:
         value: of the axis.
         samples: values of the runs that count, by metric, float64 (n,); no entry for a metric that is not measured.
-        runs: number of runs, counted or not.
+        status: number of runs by status.
         seconds: wall-clock seconds of all runs together.
     """
 
     value: float
     samples: Mapping[str, np.ndarray]
-    runs: int
+    status: Mapping[str, int]
     seconds: float
+
+    @property
+    def runs(self) -> int:
+        """Number of runs, counted or not."""
+        return sum(self.status.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +129,8 @@ class Ladder:
         preset: preset of all runs.
         axis: name of the setting.
         rungs: by increasing value.
+        parameters: number of linear parameters of a map of the task's rank, see ``linear_parameters``; None where the
+            rank is unknown or changes along the axis.
     """
 
     task: str
@@ -132,6 +140,7 @@ class Ladder:
     preset: str
     axis: str
     rungs: tuple[Rung, ...]
+    parameters: int | None = None
 
     @property
     def runs(self) -> int:
@@ -173,6 +182,18 @@ class Threshold:
         if self.value is None or self.low is None or self.high is None or self.low <= 0:
             return None
         return (math.log(self.high) - math.log(self.low)) / (2 * 1.96)
+
+
+def linear_parameters(task: Task) -> int | None:
+    """Return k(d_in + d_out - k), the number of parameters of a linear map of rank k; None where k is unknown.
+
+    A method that finds the structure from a fixed multiple of this number of samples needs no more than the structure
+    itself has.
+    """
+    rank = task.true_rank
+    if rank is None:
+        return None
+    return rank * (task.train.inputs.shape[1] + task.train.targets.shape[1] - rank)
 
 
 def is_easier(axis: str) -> bool:
@@ -230,14 +251,12 @@ def ladders(frame: pd.DataFrame, axis: str, values: Mapping[str, float]) -> list
     )
     names = ["place", "task_id", "method", "steps", "preset"]
     groups = sorted(known.groupby(names, sort=False), key=lambda item: [natural_key(str(part)) for part in item[0]])
-    return [
-        Ladder(
-            **dict(zip(("task", "task_id", "method", "steps", "preset"), map(str, key), strict=True)),
-            axis=axis,
-            rungs=tuple(_rung(value, group[group["value"] == value]) for value in sorted(set(group["value"]))),
-        )
-        for key, group in groups
-    ]
+    return [_ladder(*map(str, key), axis=axis, runs=runs) for key, runs in groups]
+
+
+def _ladder(task: str, task_id: str, method: str, steps: str, preset: str, *, axis: str, runs: pd.DataFrame) -> Ladder:
+    rungs = tuple(_rung(value, runs[runs["value"] == value]) for value in sorted(set(runs["value"])))
+    return Ladder(task=task, task_id=task_id, method=method, steps=steps, preset=preset, axis=axis, rungs=rungs)
 
 
 def _without(label: str, axis: str) -> str:
@@ -255,7 +274,7 @@ def _rung(value: float, runs: pd.DataFrame) -> Rung:
         if len(numbers):
             samples[metric] = np.minimum(numbers, CAP) if metric == "error" else numbers
     seconds = float(runs["total_seconds"].fillna(0.0).clip(0.0, 1e9).sum())
-    return Rung(value=value, samples=samples, runs=len(runs), seconds=seconds)
+    return Rung(value=value, samples=samples, status=status_counts(runs["status"]), seconds=seconds)
 
 
 def axis_values(runs: Iterable[tuple[str, Mapping[str, Any]]], axis: str) -> dict[str, float]:

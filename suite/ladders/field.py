@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from leakybench.analysis.ladders import Goal, Ladder, ladders
+from leakybench.analysis.ladders import Goal, Ladder, ladders, linear_parameters
 from leakybench.analysis.scores import score_frame
 from leakybench.engines.job import Job
 from leakybench.errors import UsageError
 from leakybench.ladders.axis import Axis
 from leakybench.ladders.design import Design
 from leakybench.record import Record
-from leakybench.registry import tasks
+from leakybench.registry import build, tasks
 from leakybench.settings import declared
 from leakybench.specs import canonical_json
 from leakybench.sweeps.grid import Grid, Setting
@@ -73,6 +73,7 @@ class Field:
         self._jobs: dict[int, dict[str, Job]] = {}
         self._records: dict[str, Record] = {}
         self._rows: dict[str, Ladder] = {}
+        self._sizes: dict[str, int | None] = {}
         for position in self.axis.positions:  # every value is checked before anything is computed
             self._templates(position)
         self.climbs = {key: Climb(_name(job, axis.name)) for key, job in self._templates(0).items()}
@@ -120,7 +121,7 @@ class Field:
         for key, climb in self.climbs.items():
             values = {run_id: float(self.axis.value(position)) for run_id, position in climb.positions.items()}
             for ladder in ladders(frame, self.axis.name, values):
-                self._rows[key] = ladder
+                self._rows[key] = dataclasses.replace(ladder, parameters=self._parameters(key))
 
     def ladders(self) -> list[Ladder]:
         """Return the ladders that have runs."""
@@ -140,6 +141,16 @@ class Field:
                 for metric, values in rung.samples.items():
                     samples.setdefault(metric, {})[at[rung.value]] = values
         return self.design.wanted(samples, climb.counts)
+
+    def _parameters(self, key: str) -> int | None:
+        """Linear parameters of the task's map, where the axis is the number of samples."""
+        if not self.axis.easier:
+            return None
+        job = self._templates(0)[key]
+        name = canonical_json([job.run.task, job.run.task_overrides])
+        if name not in self._sizes:
+            self._sizes[name] = linear_parameters(build(job.task_spec, job.run.task_overrides, seed=0))
+        return self._sizes[name]
 
     def _job(self, key: str, position: int, replicate: int) -> Job:
         template = self._templates(position)[key]

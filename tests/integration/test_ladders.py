@@ -84,7 +84,7 @@ def test_the_budget_is_kept_and_said(tmp_path: Path) -> None:
 
 
 def test_failed_runs_end_in_code_3_and_no_endless_ladder(tmp_path: Path) -> None:
-    result = cli.call(*LADDER, "--baseline", "dummy/Raise-v0", "--results", tmp_path, "--workers", 0, "--json")
+    result = cli.call(*LADDER, "--baseline", "dummy/Raise-v0", "--results", tmp_path, "--workers", 1, "--json")
     assert result.returncode == 3, result.stderr
     assert json.loads(result.stdout)["ladders"][0]["thresholds"][0]["side"] == "unmeasured"
     assert "Traceback" not in result.stderr
