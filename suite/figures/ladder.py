@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -221,13 +222,10 @@ def _draw_threshold(axes: Axes, line: int, found: Threshold, ends: tuple[float, 
 
 def _set_axis(axes: Axes, ladders: Sequence[Ladder]) -> bool:
     """Ticks at the values that most ladders have; logarithmic where all are positive, which is returned."""
-    counts: dict[float, int] = {}
-    for ladder in ladders:
-        for rung in ladder.rungs:
-            counts[rung.value] = counts.get(rung.value, 0) + 1
-    log = min(counts) > 0
-    first, last = min(counts), max(counts)
-    ticks = _ticks(counts, log=log)
+    values = [rung.value for ladder in ladders for rung in ladder.rungs]
+    first, last = min(values), max(values)
+    log = first > 0
+    ticks = rung_ticks(ladders, log=log)
     if log:
         axes.set_xscale("log")
         axes.set_xlim(first / 1.15, last * 1.15)
@@ -238,8 +236,9 @@ def _set_axis(axes: Axes, ladders: Sequence[Ladder]) -> bool:
     return log
 
 
-def _ticks(counts: dict[float, int], *, log: bool) -> list[float]:
+def rung_ticks(ladders: Sequence[Ladder], *, log: bool) -> list[float]:
     """The values of an axis, those of most ladders first, without those that would stand too close to another."""
+    counts = Counter(rung.value for ladder in ladders for rung in ladder.rungs)
     places = {value: math.log2(value) if log else value for value in counts}
     gap = TICK_GAP * (max(places.values()) - min(places.values()))
     kept: list[float] = []
