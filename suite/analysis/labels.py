@@ -59,4 +59,4 @@ def _setting(label: str, name: str, registry: Registry[TaskSpec] | Registry[Base
     if id not in registry:
         return None
     value = complete(registry.spec(id), {}).get(name)
-    return float(value) if is_number(value) else None
+    return float(value) if value is not None and is_number(value) else None

@@ -123,8 +123,8 @@ def method_looks(ladders: Sequence[Ladder]) -> dict[Method, Look]:
         depth = depths[method]
         name = method_name(method[0]) + (f" {method[1]}" if rules and method[1] != "-" else "")
         if depth is None:
-            marker, line = MARKERS[1:][others % 5], (0, (3, 1.5 + others))
-            looks[method] = Look(name=name, colour=GREY, marker=marker, line=line)
+            dashes = (0, (3, 1.5 + others % 5))
+            looks[method] = Look(name=name, colour=GREY, marker=MARKERS[1:][others % 5], line=dashes)
             others += 1
             continue
         colour = BLACK if depth == DEEPEST else depth_colour(levels.index(depth), len(levels))

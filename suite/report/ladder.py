@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leakybench.analysis.growth import growths, varying_settings
 from leakybench.analysis.ladders import Goal, Ladder, Threshold, is_easier, threshold
 from leakybench.errors import UsageError
 from leakybench.report import text
 from leakybench.report.cells import Column, SortKey
+from leakybench.report.growth import growth_notes, growth_table
 from leakybench.report.layout import layout_notes, layout_table
 from leakybench.stats.intervals import interval, proportion_interval
 
@@ -29,7 +31,8 @@ MEANINGS = {
 def render(
     ladders: Sequence[Ladder], goals: Sequence[Goal], format: str = "terminal", *, notes: Sequence[str] = ()
 ) -> str:
-    """Render ladders as a table, without a final newline.
+    """Render ladders as a table, without a final newline; below it growth exponents, where ladders differ in another
+    setting of their task alone.
 
     Args:
         ladders: of one axis.
@@ -46,10 +49,18 @@ def render(
     rows = [(ladder, [threshold(ladder, goal) for goal in goals]) for ladder in ladders]
     if format == "csv":
         return _csv(rows)
-    remarks = [*notes, *_notes(rows, goals)]
+    grown = [growth for name in varying_settings(ladders) for growth in growths(ladders, name, goals)]
+    remarks = [*notes, *_notes(rows, goals), *growth_notes(grown)]
     if format == "json":
-        return text.to_json({"ladders": [row_values(row) for row in rows], "notes": remarks}, indent=1)
-    return layout_table(_columns(rows, goals), rows, format) + layout_notes(remarks, format)
+        content = {
+            "ladders": [row_values(row) for row in rows],
+            "growth": [growth.to_dict() for growth in grown],
+            "notes": remarks,
+        }
+        return text.to_json(content, indent=1)
+    tables = [layout_table(_columns(rows, goals), rows, format)]
+    tables += [growth_table(grown, format)] if grown else []
+    return "\n\n".join(tables) + layout_notes(remarks, format)
 
 
 def threshold_text(found: Threshold, ends: tuple[float, float]) -> str:
@@ -65,9 +76,14 @@ def threshold_text(found: Threshold, ends: tuple[float, float]) -> str:
         return f"< {ends[0]:g}"
     if found.side == "above":
         return f"> {ends[1]:g}"
-    low = f"< {ends[0]:g}" if found.low is None else f"{found.low:.3g}"
-    high = f"> {ends[1]:g}" if found.high is None else f"{found.high:.3g}"
-    return f"{'?' if found.value is None else f'{found.value:.3g}'} ({low} to {high})"
+    low = f"< {ends[0]:g}" if found.low is None else _number(found.low)
+    high = f"> {ends[1]:g}" if found.high is None else _number(found.high)
+    return f"{'?' if found.value is None else _number(found.value)} ({low} to {high})"
+
+
+def _number(value: float) -> str:
+    """Three significant digits, without an exponent up to a million."""
+    return f"{float(f'{value:.3g}'):g}"
 
 
 def row_values(row: Row) -> dict[str, Any]:
@@ -117,9 +133,8 @@ def _columns(rows: Sequence[Row], goals: Sequence[Goal]) -> list[Column[Row]]:
     ]
     columns += [_goal_column(index, goal, axis) for index, goal in enumerate(goals)]
     if any(row[0].parameters for row in rows):
-        columns.append(
-            Column(name=str(goals[0]), unit="/ linear parameters", text=_in_parameters, key=_parameters_key, right=True)
-        )
+        index = next((number for number, goal in enumerate(goals) if goal.metric == "error"), 0)
+        columns.append(_parameters_column(index, goals[index]))
     columns += [
         Column(name="runs", text=lambda row: str(row[0].runs), key=lambda row: row[0].runs, right=True),
         Column(name="seeds", unit="a value", text=_seeds, key=lambda row: row[0].runs, right=True),
@@ -140,18 +155,26 @@ def _goal_column(index: int, goal: Goal, axis: str) -> Column[Row]:
         ends = {"below": rungs[0].value / 2, "above": rungs[-1].value * 2}
         return ends.get(found.side, found.value)
 
-    return Column(name=str(goal), unit=f"{axis} (95%)", text=cell, key=key, right=True)
+    return Column(name=str(goal), unit=f"{axis}, 95%", text=cell, key=key, right=True)
 
 
-def _in_parameters(row: Row) -> str:
-    value = _parameters_key(row)
-    return text.MISSING if value is None else f"{value:.3g}"
+def _parameters_column(index: int, goal: Goal) -> Column[Row]:
+    """The threshold in units of the linear parameters of a map of the task's rank."""
 
+    def cell(row: Row) -> str:
+        ladder, found = row[0], row[1][index]
+        if not ladder.parameters:
+            return text.MISSING
+        if found.side in ("below", "above"):
+            end, mark = (ladder.rungs[0], "<") if found.side == "below" else (ladder.rungs[-1], ">")
+            return f"{mark} {_number(end.value / ladder.parameters)}"
+        return text.MISSING if found.value is None else _number(found.value / ladder.parameters)
 
-def _parameters_key(row: Row) -> float | None:
-    ladder, found = row
-    value = found[0].value
-    return None if value is None or not ladder.parameters else value / ladder.parameters
+    def key(row: Row) -> SortKey:
+        value = row[1][index].value
+        return None if value is None or not row[0].parameters else value / row[0].parameters
+
+    return Column(name=str(goal), unit="/ linear parameters", text=cell, key=key, right=True)
 
 
 def _seeds(row: Row) -> str:
@@ -167,14 +190,17 @@ def _notes(rows: Sequence[Row], goals: Sequence[Goal]) -> list[str]:
     meanings = "; ".join(f"{goal}: {MEANINGS[goal.metric].format(level=goal.level)}" for goal in goals)
     remarks = [
         f"thresholds are the values of {axis} {reached} a method reaches a level: {meanings}. In brackets the 95% "
-        "interval; '<' and '>' lie outside the values that were run."
+        "interval; '<' and '>': outside the values that were run."
     ]
     sides = [found.side for _, listed in rows for found in listed]
-    outside, undecided = sum(side in ("below", "above") for side in sides), sides.count("open")
-    if outside or undecided:
+    if outside := [side for side in sides if side in ("below", "above")]:
         remarks.append(
-            f"of {len(sides)} thresholds {outside} are not within the ladder, and of {undecided} the runs do not tell "
-            "an end."
+            f"of {len(sides)} thresholds {len(outside)} lie outside the ladder: {outside.count('below')} before its "
+            f"first value, {outside.count('above')} behind its last."
+        )
+    if undecided := sides.count("open"):
+        remarks.append(
+            f"of {len(sides)} thresholds {undecided} are open: the runs do not exclude one end of the ladder, or both."
         )
     if any(row[0].parameters for row in rows):
         remarks.append("linear parameters: k(d_in + d_out - k), those of a linear map of the task's rank k.")
