@@ -19,6 +19,7 @@ import numpy as np
 
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
+from leakybench.baselines.optional import check_count, check_positive
 from leakybench.specs import BaselineSpec
 from leakybench.task import Split
 
@@ -67,9 +68,30 @@ class RecursiveFeatureMachine:
     """Recursive feature machine, tuned on held-out training rows.
 
     Bandwidth, ridge and number of updates are those with the smallest error on a fifth of the training rows.
+
+    Settings:
+        bandwidth: b, in units of the median distance of the training inputs; None for the choice among ``BANDWIDTHS``.
+        ridge: added to the diagonal of the kernel; None for the choice among ``RIDGES``.
+        updates: of M; None for the choice up to the preset's number.
     """
 
+    bandwidth: float | None = None
+    ridge: float | None = None
+    updates: int | None = None
     spec: BaselineSpec | None = None
+
+    def __post_init__(self) -> None:
+        check_positive("bandwidth", self.bandwidth)
+        check_positive("ridge", self.ridge)
+        check_count("updates", self.updates, 0)
+
+    def search_space(self) -> dict[str, object]:
+        """Values for ``tune``."""
+        return {
+            "bandwidth": {"low": 0.5, "high": 32.0, "log": True},
+            "ridge": {"low": 1e-6, "high": 1.0, "log": True},
+            "updates": {"low": 1, "high": 8},
+        }
 
     def fit(self, train: Split, *, seed: int, preset: str) -> FeatureMachine:
         """Fit on (n, d_in) inputs and (n, d_out) targets; the report holds spectrum and rank of M."""
@@ -79,9 +101,13 @@ class RecursiveFeatureMachine:
         order = seeding.generator(NAME, seed, "validation").permutation(n)
         held_out, rest = order[: max(n // 5, 1)], order[max(n // 5, 1) :]
         scores: dict[tuple[float, float, int], float] = {}
-        for share in BANDWIDTHS:
-            scores |= _scores(inputs[rest], targets[rest], inputs[held_out], targets[held_out], share, ROUNDS[preset])
-        share, ridge, rounds = min(scores, key=lambda key: scores[key])
+        most = ROUNDS[preset] if self.updates is None else self.updates
+        ridges = RIDGES if self.ridge is None else (self.ridge,)
+        parts = inputs[rest], targets[rest], inputs[held_out], targets[held_out]
+        for share in BANDWIDTHS if self.bandwidth is None else (self.bandwidth,):
+            scores |= _scores(*parts, share, most, ridges)
+        allowed = [key for key in scores if self.updates in (None, key[2])]
+        share, ridge, rounds = min(allowed, key=lambda key: scores[key])
         return _fit_machine(inputs, targets, share, ridge, rounds, scores[share, ridge, rounds])
 
 
@@ -92,6 +118,7 @@ def _scores(
     held_targets: np.ndarray,
     share: float,
     rounds: int,
+    ridges: tuple[float, ...] = RIDGES,
 ) -> dict[tuple[float, float, int], float]:
     """Held-out errors by (bandwidth, ridge, updates); M is updated at the ridge that is best after each update."""
     mean = targets.mean(axis=0)
@@ -106,10 +133,10 @@ def _scores(
         values, vectors = np.linalg.eigh(kernel)
         rotated = vectors.T @ (targets - mean)
         duals = {}
-        for ridge in RIDGES:
+        for ridge in ridges:
             duals[ridge] = vectors @ (rotated / (np.maximum(values, 0.0) + ridge)[:, None])
             errors[share, ridge, number] = float(np.mean((across @ duals[ridge] + mean - held_targets) ** 2))
-        best = min(RIDGES, key=lambda ridge: errors[share, ridge, number])
+        best = min(ridges, key=lambda ridge: errors[share, ridge, number])
         if number < rounds:
             root = root_of(gradient_outer_product(inputs, duals[best], root, kernel, apart, bandwidth))
     return errors

@@ -24,6 +24,7 @@ import numpy as np
 
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
+from leakybench.baselines.optional import check_count
 from leakybench.baselines.tuned_kernel import fit_tuned
 from leakybench.specs import BaselineSpec
 from leakybench.task import Split
@@ -75,13 +76,24 @@ class InverseRegression:
         name: of the method, for its draws.
         second_moments: whether the covariances of the slices count, or their means alone.
         slices: number of slices along a line.
+
+    Settings:
+        directions: number of directions, cut to what the inputs allow; None for those that pass the permutation test.
     """
 
     name: ClassVar[str] = ""
     second_moments: ClassVar[bool] = False
     slices: ClassVar[int] = 2
 
+    directions: int | None = None
     spec: BaselineSpec | None = None
+
+    def __post_init__(self) -> None:
+        check_count("directions", self.directions, 1)
+
+    def search_space(self) -> dict[str, object]:
+        """Values for ``tune``."""
+        return {"directions": {"low": 1, "high": 12}}
 
     def prepare(self) -> None:
         """Import what fitting needs, so that the import does not count as training time."""
@@ -95,7 +107,7 @@ class InverseRegression:
         centre, offset = inputs.mean(axis=0), targets.mean(axis=0)
         rng = seeding.generator(self.name, seed, "directions")
         moments = partial(moment_matrix, slices=self.slices, second_moments=self.second_moments)
-        basis, ratios = directions(inputs - centre, targets - offset, rng, moments)
+        basis, ratios = directions(inputs - centre, targets - offset, rng, moments, count=self.directions)
         regressor: Any = None
         chosen: Mapping[str, Any] = {}
         if basis.shape[1]:
@@ -140,7 +152,7 @@ class DirectionalRegression(InverseRegression):
 
 
 def directions(
-    inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, moments: Moments
+    inputs: np.ndarray, targets: np.ndarray, rng: np.random.Generator, moments: Moments, *, count: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The projection (d_in, r) to coordinates of variance 1 along the r directions that pass the permutation test.
 
@@ -149,6 +161,7 @@ def directions(
         targets: centred, (n, d_out).
         rng: draws lines and permutations.
         moments: ``moment_matrix`` with its settings.
+        count: number of directions to take instead.
 
     Returns:
         The projection, by falling eigenvalue, and all eigenvalues over the largest of the permuted targets, (m,).
@@ -167,6 +180,7 @@ def directions(
         permuted = moments(rows, heights[rng.permutation(len(rows))])
         largest = max(largest, float(np.linalg.eigvalsh(permuted)[-1]))
     found = int(np.sum(spectrum > largest * (1.0 + _NULL)))  # equal up to round-off is not larger
+    found = found if count is None else count
     ratios = spectrum[::-1] / largest if largest > 0.0 else np.zeros(len(spectrum))
     return whitening @ vectors[:, ::-1][:, :found], ratios
 

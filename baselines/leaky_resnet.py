@@ -21,5 +21,9 @@ class LeakyResNet(NetworkBaseline):
         super().__post_init__()
         check_leak(self.effective_depth, self.steps, self.initial_steps)
 
+    def search_space(self) -> dict[str, object]:
+        """Values for ``tune``: those of every network, and effective depths that 20 layers allow under each rule."""
+        return {"effective_depth": {"low": 0.5, "high": 15.0, "log": True}, **super().search_space()}
+
     def _effective_depth(self) -> float:
         return float(self.effective_depth)

@@ -76,6 +76,14 @@ class NeuralODE:
             if not (is_number(value) and value > 0) and not (name == "penalty" and value is None):
                 raise UsageError(f"{name} must be a finite number above 0, got {value!r}")
 
+    def search_space(self) -> dict[str, object]:
+        """Values for ``tune``."""
+        return {
+            "effective_depth": {"low": 0.5, "high": 15.0, "log": True},
+            "knots": [4, 8, 16],
+            "penalty": {"low": 3e-4, "high": 3e-2, "log": True},
+        }
+
     def fit(self, train: Split, *, seed: int, preset: str) -> SolvedFlow:
         """Train on inputs (n, d_in) and targets (n, d_out).
 

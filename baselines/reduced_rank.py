@@ -18,6 +18,7 @@ import numpy as np
 
 from leakybench import seeding
 from leakybench.baseline import FitReport, check_preset
+from leakybench.baselines.optional import check_count, check_positive
 from leakybench.baselines.ridge import PENALTIES
 from leakybench.specs import BaselineSpec
 from leakybench.task import Split
@@ -65,9 +66,23 @@ class ReducedRank:
     1.00, none; Curved-k2 0.424, 2; MultiIndex-k3 0.470, 3. ``Ridge-v0`` has the same errors within 0.02. A fit takes
     0.05 s for 1000 rows in 30 dimensions and 0.4 s for 3000 in 100 (one thread): ``FOLDS`` + 1 singular value
     decompositions of X.
+
+    Settings:
+        penalty: lambda; None for the choice by cross-validation.
+        rank: r, cut to what the data allow; None for the choice by cross-validation.
     """
 
+    penalty: float | None = None
+    rank: int | None = None
     spec: BaselineSpec | None = None
+
+    def __post_init__(self) -> None:
+        check_positive("penalty", self.penalty)
+        check_count("rank", self.rank, 0)
+
+    def search_space(self) -> dict[str, object]:
+        """Values for ``tune``."""
+        return {"penalty": {"low": 1e-4, "high": 1e3, "log": True}, "rank": {"low": 1, "high": 12}}
 
     def fit(self, train: Split, *, seed: int, preset: str) -> LinearMap:
         """Fit on (n, d_in) inputs and (n, d_out) targets; only the folds are drawn."""
@@ -75,6 +90,8 @@ class ReducedRank:
         inputs, targets = train.inputs.astype(np.float64), train.targets.astype(np.float64)
         order = seeding.generator(NAME, seed, "folds").permutation(len(inputs))
         penalty, rank, error = _choose(inputs, targets, order)
+        penalty = penalty if self.penalty is None else self.penalty
+        rank = rank if self.rank is None else self.rank
         centre, offset = inputs.mean(axis=0), targets.mean(axis=0)
         slope, components = ridge_components(inputs - centre, targets - offset, penalty)
         kept = components[:, :rank]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from leakybench.baseline import FitReport, check_preset
+from leakybench.baselines.optional import check_count
 from leakybench.baselines.tuned_kernel import fit_tuned
 from leakybench.measures.gap import FLOOR
 from leakybench.specs import BaselineSpec
@@ -68,9 +69,20 @@ class TargetComponents:
     Mean test error and rank, seeds 0 to 2, standard preset: LowRank-k3 0.281, 3; Staircase-k3 0.430, 3; Symmetry-SO3
     0.307, 3; Curved-k2 0.325, 3 (true: 2); MultiIndex-k3 0.328, 3. ``KernelRidge-v0``: 0.185, 0.430, 0.314, 0.325,
     0.280. The cost is that of ``KernelRidge-v0``, 1.4 s for 1000 rows, and 1.9 s for 3000, since a part is tuned.
+
+    Settings:
+        components: r, cut to what the targets allow; None for those before the first drop.
     """
 
+    components: int | None = None
     spec: BaselineSpec | None = None
+
+    def __post_init__(self) -> None:
+        check_count("components", self.components, 1)
+
+    def search_space(self) -> dict[str, object]:
+        """Values for ``tune``."""
+        return {"components": {"low": 1, "high": 12}}
 
     def prepare(self) -> None:
         """Import what fitting needs, so that the import does not count as training time."""
@@ -83,7 +95,7 @@ class TargetComponents:
         inputs, targets = train.inputs.astype(np.float64), train.targets.astype(np.float64)
         offset = targets.mean(axis=0)
         _, spectrum, right = np.linalg.svd(targets - offset, full_matrices=False)
-        kept = right[: first_drop(spectrum)].T
+        kept = right[: first_drop(spectrum) if self.components is None else self.components].T
         regressor: Any = None
         chosen: Mapping[str, Any] = {}
         if kept.shape[1]:

@@ -82,6 +82,8 @@ class Baseline(Protocol):
         ``fit_many(trains, *, seeds, preset) -> list[Model]``: trains one model per seed together, each equal to the
             model of ``fit`` up to round-off. A ``warmup_seconds`` in the reports is that of the whole batch. Sweeps
             call it on request only (``leakybench run --batch``).
+        ``search_space() -> dict``: values that ``tune`` may try, by name of a setting: a list of choices, or a mapping
+            with ``low``, ``high`` and, for even draws of the logarithm, ``log``. Integers for a setting of integers.
         ``batchable``: False if ``fit_many`` does not apply to these settings.
         ``device``: a setting that says where the baseline computes, ``cpu`` (its default), ``cuda`` or ``cuda:N``,
             checked by ``leakybench.specs.check_device``. Its report then states the ``device`` that was used, as

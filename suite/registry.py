@@ -18,10 +18,11 @@ from leakybench.baseline import Baseline
 from leakybench.errors import RegistrationError, UnknownIdError, describe
 from leakybench.scripts import portable
 from leakybench.seeding import check_seed
-from leakybench.settings import build
+from leakybench.settings import build as build_class
 from leakybench.specs import MAX_ID_LENGTH, RULE_PATTERN, BaselineSpec, Spec, TaskSpec, natural_key, parse_id
 from leakybench.surroundings import guarded_import
 from leakybench.task import Task
+from leakybench.tuning.tuned import is_tuned, tuned
 
 SpecT = TypeVar("SpecT", bound=Spec)
 
@@ -341,6 +342,19 @@ def spec(id: str) -> TaskSpec | BaselineSpec:
         UnknownIdError: neither registry holds the id.
     """
     return baselines.spec(id) if id in baselines else tasks.spec(id)
+
+
+def build(base: Spec, overrides: Mapping[str, Any], **given: Any) -> Any:
+    """Build what a spec names, see ``leakybench.settings.build``; a baseline that is to be tuned by its setting
+    ``tune``.
+
+    Raises:
+        UsageError: a setting that the class does not have, or a value that it refuses.
+        PluginError: the class cannot be loaded.
+    """
+    if isinstance(base, BaselineSpec) and is_tuned(base, overrides):
+        return tuned(base, overrides)
+    return build_class(base, overrides, **given)
 
 
 def make(id: str, *, seed: int = 0, **overrides: Any) -> Task:

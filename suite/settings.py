@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leakybench.errors import LeakybenchError, UsageError
-from leakybench.specs import BaselineSpec, Spec, canonical_json, identity_overrides, plain_json
+from leakybench.specs import TUNE, BaselineSpec, Spec, canonical_json, identity_overrides, plain_json
 from leakybench.surroundings import guarded_import
 
 NOTHING: Any = object()
@@ -219,7 +219,8 @@ def differing(base: Spec, settings: Mapping[str, Any], factory: Callable[..., An
     """Return the settings in which a run differs from its id, as they enter its identity.
 
     Each value is of its declared type, and one that is registered, or the default of the class, is left out. The
-    step-size rule of a baseline with layers is always spelled out, so that a table says which one a row used.
+    step-size rule of a baseline with layers is always spelled out, so that a table says which one a row used. Of a
+    baseline that is to be tuned a setting at its default counts as well, since it is not searched.
 
     Args:
         base: the registered spec.
@@ -236,6 +237,8 @@ def differing(base: Spec, settings: Mapping[str, Any], factory: Callable[..., An
     if isinstance(base, BaselineSpec) and base.steps:
         defaults.pop("steps", None)
         settings = {"steps": base.default_steps, **settings}
+    if TUNE in settings:
+        defaults = {}  # what is spelled out is fixed and not searched, also at its default
     return identity_overrides(settings, {**defaults, **registered})
 
 

@@ -30,6 +30,10 @@ ID_FORM = "[namespace/]Name[-variant]-vN"
 MAX_ID_LENGTH = 128
 RULE_PATTERN = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
 ENTRY_POINT_PATTERN = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+TUNE = "tune"
+"""Setting that every baseline with a search space takes besides its own: the budget of a search of its settings."""
+SEARCHED = "tuned"
+"""Step-size rule of a run whose rule is searched."""
 _ABSENT = object()
 
 

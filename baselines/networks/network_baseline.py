@@ -75,6 +75,18 @@ class NetworkBaseline:
         """Lt, or None where there is no skip connection."""
         raise UsageError(f"{type(self).__name__} does not say its effective depth")
 
+    def search_space(self) -> dict[str, object]:
+        """Values for ``tune``: a penalty of ten times more or less than the rule, and a size of the paper's order.
+
+        The least width is that of the default, since fixed ends need as many neurons as inputs and outputs.
+        """
+        return {
+            "penalty": {"low": 3e-4, "high": 3e-2, "log": True},
+            "depth": [20, 30],
+            "width": [100, 150],
+            "steps": ["uniform", "irregular", "adaptive"],
+        }
+
     @property
     def initial_steps(self) -> np.ndarray:
         """The step-sizes rho at the start of training; float64 (L,)."""

@@ -15,6 +15,7 @@ DEFAULTS: dict[str, Any] = {
     "set-task": None,
     "preset": "standard",
     "device": "cpu",
+    "tune": None,
 }
 
 
@@ -44,7 +45,7 @@ def add_grid(group: Any) -> None:
 
 
 def add_effort(group: Any) -> None:
-    """Add ``--preset`` and ``--device``."""
+    """Add ``--preset``, ``--device`` and ``--tune``."""
     group.add_argument(
         "--preset", metavar="PRESET", help=default_text(DEFAULTS, "preset", f"training effort: {', '.join(PRESETS)}")
     )
@@ -58,4 +59,10 @@ def add_effort(group: Any) -> None:
             "used by one worker, which is the default there, or by several with --oversubscribe; batches of seeds "
             "(--batch) fill it",
         ),
+    )
+    group.add_argument(
+        "--tune",
+        metavar="TRIALS",
+        help="search the settings of each baseline that declares a search space, on training rows held out, with that "
+        "many trials; or with a time, as in 60s (default: no search)",
     )

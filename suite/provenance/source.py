@@ -15,13 +15,16 @@ from leakybench.provenance.files import STATED, code_of, file_of, folders_of, fo
 from leakybench.provenance.host import version_of
 from leakybench.provenance.syntax import PACKAGE, Code
 from leakybench.registry import baselines, tasks
-from leakybench.specs import ID_PATTERN, Spec, canonical_json, modules_in
+from leakybench.specs import ID_PATTERN, TUNE, Spec, canonical_json, modules_in
 
 RESULT_MODULES = tuple(f"{PACKAGE}.{name}" for name in ("task", "baseline", "seeding", "evaluation", "measures"))
 """Modules of the framework whose code decides what a record says."""
 
 OWN_ROOMS = frozenset({f"{PACKAGE}.tasks", f"{PACKAGE}.baselines"})
 """Code of the package that a plugin may build upon."""
+
+TUNING = f"{PACKAGE}.tuning.tuned"
+"""Module whose code, with what it imports of its room, decides the result of a tuned run."""
 
 _KNOWN: dict[tuple[Any, ...], tuple[str, dict[tuple[Path, str], Code], dict[Path, tuple[int, int]]]] = {}
 """Versions by what was asked, with the code and the data files that they were made of."""
@@ -40,6 +43,8 @@ def source_of(task: Spec, baseline: Spec, *, modules: Iterable[str] = ()) -> str
         baseline: spec of the baseline.
         modules: further modules whose code counts.
     """
+    if TUNE in baseline.kwargs:
+        modules = (*modules, TUNING)
     entries = set(modules) | {spec.entry_point.split(":")[0] for spec in (task, baseline)}
     named = {name for spec in (task, baseline) for name in modules_in(spec.kwargs)}
     registered = tuple(sorted(filter(None, map(_registration, (task, baseline)))))

@@ -20,6 +20,8 @@ from leakybench.seeding import MAX_SEED, check_seed
 from leakybench.settings import differing, has_setting
 from leakybench.specs import BaselineSpec, Spec, TaskSpec, check_device, plain_json
 from leakybench.task import SyntheticTask
+from leakybench.tuning.space import parse_budget
+from leakybench.tuning.tuned import has_search_space, is_tuned
 
 MAX_RUNS = 200_000
 _SETTING = re.compile(r"(?:(?P<scope>[^:=\s]+):)?(?P<name>[A-Za-z_]\w*)=(?P<value>.*)", re.ASCII | re.DOTALL)
@@ -58,6 +60,8 @@ class Grid:
         preset: length of the training.
         device: ``cpu``, or ``cuda`` for the baselines that have a setting ``device``. A run does not hold the number
             of a card, which changes no result: the process chooses it (``leakybench.engines.environment.one_card``).
+        tune: budget of a search of the settings of each baseline that has a search space: a number of trials, or
+            seconds as in ``"60s"``; None for the settings as they are.
     """
 
     tasks: Sequence[str]
@@ -68,6 +72,7 @@ class Grid:
     seeds: Sequence[int] = field(default_factory=lambda: (0,))
     preset: str = "standard"
     device: str = "cpu"
+    tune: int | str | None = None
 
     def __post_init__(self) -> None:
         check_preset(self.preset)
@@ -78,6 +83,8 @@ class Grid:
         for device in (self.device, *(each.value for each in self.baseline_settings if each.name == "device")):
             if ":" in check_device(device):
                 raise UsageError(f"a run does not hold the number of a card: choose it with --device {device}")
+        if self.tune is not None:
+            object.__setattr__(self, "tune", parse_budget(self.tune).setting)
         for name in ("tasks", "baselines", "seeds"):
             if len(getattr(self, name)) == 0:
                 raise UsageError(f"{name} must not be empty")
@@ -92,6 +99,8 @@ class Grid:
         _check_scopes(self.task_settings, chosen_tasks)
         _check_scopes(self.baseline_settings, chosen_baselines)
         _check_rules(self.steps, chosen_baselines)
+        if self.tune is not None and len(self.without_search()) == len(chosen_baselines):
+            raise UsageError(f"none of the chosen baselines can be tuned: {', '.join(self.without_search()[:8])}")
         task_variants = [
             (spec, overrides)
             for spec in chosen_tasks
@@ -141,18 +150,26 @@ class Grid:
         """Return the ids of the chosen baselines that have no setting ``device``."""
         return [spec.id for spec in baselines.match(list(self.baselines)) if not has_setting(spec, "device")]
 
+    def without_search(self) -> list[str]:
+        """Return the ids of the chosen baselines that declare no search space."""
+        return [spec.id for spec in baselines.match(list(self.baselines)) if not has_search_space(spec)]
+
     def _overrides(self, spec: BaselineSpec) -> Iterator[dict[str, Any]]:
         given = list(_crossed(self.baseline_settings, spec.id))
         if self.device != "cpu" and has_setting(spec, "device"):
             given = [{"device": self.device, **overrides} for overrides in given]
+        if self.tune is not None and has_search_space(spec):
+            given = [{"tune": self.tune, **overrides} for overrides in given]
         if not spec.steps or any("steps" in overrides for overrides in given):
             yield from given
             return
         # the rule is always spelled out, so that a table says which one a row used
         rules: Sequence[str | None] = [rule for rule in dict.fromkeys(self.steps) if rule in spec.steps]
-        rules = rules or [spec.default_steps]
-        for rule, overrides in itertools.product(rules, given):
-            yield {**overrides, "steps": rule}
+        for rule, overrides in itertools.product(rules or [None], given):
+            if rule is None and is_tuned(spec, overrides):
+                yield overrides  # a search chooses the rule as well, where the search space has it
+            else:
+                yield {**overrides, "steps": rule or spec.default_steps}
 
 
 Variant = tuple[Any, dict[str, Any]]

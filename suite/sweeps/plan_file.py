@@ -27,7 +27,7 @@ from leakybench.errors import UsageError
 from leakybench.specs import check_device
 from leakybench.sweeps.grid import Grid, Setting, parse_seeds, parse_setting, settings_from_table
 
-GRID_KEYS = ("task", "baseline", "steps", "set", "set-task", "seeds", "preset", "device")
+GRID_KEYS = ("task", "baseline", "steps", "set", "set-task", "seeds", "preset", "device", "tune")
 RUN_KEYS = (
     "workers",
     "threads",
@@ -102,6 +102,7 @@ def make_grid(values: Mapping[str, Any]) -> Grid:
         seeds=parse_seeds(values["seeds"]),
         preset=values["preset"],
         device=check_device(values.get("device", "cpu")),
+        tune=values.get("tune"),
     )
 
 
