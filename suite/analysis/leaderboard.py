@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leakybench.analysis.efficiency import Efficiency
 from leakybench.analysis.overall import MIN_SEEDS, POLICY_TASKS, Order, other_orders, shared_rank_intervals
 from leakybench.analysis.scope import describe_scope
 from leakybench.analysis.scores import CAP, POLICY, keep_intact, latest
@@ -46,6 +47,7 @@ class BoardRow:
         created: first and last day on which its runs were made; empty where unknown.
         pareto: whether no other method of the same device is both better and cheaper.
         task: the task of a table of one task, None in the tables over several.
+        samples: sample efficiency over the families of ladders, None without ladders and in tables of one task.
     """
 
     method: str
@@ -65,6 +67,7 @@ class BoardRow:
     created: list[str]
     pareto: bool = False
     task: str | None = None
+    samples: Efficiency | None = None
 
     @property
     def device(self) -> str:
@@ -72,13 +75,11 @@ class BoardRow:
         return " and ".join(self.statistics.device)
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as plain JSON values, statistics and row on one level; ``task`` only in a table of one task."""
+        """The row as plain JSON values, statistics and row on one level; ``task`` and ``samples`` where it has them."""
         content: dict[str, Any] = {}
         for name, value in dataclasses.asdict(self).items():
             content |= self.statistics.to_dict() if name == "statistics" else {name: value}
-        if self.task is None:
-            del content["task"]
-        return content
+        return {name: value for name, value in content.items() if value is not None or name not in ("task", "samples")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ examples:
   leakybench leaderboard --overall
   leakybench leaderboard --format html --out leaderboard.html
   leakybench leaderboard --task 'LowRank-*' --format github
+  leakybench leaderboard --overall --ladders ladders       beside the score, how many samples each method needs
 """
 
 
@@ -31,6 +32,12 @@ def add_parser(subparsers: Any) -> None:
     arguments.add_results(parser, several=True)
     selection.add_selection(parser)
     selection.add_changed(parser)
+    parser.add_argument(
+        "--ladders",
+        metavar="DIR",
+        action="append",
+        help="results of 'leakybench ladder' over n_train, for the column of sample efficiency; repeat for several",
+    )
     parser.add_argument("--yardstick", metavar="ID", help="baseline whose fit time is the unit of cost")
     parser.add_argument("--format", choices=FORMATS, default="terminal", help="output format")
     parser.add_argument("--json", action="store_const", dest="format", const="json", help="same as --format json")
@@ -55,9 +62,29 @@ def run(args: argparse.Namespace) -> int:
     if args.preset is None:
         frame = selection.one_preset(frame)
     board = leaderboard(frame, yardstick=args.yardstick, include_changed=args.include_changed)
+    if args.ladders:
+        board = _with_samples(args, board)
+        if board is None:
+            return 3
     content = _write(args, board, records)
     arguments.write_output(content, args.out, f"{len(board.runs)} runs of {len(board.overall)} methods")
     return 0
+
+
+def _with_samples(args: argparse.Namespace, board: Any) -> Any:
+    """The board with sample efficiencies; None, which is said on standard error, if the folders hold no ladder."""
+    from leakybench.analysis.board_samples import add_samples
+    from leakybench.analysis.stored_ladders import stored_ladders
+
+    records = selection.read_records(args.ladders)
+    found = stored_ladders(records, preset=board.preset, include_changed=args.include_changed)
+    if not found:
+        arguments.print_note(
+            f"{' and '.join(args.ladders)} holds no ladder over n_train of preset {board.preset}: make one with "
+            "'leakybench ladder'"
+        )
+        return None
+    return add_samples(board, found)
 
 
 def _write(args: argparse.Namespace, board: Any, records: Any) -> str:
