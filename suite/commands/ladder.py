@@ -11,12 +11,14 @@ from leakybench.console import arguments, computing, grids
 from leakybench.errors import LeakybenchError, UsageError
 
 if TYPE_CHECKING:
+    from leakybench.analysis.ladders import Goal, Ladder
     from leakybench.ladders.field import Field
     from leakybench.store import Store
 
 FORMATS = ("terminal", "github", "latex", "csv", "json", "svg", "png")
 SUFFIXES = {".md": "github", ".tex": "latex", ".csv": "csv", ".json": "json", ".txt": "terminal"}
 PICTURES = {".svg": "svg", ".png": "png"}
+FIGURES = ("curves", "depth", "growth")
 DEFAULTS: dict[str, Any] = {**grids.DEFAULTS, **computing.DEFAULTS, "retry": "failed"}
 
 DESCRIPTION = """\
@@ -98,6 +100,13 @@ def add_parser(subparsers: Any) -> None:
         "--out",
         metavar="FILE",
         help=f"write to a file: {', '.join(SUFFIXES)}; {' and '.join(PICTURES)} draw the curves",
+    )
+    out.add_argument(
+        "--figure",
+        choices=FIGURES,
+        default="curves",
+        help="what a picture shows: curves of every method; thresholds against effective depth; growth with a setting "
+        "of the tasks, as --set-task d=20 --set-task d=40",
     )
     arguments.add_json(out)
 
@@ -228,13 +237,30 @@ def _print_results(args: argparse.Namespace, field: Field) -> None:
         )
     suffix = Path(args.out).suffix if args.out else ""
     if suffix in PICTURES:
-        from leakybench.figures.ladder import draw
-
         from leakybench.atomic import write_atomic
         from leakybench.figures.style import encode_figure
 
-        write_atomic(Path(args.out), encode_figure(draw(listed, field.goals), PICTURES[suffix]))
-        arguments.print_note(f"{args.out}: curves of {len(listed)} ladders")
+        write_atomic(Path(args.out), encode_figure(_draw(args.figure, listed, field.goals), PICTURES[suffix]))
+        arguments.print_note(f"{args.out}: {args.figure} of {len(listed)} ladders")
     format = "json" if args.json else SUFFIXES.get(suffix, args.format)
     content = render(listed, field.goals, format, notes=notes)
     arguments.write_output(content, args.out if suffix in SUFFIXES else None, f"{len(listed)} ladders")
+
+
+def _draw(figure: str, ladders: list[Ladder], goals: list[Goal]) -> Any:
+    from leakybench.analysis.growth import varying_settings
+    from leakybench.figures.ladder import draw
+    from leakybench.figures.ladder_depth import draw_depths
+    from leakybench.figures.ladder_growth import draw_growths
+
+    if figure == "depth":
+        return draw_depths(ladders, goals)
+    if figure == "growth":
+        settings = varying_settings(ladders)
+        if len(settings) != 1:
+            raise UsageError(
+                "a figure of growth needs ladders that differ in one setting of the tasks, such as --set-task d=20 "
+                f"--set-task d=40; these differ in {', '.join(settings) or 'none'}"
+            )
+        return draw_growths(ladders, settings[0], goals[0])
+    return draw(ladders, goals)

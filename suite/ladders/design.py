@@ -16,7 +16,7 @@ import numpy as np
 from leakybench.analysis.ladders import Goal
 from leakybench.errors import UsageError
 from leakybench.ladders.axis import SPLITS, Axis
-from leakybench.stats.thresholds import Crossing, crossing
+from leakybench.stats.thresholds import STEEP, Crossing, crossing
 
 CLIMB = 3
 """Runs at a value that is visited for the first time while climbing."""
@@ -27,8 +27,6 @@ GROWTH = (NEAR, 10, 14, 20)
 MOST = 20
 WIDEST_GAP = 2
 """Largest gap that holds a threshold, in quarters of the axis's own gaps."""
-STEEP = 0.4
-"""Change of the mean over a gap that is split once more: a straight line would miss the curve."""
 PRECISION = 1.5
 BUDGET_EACH = 60
 """Default budget, runs a ladder."""

@@ -1,8 +1,7 @@
 """Where a monotone curve of means crosses a level, with its interval: the arithmetic behind a ladder.
 
-Runs at each place of the curve are independent of those at other places. The curve between two neighbouring places is
-taken as straight, on the scale of the axis; a design makes the gaps small where that matters
-(``leakybench.ladders.design``).
+Runs at each place of the curve are independent of those at other places. Between neighbouring places the curve is taken
+for a cubic, on the scale of the axis; a design makes the gaps small where that matters (``leakybench.ladders.design``).
 """
 
 from __future__ import annotations
@@ -16,12 +15,14 @@ from scipy import stats
 LEVEL = 0.97
 """Level of the tests. A design that stops when its interval is narrow enough stops too early by luck: at 0.97 its
 intervals cover 93 to 97% (``python -m leakybench.ladders.coverage``)."""
-BINARY_LEVEL = 0.95
-"""Level for shares, whose pseudo-counts widen the interval already."""
+BINARY_LEVEL = 0.93
+"""Level for shares, whose pseudo-counts widen the interval already: at 0.95 it would cover 98%."""
 STEPS = 64
 """Number of candidates for the crossing within each gap; the ends of an interval are exact to 1/64 of a gap."""
 PRIOR = 2.0
 """Pseudo-counts of either outcome where the runs are shares of 0 and 1 [Agresti and Coull 1998]."""
+STEEP = 0.4
+"""Change of the mean over a gap within which no curve is taken for known: the crossing may be anywhere in it."""
 MIN_RUNS = 3
 """Least number of runs at a place whose mean is tested."""
 
@@ -63,12 +64,13 @@ def monotone_means(runs: Runs, *, rising: bool) -> np.ndarray:
 def crossing(runs: Runs, level: float, *, rising: bool = False, binary: bool = False) -> Crossing:
     """Return where the mean crosses ``level``, with its 95% interval.
 
-    The estimate is the crossing of the monotone fit (isotonic regression, straight between places). The interval holds
-    every place x that two tests leave: the mean at x, interpolated between its neighbours a < b as
-    (1 - u) mean_a + u mean_b, does not differ from the level by Student's test with the variance
-    (1 - u)^2 s_a^2/n_a + u^2 s_b^2/n_b and Satterthwaite's degrees of freedom; and no place on the near side of x is
-    beyond the level, nor one on the far side short of it, each by a one-sided test at 2.5%, since the curve is
-    monotone. For shares, s^2 = p(1 - p) with p = (successes + 2)/(n + 4), which has no zero variance.
+    The estimate is the crossing of the cubic through the monotone means (isotonic regression) around the gap that holds
+    it. The interval holds every place x that two tests leave. The mean at x, interpolated between its neighbours by
+    the weights w_j of that cubic, does not differ from the level by Student's test with the variance
+    sum w_j^2 s_j^2/n_j and Satterthwaite's degrees of freedom; in a gap over which the mean changes by more than
+    ``STEEP``, every place is left. And no place on the near side of x is beyond the level, nor one on the far side
+    short of it, each by a one-sided test, since the curve is monotone. For shares, s^2 = p(1 - p) with
+    p = (successes + 2)/(n + 4), which has no zero variance.
 
     Args:
         runs: at least two places.
@@ -149,6 +151,10 @@ def _candidates(
         if not tested[index : index + 2].all():
             agrees.append(np.ones(len(at), dtype=bool))
             continue
+        distances = means[index : index + 2] - level
+        if abs(distances[0] - distances[1]) > STEEP and distances[0] * distances[1] <= 0:
+            agrees.append(np.ones(len(at), dtype=bool))
+            continue
         nodes = [node for node in range(index - 1, index + 3) if 0 <= node < len(places) and tested[node]]
         weights = _lagrange(places[nodes], at)
         squares = weights**2 * parts[nodes]
@@ -172,16 +178,17 @@ def _lagrange(nodes: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def _estimate(places: np.ndarray, means: np.ndarray, level: float, *, rising: bool) -> float | None:
-    """The crossing of straight lines through monotone means."""
-    heights = means if rising else -means
-    target = level if rising else -level
-    if heights[0] > target or heights[-1] < target:
+    """The crossing of the cubic through monotone means in the gap that holds it."""
+    heights = (means if rising else -means) - (level if rising else -level)
+    if heights[0] > 0 or heights[-1] < 0:
         return None
-    index = int(np.searchsorted(heights, target, side="left"))
-    if index == 0 or heights[index] == target:
-        # a flat part at the level: its middle
-        flat = places[heights == target]
-        return float((flat[0] + flat[-1]) / 2) if flat.size else float(places[index])
-    below, above = heights[index - 1], heights[index]
-    share = (target - below) / (above - below)
-    return float(places[index - 1] + share * (places[index] - places[index - 1]))
+    flat = places[heights == 0]
+    if flat.size:  # a flat part at the level: its middle
+        return float((flat[0] + flat[-1]) / 2)
+    index = int(np.searchsorted(heights, 0.0)) - 1
+    nodes = [node for node in range(index - 1, index + 3) if 0 <= node < len(places)]
+    at = places[index] + np.linspace(0.0, 1.0, 4 * STEPS + 1) * (places[index + 1] - places[index])
+    curve = _lagrange(places[nodes], at) @ heights[nodes]
+    first = int(np.argmax(curve >= 0))
+    share = -curve[first - 1] / (curve[first] - curve[first - 1])
+    return float(at[first - 1] + share * (at[first] - at[first - 1]))

@@ -73,7 +73,13 @@ def test_a_place_with_few_runs_does_not_widen_what_its_neighbours_decide():
     rng = np.random.default_rng(1)
     noisy = np.array([0.2, 0.9, 0.9])  # far below the threshold, three runs that exclude nothing
     runs = [(0.0, noisy), (1.0, 0.9 + 0.01 * rng.standard_normal(10)), (2.0, 0.1 + 0.01 * rng.standard_normal(10))]
-    assert crossing(runs, 0.5).low > 1.0
+    assert crossing(runs, 0.5).low >= 1.0
+
+
+def test_a_steep_gap_is_not_interpolated():
+    # from 0.9 to 0.1 within the gap: the crossing may be anywhere in it, however small the spread
+    found = crossing(exact([0.95, 0.9, 0.1, 0.05]), 0.5)
+    assert (found.low, found.high) == (1.0, 2.0)
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=6), min_size=2, max_size=7), st.booleans())
