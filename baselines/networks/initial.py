@@ -33,18 +33,20 @@ def looks_linear(coefficients: Coefficients, width: int, *, noise: float, genera
     return weights
 
 
-def signal_preserving(coefficients: Coefficients, width: int, *, generator: torch.Generator | None) -> Tensor:
+def signal_preserving(
+    coefficients: Coefficients, width: int, *, gain: float = 1.0, generator: torch.Generator | None
+) -> Tensor:
     """Random V_1 .. V_L that keep the squared norm of a representation from layer to layer; float64 (L, w, w + 1).
 
     Branch and skip are uncorrelated at first, so a layer multiplies the expected squared norm by c^2 + b^2 g^2, where
     the branch has He's standard deviation sqrt(2/w) times the gain g. With g^2 = (1 - c^2)/b^2 = (2 - a)/a for a =
     rho Lt the norm stays; with He's own g = 1 a leaky network of many layers fades to zero. A skip of 1 (a ResNet)
     leaves no room for a branch: there g = 1, and the norm grows by at most a factor e over the depth. Biases start at
-    0.
+    0. ``gain`` multiplies all weights: below 1 a deep leaky network then fades, above 1 it grows.
     """
     weights = _random_weights(coefficients.depth, width, math.sqrt(2.0 / width), generator)
     for weight, skip, branch in zip(weights, coefficients.skip, coefficients.branch, strict=True):
-        weight.mul_(math.sqrt(max(1.0, (1.0 - skip**2) / branch**2)))
+        weight.mul_(gain * math.sqrt(max(1.0, (1.0 - skip**2) / branch**2)))
     return weights
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from leakybench.baselines.networks.steps import ADAPTIVE, RULES, StepRule, check_rule, initial
+from leakybench.baselines.networks.steps import ADAPTIVE, RULES, StepRule, check_rule
+from leakybench.baselines.networks.steps import initial as starting_steps
 from leakybench.errors import UsageError
 from leakybench.specs import BaselineSpec, check_device, is_number
 from leakybench.task import Split
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 ENDS = ("fixed", "learned")
 PRECISIONS = ("float32", "bfloat16")
+INITIAL_WEIGHTS = ("looks-linear", "gaussian")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,11 @@ class NetworkBaseline:
             subclass adds.
         ends: embedding and read-out, ``fixed`` (orthonormal) or ``learned``.
         penalty: lambda; None for the rule lambda = 0.05 s/(s^2 + 25), s = max(Lt, 1).
+        initial: initial weights, ``looks-linear`` (the network starts as a linear isometry, with noise) or ``gaussian``
+            (random, of a size that keeps the norm); None for those of the preset: gaussian for ``paper``.
+        gain: factor of the initial weights' random part, which is the noise of looks-linear weights (0.2 of He's
+            without a gain; all that a ResNet starts with) and the whole of gaussian ones. A leaky network's isometry
+            stays: at another scale its signal would fade, or grow, by exp((gain - 1) Lt).
         precision: of the matrix products while training, ``float32`` or ``bfloat16``; weights and results are float32
             with either. ``bfloat16`` is faster where the processor has such products, and ends a little above the
             float32 objective.
@@ -54,6 +61,8 @@ class NetworkBaseline:
     steps: str = "uniform"
     ends: str = "fixed"
     penalty: float | None = None
+    initial: str | None = None
+    gain: float = 1.0
     precision: str = "float32"
     device: str = "cpu"
     spec: BaselineSpec | None = None
@@ -67,13 +76,21 @@ class NetworkBaseline:
         for name, known in (("ends", ENDS), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        if self.initial is not None and self.initial not in INITIAL_WEIGHTS:
+            raise UsageError(f"initial must be none, or one of {', '.join(INITIAL_WEIGHTS)}, got {self.initial!r}")
         check_device(self.device)
+        if not (is_number(self.gain) and self.gain > 0):
+            raise UsageError(f"gain must be a finite number above 0, got {self.gain!r}")
         if self.penalty is not None and not (is_number(self.penalty) and self.penalty > 0):
             raise UsageError(f"penalty must be a finite number above 0, got {self.penalty!r}")
 
     def _effective_depth(self) -> float | None:
         """Lt, or None where there is no skip connection."""
         raise UsageError(f"{type(self).__name__} does not say its effective depth")
+
+    def _start_depth(self) -> float | None:
+        """The effective depth at which training starts, or None for the network's own."""
+        return None
 
     def search_space(self) -> dict[str, object]:
         """Values for ``tune``: a penalty of ten times more or less than the rule, and a size of the paper's order.
@@ -90,7 +107,7 @@ class NetworkBaseline:
     @property
     def initial_steps(self) -> np.ndarray:
         """The step-sizes rho at the start of training; float64 (L,)."""
-        return initial(self.steps, self.depth, self.step_rules)
+        return starting_steps(self.steps, self.depth, self.step_rules)
 
     def check_dimensions(self, d_in: int, d_out: int) -> None:
         """Raise ``UsageError`` if data of this shape do not fit: fixed ends need a width of at least both."""
@@ -117,6 +134,9 @@ class NetworkBaseline:
             step_sizes=tuple(self.initial_steps.tolist()),
             adaptive=self.steps == ADAPTIVE,
             penalty=penalty if self.penalty is None else float(self.penalty),
+            initial=self.initial,
+            gain=float(self.gain),
+            start_depth=self._start_depth(),
             learn_ends=self.ends == "learned",
             precision=self.precision,
             device=self.device,
@@ -133,6 +153,22 @@ class NetworkBaseline:
         for train in trains:
             self.check_dimensions(train.inputs.shape[1], train.targets.shape[1])
         return train_networks(self.network, trains, seeds=seeds, preset=preset, name=type(self).__name__)
+
+
+def check_start(start_depth: object, effective_depth: float, steps: str, step_sizes: np.ndarray) -> None:
+    """Raise ``UsageError`` unless ``start_depth`` is None, or above Lt and small enough for the ``step_sizes`` (L,)."""
+    if start_depth is None:
+        return
+    if not is_number(start_depth) or not float(start_depth) > effective_depth:  # type: ignore[arg-type]
+        raise UsageError(
+            f"start_depth must be none, or a finite number above the effective depth {effective_depth}, "
+            f"got {start_depth!r}"
+        )
+    if float(step_sizes.max()) * float(start_depth) >= 1.0:  # type: ignore[arg-type]
+        raise UsageError(
+            f"depth must be greater than start_depth with {steps} steps (every rho_l start_depth below 1), "
+            f"got depth {len(step_sizes)} and start_depth {start_depth}"
+        )
 
 
 def check_leak(effective_depth: object, steps: str, step_sizes: np.ndarray) -> None:

@@ -36,6 +36,7 @@ class Training:
         adaptive: the step-sizes, one rule a run, if they followed the networks.
         warmup_seconds: time from the data to the first gradient.
         matmul: the library that multiplied, see ``matmul.choose``.
+        before: what else the report says of each run, of the training before the last phases; empty where none was.
     """
 
     settings: NetworkSettings
@@ -47,6 +48,7 @@ class Training:
     adaptive: Sequence[AdaptiveSteps] | None
     warmup_seconds: float
     matmul: str
+    before: Sequence[dict[str, Any]] = ()
 
 
 def trained_networks(training: Training) -> list[TrainedNetwork]:
@@ -115,6 +117,8 @@ def _own_values(training: Training, evaluation: Evaluation) -> list[dict[str, An
                 "steps_frozen_at": rule.frozen_at,
                 "steps_spread": rule.spread,
             }
+        if training.before:
+            values |= training.before[run]
         all_values.append(values)
     return all_values
 

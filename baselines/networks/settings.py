@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leakybench.baselines.networks.recursion import Coefficients
 
@@ -18,6 +18,9 @@ class NetworkSettings:
         adaptive: whether the step-sizes follow the network, see ``steps.AdaptiveSteps``.
         penalty: lambda.
         learn_ends: whether embedding and read-out are trained too.
+        initial: initial weights, ``looks-linear`` or ``gaussian``; None for those of the preset.
+        gain: factor of their random part.
+        start_depth: effective depth at which training starts, see ``warm_start``; None for Lt.
         precision: of the products while training, ``float32`` or ``bfloat16``.
         device: where to train, ``cpu``, ``cuda`` or ``cuda:N``.
     """
@@ -28,6 +31,9 @@ class NetworkSettings:
     penalty: float
     learn_ends: bool
     adaptive: bool = False
+    initial: str | None = None
+    gain: float = 1.0
+    start_depth: float | None = None
     precision: str = "float32"
     device: str = "cpu"
 
@@ -40,6 +46,12 @@ class NetworkSettings:
     def coefficients(self) -> Coefficients:
         """c, b and rho where training starts."""
         return Coefficients.of(self.step_sizes, self.effective_depth)
+
+    def at(self, effective_depth: float) -> NetworkSettings:
+        """The same network at another effective depth, its penalty in the same ratio to the rule's."""
+        own = float(self.depth) if self.effective_depth is None else self.effective_depth
+        penalty = self.penalty * penalty_rule(effective_depth) / penalty_rule(own)
+        return replace(self, effective_depth=effective_depth, penalty=penalty)
 
 
 PENALTY_STRENGTH = 0.05

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from leakybench import seeding
 from leakybench.baseline import check_preset
-from leakybench.baselines.networks import initial, quasi_newton
+from leakybench.baselines.networks import initial, quasi_newton, warm_start
 from leakybench.baselines.networks.descent import Curve, adapt_steps, run_adam, run_sgd
 from leakybench.baselines.networks.matmul import matmul_scope
 from leakybench.baselines.networks.objective import FitProblem, Objective
@@ -49,20 +51,21 @@ def train_networks(
     shapes = {(train.inputs.shape, train.targets.shape) for train in trains}
     if len(shapes) > 1:
         raise UsageError(f"fit_many needs training sets of one shape, got {sorted(shapes)}")
-    recipe = recipe_for(preset, settings.coefficients.scale)
     # the choice of a library is one between those of the processor
     with matmul_scope(None if settings.device == "cpu" else "highest") as backend:
-        return trained_networks(_train(settings, recipe, trains, seeds, name, backend))
+        return trained_networks(_train(settings, preset, trains, seeds, name, backend))
 
 
 def _train(
-    settings: NetworkSettings, recipe: Recipe, trains: Sequence[Split], seeds: Sequence[int], name: str, backend: str
+    settings: NetworkSettings, preset: str, trains: Sequence[Split], seeds: Sequence[int], name: str, backend: str
 ) -> Training:
-    """Run all phases of a recipe."""
+    """Run all phases of a preset's recipe."""
     begun = time.perf_counter()
-    problem, weights = build_problem(settings, recipe, trains, seeds, name)
+    recipe = recipe_for(preset, settings.coefficients.scale)
+    first = settings if settings.start_depth is None else settings.at(settings.start_depth)
+    problem, weights = build_problem(first, recipe, trains, seeds, name)
     products = torch.bfloat16 if settings.precision == "bfloat16" else None
-    objective = Objective(problem, settings.coefficients, products=products)
+    objective = Objective(problem, first.coefficients, products=products)
     parameters = objective.initial(weights)
     objective.gradient(parameters, torch.empty_like(parameters))  # first touch of the memory, and the libraries' set-up
     objective.evaluations = 0
@@ -71,6 +74,10 @@ def _train(
     adaptive = adaptive_steps(settings, len(seeds))
     probes = [seeding.torch_generator(name, seed, "curvature probe") for seed in seeds]
     curve: Curve = []
+    before: list[dict[str, Any]] = []
+    if settings.start_depth is not None:
+        objective, parameters, before = descend(settings, preset, objective, parameters, probes)
+        recipe = replace(recipe, continuation=())
     if recipe.adam is not None:
         curve += run_adam(objective, parameters, recipe.adam, adaptive=adaptive)
     if recipe.sgd_steps:
@@ -88,7 +95,53 @@ def _train(
         adaptive=adaptive,
         warmup_seconds=warmup_seconds,
         matmul=backend,
+        before=before,
     )
+
+
+def descend(
+    settings: NetworkSettings, preset: str, objective: Objective, parameters: Tensor, probes: Sequence[torch.Generator]
+) -> tuple[Objective, Tensor, list[dict[str, Any]]]:
+    """Train at ``settings.start_depth``, then at smaller effective depths, each from the last one's solution.
+
+    The first stage is a whole training, and the ones between it and Lt have ``warm_start.STAGE_SHARE`` of its
+    iterations. Each has the penalty of ``NetworkSettings.at``. Step-sizes stay.
+
+    Args:
+        settings: of the networks, with a ``start_depth``.
+        preset: one whose recipe has a main phase.
+        objective: at the start's effective depth.
+        parameters: initial, (R, P); changed.
+        probes: one a run.
+
+    Returns:
+        The objective at Lt, parameters (R, P) whose path is that of the last stage, and for each run the report's
+        ``start_path``: [effective depth, objective] of each stage.
+    """
+    assert settings.start_depth is not None
+    *depths, _ = path = warm_start.stages(settings.start_depth, settings.coefficients.effective_depth)
+    products = torch.bfloat16 if settings.precision == "bfloat16" else None
+    reached: list[list[list[float]]] = [[] for _ in probes]
+    for number, (depth, following) in enumerate(zip(depths, path[1:], strict=True)):
+        recipe = recipe_for(preset, max(depth, 1.0))
+        if recipe.main_phase is None:
+            raise UsageError(f"start_depth needs the preset smoke, standard or converged, got {preset}")
+        if number > 0:
+            iterations = max(1, round(warm_start.STAGE_SHARE * recipe.main_phase.iterations))
+            recipe = replace(recipe, continuation=(), main_phase=replace(recipe.main_phase, iterations=iterations))
+        train_in_stages(recipe, objective, parameters, probes)
+        for run, value in enumerate(objective.predict(parameters).value.tolist()):
+            reached[run].append([depth, value])
+        next_settings = settings.at(following)
+        coefficients = next_settings.coefficients
+        runs = [coefficients.with_steps(run.step_sizes) for run in objective.run_coefficients]
+        parameters = warm_start.carried(objective, parameters, runs)
+        problem = replace(objective.problem, penalty=next_settings.penalty * coefficients.scale)
+        evaluations = objective.evaluations
+        objective = Objective(problem, coefficients, products=products)
+        objective.set_coefficients(runs)
+        objective.evaluations = evaluations
+    return objective, parameters, [{"start_path": points} for points in reached]
 
 
 def adaptive_steps(settings: NetworkSettings, runs: int) -> list[AdaptiveSteps] | None:
@@ -165,18 +218,20 @@ def build_problem(
     Draws are made on the CPU, whatever the device, so that training starts from the same numbers on each.
     """
     d_in, d_out = trains[0].inputs.shape[1], trains[0].targets.shape[1]
+    kind = settings.initial or recipe.initial
     check_dimensions(settings.width, d_in, d_out, learn_ends=settings.learn_ends)
     coefficients = settings.coefficients
     embeddings, readouts, weights = [], [], []
     for seed in seeds:
         draw = seeding.torch_generator(name, seed, "init")
-        embedding, transposed_readout = (_draw_end(recipe, settings.width, size, draw) for size in (d_in, d_out))
+        embedding, transposed_readout = (_draw_end(kind, settings.width, size, draw) for size in (d_in, d_out))
         embeddings.append(embedding)
         readouts.append(transposed_readout.mT.contiguous())
-        if recipe.initial == "looks-linear":
-            weight = initial.looks_linear(coefficients, settings.width, noise=recipe.noise, generator=draw)
+        if kind == "looks-linear":
+            noise = settings.gain * recipe.noise
+            weight = initial.looks_linear(coefficients, settings.width, noise=noise, generator=draw)
         else:
-            weight = initial.signal_preserving(coefficients, settings.width, generator=draw)
+            weight = initial.signal_preserving(coefficients, settings.width, gain=settings.gain, generator=draw)
         weights.append(weight)
     problem = FitProblem(
         inputs=torch.stack([torch.from_numpy(train.inputs).mT.contiguous() for train in trains]),
@@ -190,9 +245,9 @@ def build_problem(
     return problem.to(torch.device(settings.device)), torch.stack(weights).float()
 
 
-def _draw_end(recipe: Recipe, width: int, size: int, draw: torch.Generator) -> Tensor:
+def _draw_end(kind: str, width: int, size: int, draw: torch.Generator) -> Tensor:
     """An embedding (w, size) that suits the initial weights as far as the width allows."""
-    if recipe.initial == "looks-linear" and 2 * size <= width:
+    if kind == "looks-linear" and 2 * size <= width:
         return initial.mirrored(width, size, generator=draw)
     return initial.orthonormal(width, size, generator=draw)
 
