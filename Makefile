@@ -10,10 +10,12 @@ RESULTS ?= results/runs
 SEEDS ?= 0:3
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 TASKS ?= @core
+LADDER_TASKS ?= Curved-k2-v0,EvenWaves-code-k3-v0,Hierarchical-k3-v0,LowRank-k3-v0,MultiIndex-k3-v0,Nuisance-k3-n500-v0,PowerLaw-k5-n200-v0,Staircase-k3-v0
+LADDER_BASELINES ?= ResNet-v0,LeakyResNet-v0,FullyConnected-v0,KernelRidge-v0,RecursiveFeatureMachine-v0,DirectionalRegression-v0,Ridge-v0
 BASELINES ?= FullyConnected-v0,ResNet-v0,LeakyResNet-v0,Mean-v0,Ridge-v0,KernelRidge-v0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test test-slow lint leaderboard audit regress figures perf perf-compare docs clean
+.PHONY: help setup bench test test-slow lint leaderboard audit ladders regress figures perf perf-compare docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -57,6 +59,11 @@ leaderboard: $(STAMP) ## rank the reference results: terminal table, Markdown, J
 
 audit: $(STAMP) ## which tasks of the board tell methods apart, and the core set
 	$(BIN)/leakybench audit results/reference/validity --preset standard
+
+ladders: $(STAMP) ## from how many samples on methods find the structure, on eight families (computes what is missing)
+	$(BIN)/leakybench ladder --axis n_train=25:3200 --refine error --task '$(LADDER_TASKS)' --baseline '$(LADDER_BASELINES)' \
+	  $(foreach depth,1 3 5 7 10 15 18,--set LeakyResNet-v0:effective_depth=$(depth)) --workers $(WORKERS) \
+	  --results results/reference/ladders/records
 
 regress: $(STAMP) ## train the gate's small plan and compare it with the reference: exit 1 where it got worse or slower
 	$(BIN)/leakybench regress --reference results/reference

@@ -102,14 +102,12 @@ def run(args: argparse.Namespace) -> int:
     """Plan, compute and print; return 0 if no run failed, else 3."""
     from leakybench.engines.environment import one_card
 
-    options, jobs, device, others, untuned = _read(args)
+    options, jobs, device, notes = _read(args)
     if options["scheduler"] is not None and ":" in device:
         raise UsageError(f"the workers of a scheduler see cards of their own: use --device cuda, got {device}")
     with one_card("cpu" if options["scheduler"] is not None else device):
-        if others:  # said after the check of the card, whose error is one line
-            arguments.print_note(f"no setting 'device', so on the CPU: {', '.join(others)}")
-        if untuned:
-            arguments.print_note(f"no search space, so not tuned: {', '.join(untuned)}")
+        for note in notes:  # said after the check of the card, whose error is one line
+            arguments.print_note(note)
         return _sweep(args, options, jobs, on_card=device != "cpu")
 
 
@@ -136,9 +134,9 @@ def _sweep(args: argparse.Namespace, options: dict[str, Any], jobs: list[Job], *
     return code
 
 
-def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job], str, list[str], list[str]]:
-    """Return the options of the sweep, its jobs, its device, the baselines of a grid on a card that stay on the CPU, and
-    those of a grid to tune that have no search space; command-line options override the plan file."""
+def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job], str, list[str]]:
+    """Return the options of the sweep, its jobs, its device, and notes on the baselines that an option leaves as they
+    are; command-line options override the plan file."""
     from leakybench.specs import check_device, device_kind
     from leakybench.sweeps.plan_file import GRID_KEYS, RUN_KEYS, make_grid, read_plan_file
 
@@ -161,7 +159,12 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job], str, lis
         if chosen.tune is not None:
             untuned.update(dict.fromkeys(chosen.without_search()))
     devices.update((job.device, None) for job in jobs.values())  # of a setting as well, or of an id
-    return options, list(jobs.values()), _one_device(devices), list(others), list(untuned)
+    notes = [
+        f"{reason}: {', '.join(ids)}"
+        for reason, ids in (("no setting 'device', so on the CPU", others), ("no search space, so not tuned", untuned))
+        if ids
+    ]
+    return options, list(jobs.values()), _one_device(devices), notes
 
 
 def _one_device(devices: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -63,6 +64,20 @@ def test_a_killed_dask_worker_loses_nothing_and_changes_nothing(tmp_path: Path) 
             np.testing.assert_array_equal(store.arrays(run_id)["draws"], outcome.record.arrays["draws"])
 
 
+def test_a_ladder_on_a_dask_cluster_takes_the_same_path(tmp_path: Path) -> None:
+    ladder = ("ladder", "--task", "dummy/Tiny-v0", "--axis", "noise=0.5:8", "--baseline", "dummy/Fit-v0", "--json")
+    found = []
+    for name, options in (("dask", ("--engine", "dask", "--workers", 1)), ("local", ("--workers", 0))):
+        result = cli.call(*ladder, "--threshold", "error=0.5", "--results", tmp_path / name, *options)
+        assert result.returncode == 0, result.stderr
+        found.append(json.loads(result.stdout)["ladders"])
+    for rows in found:
+        for row in rows:
+            del row["seconds"]
+    assert found[0] == found[1]
+
+
+@pytest.mark.slow
 def test_limits_hold_on_dask_workers_and_an_existing_scheduler_is_used() -> None:
     from distributed import LocalCluster
 
