@@ -46,9 +46,7 @@ def draw_growths(ladders: Sequence[Ladder], setting: str, goal: Goal) -> Canvas:
 
     listed = growths(ladders, setting, [goal])
     if not listed:
-        raise UsageError(
-            f"growth with {setting!r} needs ladders that differ in it alone, such as --set-task {setting}=.."
-        )
+        raise UsageError(f"growth with {setting[:60]!r} needs ladders that differ in it alone: give it several values")
     tasks = list(dict.fromkeys(growth.task for growth in listed))
     looks = method_looks(ladders)
     most = max(sum(growth.task == task for growth in listed) for task in tasks)
@@ -120,4 +118,4 @@ def _finish(axes: Axes, listed: Sequence[Growth], setting: str) -> None:
     axes.tick_params(axis="y", which="minor", labelsize=7)
     axes.set_xlabel(clean(setting))
     axes.set_ylabel(axis_name(listed[0].axis))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=1, title="exponent (95%)", fontsize=7)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5, title="exponent (95%)", fontsize=7)

@@ -135,7 +135,10 @@ def common_legend(canvas: Canvas, axes: Iterable[Axes], *, columns: int = 3, tit
 
 def encode_figure(canvas: Canvas, kind: str) -> bytes:
     """Encode a figure as an SVG or PNG file, without a date."""
+    import matplotlib
+
     buffer = io.BytesIO()
     metadata = {"Date": None, "Creator": "leakybench"} if kind == "svg" else {"Software": "leakybench"}
-    canvas.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+    with matplotlib.rc_context(SETTINGS):
+        canvas.savefig(buffer, format=kind, dpi=160, metadata=metadata)
     return buffer.getvalue()

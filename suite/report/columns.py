@@ -188,7 +188,7 @@ def _board_samples() -> Column[BoardRow]:
 
     return Column(
         name="samples",
-        unit="N_best / N (95%)",
+        unit="N_best / N, 95%",
         text=samples,
         key=lambda row: None if row.samples is None else row.samples.value,
     )
