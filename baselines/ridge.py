@@ -42,7 +42,7 @@ class Ridge:
         from sklearn.linear_model import RidgeCV
 
         check_preset(preset)
-        fitted = RidgeCV(alphas=PENALTIES if self.penalty is None else (self.penalty,)).fit(
-            train.inputs.astype(np.float64), train.targets.astype(np.float64)
-        )
+        # a list, since RidgeCV writes into it where it holds a single penalty
+        penalties = list(PENALTIES) if self.penalty is None else [self.penalty]
+        fitted = RidgeCV(alphas=penalties).fit(train.inputs.astype(np.float64), train.targets.astype(np.float64))
         return Fitted(regressor=fitted, report=FitReport(values={"penalty": float(fitted.alpha_)}))
