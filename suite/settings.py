@@ -231,13 +231,14 @@ def differing(base: Spec, settings: Mapping[str, Any], factory: Callable[..., An
         PluginError: the class cannot be loaded.
         UsageError: a device that is neither ``cpu`` nor ``cuda`` nor ``cuda:N``.
     """
+    by_id = factory is None
     factory = base.load() if factory is None else factory
     settings, registered = normalised(factory, settings), normalised(factory, base.kwargs)
     defaults = {name: each.default for name, each in declared(factory).items() if each.default is not NOTHING}
     if isinstance(base, BaselineSpec) and base.steps:
         defaults.pop("steps", None)
         settings = {"steps": base.default_steps, **settings}
-    if TUNE in settings:
+    if by_id and TUNE in settings and TUNE not in declared(factory):
         defaults = {}  # what is spelled out is fixed and not searched, also at its default
     return identity_overrides(settings, {**defaults, **registered})
 

@@ -16,6 +16,7 @@ from leakybench.provenance.host import version_of
 from leakybench.provenance.syntax import PACKAGE, Code
 from leakybench.registry import baselines, tasks
 from leakybench.specs import ID_PATTERN, TUNE, Spec, canonical_json, modules_in
+from leakybench.tuning.tuned import is_tuned
 
 RESULT_MODULES = tuple(f"{PACKAGE}.{name}" for name in ("task", "baseline", "seeding", "evaluation", "measures"))
 """Modules of the framework whose code decides what a record says."""
@@ -43,7 +44,7 @@ def source_of(task: Spec, baseline: Spec, *, modules: Iterable[str] = ()) -> str
         baseline: spec of the baseline.
         modules: further modules whose code counts.
     """
-    if TUNE in baseline.kwargs:
+    if TUNE in baseline.kwargs and baseline.id in baselines and is_tuned(baselines.spec(baseline.id), baseline.kwargs):
         modules = (*modules, TUNING)
     entries = set(modules) | {spec.entry_point.split(":")[0] for spec in (task, baseline)}
     named = {name for spec in (task, baseline) for name in modules_in(spec.kwargs)}

@@ -7,9 +7,10 @@ stopping of bad trials, which needs nothing of the baseline but ``fit``.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from leakybench import seeding
 from leakybench.baseline import Baseline
 from leakybench.errors import BaselineError, CollapsedError, DivergedError, UsageError, describe
+from leakybench.specs import canonical_json
 from leakybench.task import Split
 from leakybench.tuning.space import Budget, Choices, Space
 
@@ -59,7 +61,12 @@ class Trial:
 
     def to_dict(self) -> dict[str, Any]:
         """The trial as plain values."""
-        values = {"settings": self.settings, "error": self.error, "folds": len(self.errors), "seconds": self.seconds}
+        values = {
+            "settings": _flat(self.settings),
+            "error": self.error,
+            "folds": len(self.errors),
+            "seconds": self.seconds,
+        }
         return {**values, "state": self.state} | ({"message": self.message} if self.message else {})
 
 
@@ -81,13 +88,20 @@ class Search:
         """The search as plain values, for a record."""
         states = Counter(trial.state for trial in self.trials)
         return {
-            "settings": self.best.settings,
+            "settings": _flat(self.best.settings),
             "held_out": self.best.error,
             "held_out_default": self.trials[0].error,
             "seconds": self.seconds,
             "counts": {state: states[state] for state in ("complete", "pruned", "failed")},
             "trials": [trial.to_dict() for trial in self.trials],
         }
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings for a record, lists and mappings as the text that ``--set`` takes: a record has few levels."""
+    return {
+        name: canonical_json(value) if isinstance(value, list | dict) else value for name, value in settings.items()
+    }
 
 
 def require_optuna() -> None:
@@ -129,14 +143,15 @@ def search(
     require_optuna()
     if len(train) < 4:
         raise UsageError(f"tuning needs at least 4 training rows to hold some out, got {len(train)}")
-    study = _study(name, seed)
     parts = _parts(train, name, seed)
     trials: list[Trial] = []
     start = time.perf_counter()
-    while not _spent(budget, len(trials), time.perf_counter() - start):
-        suggester = study.ask()
-        settings = {} if not trials else _suggest(suggester, space)
-        trials.append(_try(build, settings, parts, suggester, study, seed=seed, preset=preset))
+    with _silent():
+        study = _study(name, seed)
+        while not _spent(budget, len(trials), time.perf_counter() - start):
+            suggester = study.ask()
+            settings = {} if not trials else _suggest(suggester, space)
+            trials.append(_try(build, settings, parts, suggester, study, seed=seed, preset=preset))
     complete = [trial for trial in trials if trial.state == "complete"]
     if not complete:
         reason, count = Counter(trial.message for trial in trials).most_common(1)[0]
@@ -151,10 +166,22 @@ def _spent(budget: Budget, trials: int, seconds: float) -> bool:
     return trials >= budget.trials if budget.trials is not None else seconds >= (budget.seconds or 0.0)
 
 
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Let Optuna log errors alone; its level is that of the process, so it is put back."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
 def _study(name: str, seed: int) -> Study:
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     drawn = int(seeding.generator(name, seed, "tuning").integers(2**31 - 1))
     return optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=drawn, n_startup_trials=STARTUP),
@@ -188,7 +215,8 @@ def _suggest(suggester: Suggester, space: Space) -> dict[str, Any]:
             settings[name] = suggester.suggest_int(name, int(domain.low), int(domain.high), log=domain.log)
         else:
             value = suggester.suggest_float(name, domain.low, domain.high, log=domain.log)
-            settings[name] = float(f"{value:.4g}")  # short enough to be typed, in a record and in a command
+            short = float(f"{value:.4g}")  # short enough to be typed, in a record and in a command
+            settings[name] = min(max(short, domain.low), domain.high)
     return settings
 
 
@@ -240,6 +268,8 @@ def _held_out(baseline: Baseline, rows: Split, held_out: Split, *, seed: int, pr
         return WORST
     predictions = np.asarray(model.predict(held_out.inputs), dtype=np.float64)
     targets = held_out.targets.astype(np.float64)
+    if predictions.shape != targets.shape:  # numpy would stretch one of them
+        raise UsageError(f"predictions have shape {predictions.shape}, the targets {targets.shape}")
     spread = float(np.mean((targets - targets.mean(axis=0)) ** 2))
     error = float(np.mean((predictions - targets) ** 2))
     if not np.isfinite(error):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from leakybench.baseline import Baseline, FitReport, Model
+import numpy as np
+
+from leakybench.baseline import Baseline, FitReport, Model, TraceableModel
 from leakybench.errors import UsageError
-from leakybench.settings import build
-from leakybench.specs import SEARCHED, TUNE, BaselineSpec
+from leakybench.settings import build, complete, has_setting
+from leakybench.specs import SEARCHED, TUNE, BaselineSpec, canonical_json
 from leakybench.task import Split
 from leakybench.tuning.search import require_optuna, search
 from leakybench.tuning.space import Budget, parse_budget, search_space
@@ -23,9 +25,10 @@ class Tuned:
 
     Args:
         spec: of the baseline, with ``tune`` among its settings.
+        registered: names of the settings that the id itself sets.
 
     Attributes:
-        spec: the same, ``tune`` in its one form.
+        spec: the same, ``tune`` in its one form, without settings outside the search space at their defaults.
         budget: of the search.
         space: what is searched.
         batchable: False, since each seed is tuned on its own.
@@ -36,7 +39,7 @@ class Tuned:
 
     batchable = False
 
-    def __init__(self, spec: BaselineSpec) -> None:
+    def __init__(self, spec: BaselineSpec, registered: Collection[str] = ()) -> None:
         kwargs = dict(spec.kwargs)
         self.budget: Budget = parse_budget(kwargs.pop(TUNE))
         if kwargs.get("steps") == SEARCHED:
@@ -47,7 +50,12 @@ class Tuned:
         self.space = {name: domain for name, domain in declared.items() if name not in kwargs}
         if not self.space:
             raise UsageError(f"{spec.id} has nothing to tune: {', '.join(declared)} are set")
-        settings = dict(getattr(self._default, "spec", self._base).kwargs)
+        defaults = complete(dataclasses.replace(self._base, kwargs={}), {})
+        settings = {
+            name: value
+            for name, value in getattr(self._default, "spec", self._base).kwargs.items()
+            if name in declared or name in registered or not _equal(value, defaults, name)
+        }
         if "steps" in self.space:
             settings["steps"] = SEARCHED
         self.spec = dataclasses.replace(spec, kwargs={**settings, TUNE: self.budget.setting})
@@ -81,19 +89,55 @@ class Tuned:
         report = getattr(model, "report", None)
         if report is None:
             report = FitReport()
-        if isinstance(report, FitReport):
-            values = {**report.values, "tuning": {"budget": self.budget.setting, **found.to_dict()}}
-            object.__setattr__(model, "report", dataclasses.replace(report, values=values))
-        return model
+        if not isinstance(report, FitReport):
+            return model  # the harness says what is wrong with it
+        values = {**report.values, "tuning": {"budget": self.budget.setting, **found.to_dict()}}
+        return _with_report(model, dataclasses.replace(report, values=values))
 
     def _build(self, settings: Mapping[str, Any]) -> Baseline:
         built: Baseline = build(self._base, settings)
         return built
 
 
+def _equal(value: object, defaults: Mapping[str, Any], name: str) -> bool:
+    return name in defaults and canonical_json(value) == canonical_json(defaults[name])
+
+
+class _Reported:
+    """A model whose own report cannot be replaced, as a property of it cannot, with another report."""
+
+    def __init__(self, model: Any, report: FitReport) -> None:
+        self._model, self.report = model, report
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        return np.asarray(self._model.predict(inputs))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+
+class _ReportedPath(_Reported):
+    """The same of a model that shows its representations, which ``TraceableModel`` looks for in the class."""
+
+    def representations(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> Any:
+        return self._model.representations(inputs, targets)
+
+
+def _with_report(model: Model, report: FitReport) -> Model:
+    try:
+        object.__setattr__(model, "report", report)
+    except (AttributeError, TypeError):
+        return (_ReportedPath if isinstance(model, TraceableModel) else _Reported)(model, report)
+    return model
+
+
 def is_tuned(spec: BaselineSpec, overrides: Mapping[str, Any]) -> bool:
-    """Whether the settings ask for tuning."""
-    return TUNE in spec.kwargs or TUNE in overrides
+    """Whether the settings ask for tuning; a class with a setting ``tune`` of its own means something else by it.
+
+    Raises:
+        PluginError: the class cannot be loaded.
+    """
+    return (TUNE in spec.kwargs or TUNE in overrides) and not has_setting(spec, TUNE)
 
 
 def tuned(spec: BaselineSpec, overrides: Mapping[str, Any]) -> Tuned:
@@ -105,13 +149,16 @@ def tuned(spec: BaselineSpec, overrides: Mapping[str, Any]) -> Tuned:
     merged = spec.with_overrides(overrides)
     if merged.kwargs.get(TUNE) is None:
         raise UsageError(f"tune of {spec.id} must be a number of trials, or seconds as in 60s, got None")
-    return Tuned(merged)
+    return Tuned(merged, registered=spec.kwargs.keys())
 
 
 def has_search_space(spec: BaselineSpec) -> bool:
-    """Whether the class behind a spec declares a search space.
+    """Whether the class behind a spec, or what a function behind it builds, declares a search space.
 
     Raises:
         PluginError: the class cannot be loaded.
+        UsageError: a function that builds nothing from the registered settings.
     """
-    return callable(getattr(spec.load(), "search_space", None))
+    factory = spec.load()
+    declaring = factory if isinstance(factory, type) else build(spec, {})
+    return callable(getattr(declaring, "search_space", None)) and not has_setting(spec, TUNE)
