@@ -10,6 +10,8 @@ from leakybench.console import arguments, selection
 from leakybench.errors import UsageError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from leakybench.analysis.comparison import Comparison
 
 EPILOG = """\
@@ -25,6 +27,7 @@ examples:
   leakybench compare --steps adaptive uniform                                the question of the paper
   leakybench compare --steps adaptive uniform --results results/reference    the same on the committed runs
   leakybench compare 'LeakyResNet-v0[steps=adaptive]' Ridge-v0
+  leakybench compare 'Ridge-v0[tune=16]' Ridge-v0                           tuned against its defaults
   leakybench compare results/reference results/runs --by baseline
 """
 
@@ -86,4 +89,13 @@ def _compare(args: argparse.Namespace) -> Comparison:
     if any(folders):
         raise UsageError(f"{sides[folders.index(False)]!r} is not a folder, but the other side is one")
     frame = selection.load_scores(args)
-    return compare(*(select(frame, baseline=side) for side in sides), pairing="baselines", **options, names=sides)
+    return compare(*(_side(frame, side) for side in sides), pairing="baselines", **options, names=sides)
+
+
+def _side(frame: pd.DataFrame, side: str) -> pd.DataFrame:
+    """Return the runs of one side; an id means the runs at its defaults, where there are any."""
+    from leakybench.analysis.scores import select
+
+    chosen = select(frame, baseline=side)
+    exact = chosen["baseline"] == side
+    return chosen[exact] if exact.any() else chosen
