@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-STEP_RULES = ("uniform", "irregular", "adaptive")
-"""Layer step-size rules of the three families of networks [JK24 section 3]."""
+BOARD_RULES = ("uniform", "irregular", "adaptive")
+"""Layer step-size rules of the three families of networks in [JK24 section 3], each with a row on the board."""
+STEP_RULES = (*BOARD_RULES, "settled")
+"""All their rules."""
 
 # id, entry point below leakybench.baselines, settings, summary
 NETWORKS: list[tuple[str, str, dict[str, Any], str]] = [

@@ -22,6 +22,7 @@ from leakybench.baselines.leaky_resnet import LeakyResNet
 from leakybench.baselines.networks.matmul import matmul_scope
 from leakybench.baselines.networks.objective import Objective
 from leakybench.baselines.networks.recipes import recipe_for
+from leakybench.baselines.networks.steps import SETTLED
 from leakybench.baselines.networks.trained import TrainedNetwork
 from leakybench.baselines.networks.training import adaptive_steps, build_problem, train_in_stages
 from leakybench.baselines.networks.weighted import WeightedObjective
@@ -150,6 +151,8 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise UsageError(f"{name} must be an integer, at least 1, got {value!r}")
+        if self.steps == SETTLED:
+            raise UsageError("steps must be uniform, irregular or adaptive for the estimator, got 'settled'")
         if not 0.0 < self.validation_fraction < 1.0:
             raise UsageError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction!r}")
         if not self.tol >= 0.0:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from leakybench.baselines.networks.steps import ADAPTIVE, RULES, StepRule, check_rule
+from leakybench.baselines.networks.steps import ADAPTIVE, RULES, SETTLED, StepRule, check_rule
 from leakybench.baselines.networks.steps import initial as starting_steps
 from leakybench.errors import UsageError
 from leakybench.specs import BaselineSpec, check_device, is_number
@@ -38,8 +38,8 @@ class NetworkBaseline:
     Settings:
         depth: L, the number of layers.
         width: w, of every layer.
-        steps: name of the rule of the layer step-sizes: ``uniform``, ``irregular``, ``adaptive``, or one that a
-            subclass adds.
+        steps: name of the rule of the layer step-sizes: ``uniform``, ``irregular``, ``adaptive``, ``settled``, or one
+            that a subclass adds. ``settled`` trains twice, first shortly with adaptive steps: that counts as fit time.
         ends: embedding and read-out, ``fixed`` (orthonormal) or ``learned``.
         penalty: lambda; None for the rule lambda = 0.05 s/(s^2 + 25), s = max(Lt, 1).
         initial: initial weights, ``looks-linear`` (the network starts as a linear isometry, with noise) or ``gaussian``
@@ -133,6 +133,7 @@ class NetworkBaseline:
             effective_depth=effective,
             step_sizes=tuple(self.initial_steps.tolist()),
             adaptive=self.steps == ADAPTIVE,
+            settled=self.steps == SETTLED,
             penalty=penalty if self.penalty is None else float(self.penalty),
             initial=self.initial,
             gain=float(self.gain),

@@ -18,6 +18,7 @@ class NetworkSettings:
         adaptive: whether the step-sizes follow the network, see ``steps.AdaptiveSteps``.
         penalty: lambda.
         learn_ends: whether embedding and read-out are trained too.
+        settled: whether they are found by a short training before, see ``training.settle``.
         initial: initial weights, ``looks-linear`` or ``gaussian``; None for those of the preset.
         gain: factor of their random part.
         start_depth: effective depth at which training starts, see ``warm_start``; None for Lt.
@@ -31,6 +32,7 @@ class NetworkSettings:
     penalty: float
     learn_ends: bool
     adaptive: bool = False
+    settled: bool = False
     initial: str | None = None
     gain: float = 1.0
     start_depth: float | None = None

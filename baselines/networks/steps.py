@@ -1,7 +1,7 @@
 """Layer step-sizes: where on the continuous depth axis the layers of a network sit [JK24 section 3].
 
 A rule gives rho_1 .. rho_L > 0 with sum 1. ``uniform`` and ``irregular`` are fixed; ``adaptive`` starts uniform and
-follows the network as it trains.
+follows the network as it trains; ``settled`` does so in a short training, after which a new one starts with its rho.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ def irregular(depth: int, amount: float = 0.9) -> np.ndarray:
 ADAPTIVE = "adaptive"
 """The rule whose step-sizes follow the network."""
 
-RULES: Mapping[str, StepRule] = MappingProxyType({"uniform": uniform, "irregular": irregular, ADAPTIVE: uniform})
+SETTLED = "settled"
+"""The rule whose step-sizes a short adaptive training finds, and that stay from the start of a second one."""
+
+RULES: Mapping[str, StepRule] = MappingProxyType(
+    {"uniform": uniform, "irregular": irregular, ADAPTIVE: uniform, SETTLED: uniform}
+)
 """The rules of the three families, by name; see ``NetworkBaseline.step_rules`` for how to add one."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from leakybench.baselines.networks.objective import FitProblem, Objective
 from leakybench.baselines.networks.outcome import Training, trained_networks
 from leakybench.baselines.networks.quasi_newton import QuasiNewtonSettings
 from leakybench.baselines.networks.recipes import CONTINUATION_DAMPING, Recipe, recipe_for
+from leakybench.baselines.networks.recursion import Coefficients
 from leakybench.baselines.networks.settings import NetworkSettings
 from leakybench.baselines.networks.steps import AdaptiveSteps
 from leakybench.baselines.networks.trained import TrainedNetwork
@@ -28,6 +29,10 @@ from leakybench.task import Split
 
 ADAPTING_SHARE = 0.6
 """Adaptive step-sizes are frozen after this share of the main phase, so that its end is an optimum at fixed steps."""
+
+
+SETTLING_SHARE = 0.2
+"""Of Adam's steps, for settled step-sizes under a recipe without a continuation."""
 
 
 def train_networks(
@@ -60,24 +65,31 @@ def _train(
     settings: NetworkSettings, preset: str, trains: Sequence[Split], seeds: Sequence[int], name: str, backend: str
 ) -> Training:
     """Run all phases of a preset's recipe."""
-    begun = time.perf_counter()
     recipe = recipe_for(preset, settings.coefficients.scale)
+    settled = settle(settings, recipe, trains, seeds, name) if settings.settled else None
+    begun = time.perf_counter()
     first = settings if settings.start_depth is None else settings.at(settings.start_depth)
-    problem, weights = build_problem(first, recipe, trains, seeds, name)
+    runs = [first.coefficients] * len(seeds)
+    if settled is not None:
+        runs = [run.with_steps(rule.step_sizes) for run, rule in zip(runs, settled.rules, strict=True)]
+    problem, weights = build_problem(first, recipe, trains, seeds, name, runs)
     products = torch.bfloat16 if settings.precision == "bfloat16" else None
     objective = Objective(problem, first.coefficients, products=products)
+    if settled is not None:
+        objective.set_coefficients(runs)
     parameters = objective.initial(weights)
     objective.gradient(parameters, torch.empty_like(parameters))  # first touch of the memory, and the libraries' set-up
-    objective.evaluations = 0
+    objective.evaluations = 0 if settled is None else settled.evaluations
     warmup_seconds = time.perf_counter() - begun
 
     adaptive = adaptive_steps(settings, len(seeds))
     probes = [seeding.torch_generator(name, seed, "curvature probe") for seed in seeds]
     curve: Curve = []
-    before: list[dict[str, Any]] = []
+    before: list[dict[str, Any]] = [{} if settled is None else settled.report() for _ in seeds]
     if settings.start_depth is not None:
-        objective, parameters, before = descend(settings, preset, objective, parameters, probes)
+        objective, parameters, paths = descend(settings, preset, objective, parameters, probes)
         recipe = replace(recipe, continuation=())
+        before = [{**values, "start_path": path} for values, path in zip(before, paths, strict=True)]
     if recipe.adam is not None:
         curve += run_adam(objective, parameters, recipe.adam, adaptive=adaptive)
     if recipe.sgd_steps:
@@ -92,7 +104,7 @@ def _train(
         seeds=seeds,
         curve=curve,
         reasons=reasons,
-        adaptive=adaptive,
+        adaptive=adaptive if settled is None else settled.rules,
         warmup_seconds=warmup_seconds,
         matmul=backend,
         before=before,
@@ -101,7 +113,7 @@ def _train(
 
 def descend(
     settings: NetworkSettings, preset: str, objective: Objective, parameters: Tensor, probes: Sequence[torch.Generator]
-) -> tuple[Objective, Tensor, list[dict[str, Any]]]:
+) -> tuple[Objective, Tensor, list[list[list[float]]]]:
     """Train at ``settings.start_depth``, then at smaller effective depths, each from the last one's solution.
 
     The first stage is a whole training, and the ones between it and Lt have ``warm_start.STAGE_SHARE`` of its
@@ -115,8 +127,8 @@ def descend(
         probes: one a run.
 
     Returns:
-        The objective at Lt, parameters (R, P) whose path is that of the last stage, and for each run the report's
-        ``start_path``: [effective depth, objective] of each stage.
+        The objective at Lt, parameters (R, P) whose path is that of the last stage, and for each run the
+        [effective depth, objective] of each stage.
     """
     assert settings.start_depth is not None
     *depths, _ = path = warm_start.stages(settings.start_depth, settings.coefficients.effective_depth)
@@ -141,7 +153,51 @@ def descend(
         objective = Objective(problem, coefficients, products=products)
         objective.set_coefficients(runs)
         objective.evaluations = evaluations
-    return objective, parameters, [{"start_path": points} for points in reached]
+    return objective, parameters, reached
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """Step-sizes that a short training has found.
+
+    Attributes:
+        rules: one a run, frozen.
+        evaluations: gradients that the training took.
+        seconds: its time.
+    """
+
+    rules: list[AdaptiveSteps]
+    evaluations: int
+    seconds: float
+
+    def report(self) -> dict[str, Any]:
+        """What the report of each run says of it, beside the trajectory of the step-sizes."""
+        return {"settling_evaluations": self.evaluations, "settling_seconds": self.seconds}
+
+
+def settle(
+    settings: NetworkSettings, recipe: Recipe, trains: Sequence[Split], seeds: Sequence[int], name: str
+) -> Settled:
+    """Find step-sizes by a short training with the adaptive rule, whose weights are thrown away.
+
+    It is the part of the recipe in which the penalty rises: 100 iterations, before the 300 of ``standard``. Where there
+    is none, as in ``paper``, it is ``SETTLING_SHARE`` of Adam's steps. The training that follows is the one with a
+    fixed rule of these step-sizes, initial weights included.
+    """
+    begun = time.perf_counter()
+    problem, weights = build_problem(settings, recipe, trains, seeds, name)
+    products = torch.bfloat16 if settings.precision == "bfloat16" else None
+    objective = Objective(problem, settings.coefficients, products=products)
+    parameters = objective.initial(weights)
+    rules = [AdaptiveSteps(np.asarray(settings.step_sizes)) for _ in seeds]
+    if recipe.adam is not None:
+        steps = max(1, round(SETTLING_SHARE * recipe.adam.steps))
+        run_adam(objective, parameters, replace(recipe.adam, steps=steps), adaptive=rules)
+    if recipe.main_phase is not None:
+        probes = [seeding.torch_generator(name, seed, "curvature probe") for seed in seeds]
+        raise_penalty(recipe, objective, parameters, probes, adaptive=rules)
+    _freeze(rules, objective)
+    return Settled(rules=rules, evaluations=objective.evaluations, seconds=time.perf_counter() - begun)
 
 
 def adaptive_steps(settings: NetworkSettings, runs: int) -> list[AdaptiveSteps] | None:
@@ -176,18 +232,9 @@ def train_in_stages(
     """
     assert recipe.main_phase is not None
     main = recipe.main_phase
-    for number, (share, iterations) in enumerate(recipe.continuation):
-        if adaptive is not None and number > 0:
-            adapt_steps(objective, parameters, adaptive)
-        objective.penalty_scale = share
-        stage = QuasiNewtonSettings(
-            iterations=iterations, memory=main.memory, refresh=main.refresh, damping=CONTINUATION_DAMPING, average=0
-        )
-        quasi_newton.minimise(objective, parameters, stage, probes=probes)
-    objective.penalty_scale = 1.0
+    raise_penalty(recipe, objective, parameters, probes, adaptive=adaptive)
     adapt = None
     if adaptive is not None:
-        adapt_steps(objective, parameters, adaptive)
         remaining = int(ADAPTING_SHARE * main.iterations / max(main.refresh, 1))
 
         def adapt(active: np.ndarray) -> np.ndarray:
@@ -205,24 +252,57 @@ def train_in_stages(
     return result.reason
 
 
+def raise_penalty(
+    recipe: Recipe,
+    objective: Objective,
+    parameters: Tensor,
+    probes: Sequence[torch.Generator],
+    *,
+    adaptive: Sequence[AdaptiveSteps] | None = None,
+) -> None:
+    """Run the continuation in the penalty, up to its full strength, from ``parameters`` (R, P), in place.
+
+    Arguments as those of ``train_in_stages``; the step-sizes change after each stage.
+    """
+    main = recipe.main_phase
+    assert main is not None
+    for number, (share, iterations) in enumerate(recipe.continuation):
+        if adaptive is not None and number > 0:
+            adapt_steps(objective, parameters, adaptive)
+        objective.penalty_scale = share
+        stage = QuasiNewtonSettings(
+            iterations=iterations, memory=main.memory, refresh=main.refresh, damping=CONTINUATION_DAMPING, average=0
+        )
+        quasi_newton.minimise(objective, parameters, stage, probes=probes)
+    objective.penalty_scale = 1.0
+    if adaptive is not None:
+        adapt_steps(objective, parameters, adaptive)
+
+
 def _freeze(adaptive: Sequence[AdaptiveSteps], objective: Objective) -> None:
     for rule in adaptive:
         rule.freeze(objective.evaluations)
 
 
 def build_problem(
-    settings: NetworkSettings, recipe: Recipe, trains: Sequence[Split], seeds: Sequence[int], name: str
+    settings: NetworkSettings,
+    recipe: Recipe,
+    trains: Sequence[Split],
+    seeds: Sequence[int],
+    name: str,
+    runs: Sequence[Coefficients] | None = None,
 ) -> tuple[FitProblem, Tensor]:
     """The data as columns, the ends, and the initial V (R, L, w, w + 1), each drawn from its own seed.
 
-    Draws are made on the CPU, whatever the device, so that training starts from the same numbers on each.
+    Draws are made on the CPU, whatever the device, so that training starts from the same numbers on each. ``runs`` are
+    the coefficients of each run where their step-sizes differ from those of the settings.
     """
     d_in, d_out = trains[0].inputs.shape[1], trains[0].targets.shape[1]
     kind = settings.initial or recipe.initial
     check_dimensions(settings.width, d_in, d_out, learn_ends=settings.learn_ends)
-    coefficients = settings.coefficients
+    runs = [settings.coefficients] * len(seeds) if runs is None else runs
     embeddings, readouts, weights = [], [], []
-    for seed in seeds:
+    for seed, coefficients in zip(seeds, runs, strict=True):
         draw = seeding.torch_generator(name, seed, "init")
         embedding, transposed_readout = (_draw_end(kind, settings.width, size, draw) for size in (d_in, d_out))
         embeddings.append(embedding)
@@ -239,7 +319,7 @@ def build_problem(
         embedding=torch.stack(embeddings).float(),
         readout=torch.stack(readouts).float(),
         # F's penalty is (c0/2) sum rho |V|^2 with c0 = lambda max(Lt, 1)
-        penalty=settings.penalty * coefficients.scale,
+        penalty=settings.penalty * settings.coefficients.scale,
         learn_ends=settings.learn_ends,
     )
     return problem.to(torch.device(settings.device)), torch.stack(weights).float()

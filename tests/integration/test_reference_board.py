@@ -11,7 +11,7 @@ import pytest
 
 from leakybench.analysis.leaderboard import Board, leaderboard
 from leakybench.analysis.scores import score_frame, select
-from leakybench.baselines.catalogue import STEP_RULES
+from leakybench.baselines.catalogue import BOARD_RULES
 from leakybench.cli import main
 from leakybench.registry import baselines, tasks
 from leakybench.report import page
@@ -68,7 +68,7 @@ def test_the_reference_holds_every_run_and_by_the_present_code():
         [spec.id for spec in registry if "/" not in spec.id and spec.id not in NEEDS_A_SETTING]
         for registry in (tasks, baselines)
     ]
-    grid = Grid(tasks=chosen[0], baselines=chosen[1], steps=STEP_RULES, seeds=range(5), preset="standard")
+    grid = Grid(tasks=chosen[0], baselines=chosen[1], steps=BOARD_RULES, seeds=range(5), preset="standard")
     stored = set(Store(REFERENCE / "records", set_aside=False).ids())
     missing = [job.run for job in grid.jobs() if job.run.run_id not in stored]
     assert not missing, f"{len(missing)} runs, as {missing[0]}: run them (or the code of results changed)"

@@ -1,5 +1,7 @@
 """Step-size rules against their formulas, and the adaptive one against its fixed point."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 import leakybench
 from leakybench.baselines import catalogue
 from leakybench.baselines.leaky_resnet import LeakyResNet
-from leakybench.baselines.networks import steps
+from leakybench.baselines.networks import steps, training
+from leakybench.baselines.networks.descent import AdamSettings
+from leakybench.baselines.networks.recipes import paper_recipe
 from leakybench.errors import UsageError
 
 
@@ -83,9 +87,11 @@ def test_frozen_steps_stay():
 
 
 def test_bad_rules_are_named():
-    with pytest.raises(UsageError, match=r"steps must be one of uniform, irregular, adaptive, got 'fast'"):
+    with pytest.raises(UsageError, match=r"steps must be one of uniform, irregular, adaptive, settled, got 'fast'"):
         steps.initial("fast", 3)
-    with pytest.raises(UsageError, match=r"steps must be one of uniform, irregular, adaptive, got \['uniform'\]"):
+    with pytest.raises(
+        UsageError, match=r"steps must be one of uniform, irregular, adaptive, settled, got \['uniform'\]"
+    ):
         leakybench.make_baseline("LeakyResNet-v0", steps=["uniform"])
     with pytest.raises(UsageError, match=r"\[0, 1\), got 1.0"):
         steps.irregular(3, 1.0)
@@ -133,6 +139,41 @@ def test_adaptive_runs_of_a_batch_have_step_sizes_of_their_own():
             assert paths[0] == paths[1]
             # the same products of the same numbers, one run at a time where sums could be ordered otherwise
             np.testing.assert_allclose(together.weights, alone.weights, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["LeakyResNet-v0", "FullyConnected-v0"])
+def test_settled_steps_train_as_a_fixed_rule_of_the_same_step_sizes(family):
+    tasks = [leakybench.make("LowRank-k2-v0", seed=seed, d=8, n_train=60, n_test=10) for seed in range(2)]
+    size = {"width": 16, "depth": 6, **LEAK.get(family, {})}
+    batch = leakybench.make_baseline(family, steps="settled", **size).fit_many(
+        [task.train for task in tasks], seeds=range(2), preset="smoke"
+    )
+    again = leakybench.make_baseline(family, steps="settled", **size).fit(tasks[1].train, seed=1, preset="smoke")
+    assert again.coefficients.step_sizes == batch[1].coefficients.step_sizes != batch[0].coefficients.step_sizes
+    rho = np.array(again.coefficients.step_sizes)
+    assert rho.sum() == pytest.approx(1.0, abs=1e-12)
+    assert rho.max() / rho.min() > 1.05  # it has moved away from uniform steps
+    parent = type(leakybench.make_baseline(family))
+    # of the parent's name, from which the seeds of the initial weights and of the probes are made
+    fixed = type(parent.__name__, (parent,), {"step_rules": {"fixed": lambda depth: rho}})
+    expected = fixed(steps="fixed", **size).fit(tasks[1].train, seed=1, preset="smoke")
+    np.testing.assert_array_equal(again.weights, expected.weights)
+    values, plain = again.report.values, expected.report.values
+    assert values["settling_evaluations"] >= 24  # the iterations of smoke's continuation
+    assert values["evaluations"] == plain["evaluations"] + values["settling_evaluations"]
+    assert values["step_trajectory"][-1][1] == pytest.approx(rho.tolist(), abs=1e-6)
+    assert values["settling_seconds"] > 0
+    assert "settling_seconds" not in plain
+
+
+def test_settled_steps_of_the_papers_protocol_come_from_adam(monkeypatch):
+    short = replace(paper_recipe(3.0), adam=AdamSettings(steps=200, rate=3e-4, final=1.0, warmup=1), sgd_steps=5)
+    monkeypatch.setattr(training, "recipe_for", lambda preset, scale: short)
+    train = leakybench.make("LowRank-k2-v0", seed=0, d=4, n_train=30, n_test=10).train
+    baseline = LeakyResNet(steps="settled", depth=5, width=8, effective_depth=3.0)
+    values = baseline.fit(train, seed=0, preset="paper").report.values
+    assert (values["settling_evaluations"], values["evaluations"]) == (40, 245)
+    assert len(set(values["step_sizes"])) == 5
 
 
 LEAK = {"LeakyResNet-v0": {"effective_depth": 3.0}}
