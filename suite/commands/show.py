@@ -20,6 +20,8 @@ examples:
   leakybench show 3f2a --json           its record as stored
 """
 MAX_ITEMS = 12
+MAX_LINES = 50
+"""Largest number of mappings of a list, each in a line of its own."""
 LONGEST = 2000
 """Largest number of characters of a value; the middle of a longer one is left out."""
 
@@ -114,8 +116,22 @@ def _fields(values: Mapping[str, Any], indent: str, least: int) -> Iterator[str]
     for name, value in named:
         if isinstance(value, Mapping) and value and indent:
             yield from _block(name, value, indent + "  ")
+        elif indent and isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            yield f"{indent}{name}"
+            yield from (f"{indent}  {_format_item(item)}" for item in value[:MAX_LINES])
+            if len(value) > MAX_LINES:
+                yield f"{indent}  ... {len(value)} in total"
         else:
             yield f"{indent}{name:<{width}}{_format_value(value)}".rstrip()
+
+
+def _format_item(item: Mapping[str, Any]) -> str:
+    """A mapping in one line, as in a list of the trials of a search."""
+    parts = (
+        f"{text.clean(name, LONGEST)} {_format_item(value) if isinstance(value, Mapping) else _format_value(value)}"
+        for name, value in item.items()
+    )
+    return f"({', '.join(parts)})"
 
 
 def _block(name: str, values: Mapping[str, Any], indent: str = "  ") -> Iterator[str]:
