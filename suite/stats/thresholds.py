@@ -21,7 +21,7 @@ STEPS = 64
 """Number of candidates for the crossing within each gap; the ends of an interval are exact to 1/64 of a gap."""
 PRIOR = 2.0
 """Pseudo-counts of either outcome where the runs are shares of 0 and 1 [Agresti and Coull 1998]."""
-STEEP = 0.4
+STEEP = 0.5
 """Change of the mean over a gap within which no curve is taken for known: the crossing may be anywhere in it."""
 MIN_RUNS = 3
 """Least number of runs at a place whose mean is tested."""
