@@ -22,7 +22,7 @@ def settings_of(spec):
     # more layers than the effective depth, twice as many so that no rule makes a step too long
     depth = max(NETWORK["depth"], int(2 * spec.kwargs.get("effective_depth", 0)))
     # an id that only sets another effective depth is the same code: its default rule is enough
-    rules = ("uniform",) if "-Lt" in spec.id else ("uniform", "irregular", "adaptive")
+    rules = ("uniform",) if "-Lt" in spec.id else spec.steps
     return [{**NETWORK, "depth": depth, "steps": rule} for rule in rules]
 
 
@@ -31,8 +31,10 @@ CASES = [
         spec.id,
         overrides,
         id=f"{spec.id}-{overrides.get('steps', 'plain')}",
-        # its solver takes more steps than all others together
-        marks=[pytest.mark.slow] if spec.id == "NeuralODE-v0" else [],
+        # its solver takes more steps than all others together; two trainings are the same code in every family
+        marks=[pytest.mark.slow]
+        if spec.id == "NeuralODE-v0" or (overrides.get("steps") == "settled" and spec.id != "LeakyResNet-v0")
+        else [],
     )
     for spec in baselines
     if spec.plugin == "leakybench"
