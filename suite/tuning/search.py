@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 FOLDS = 3
 HELD_OUT = 0.25
 """Share of the training rows that a trial is judged on."""
-WORST = 1.0
-"""Largest error of a held-out part: that of its mean, which is free. Divergence and collapse count as this."""
+WORST = 2.0
+"""Largest error of a held-out part, and what divergence counts as: twice that of the mean. A cap at the mean would make
+all settings equal where every one is worse, as at a few samples."""
+COLLAPSED = 1.0
+"""What a collapse without a model counts as: the mean's error."""
 STARTUP = 6
 """Trials before the search learns from them and before bad ones end early."""
 
@@ -261,10 +264,12 @@ def _held_out(baseline: Baseline, rows: Split, held_out: Split, *, seed: int, pr
     """Mean squared error on held-out rows over the variance of their targets, at most ``WORST``."""
     try:
         model = baseline.fit(rows, seed=seed, preset=preset)
-    except (DivergedError, CollapsedError):
+    except DivergedError:
         return WORST
+    except CollapsedError:
+        return COLLAPSED
     report = getattr(model, "report", None)
-    if getattr(report, "status", "ok") != "ok":
+    if getattr(report, "status", "ok") == "diverged":
         return WORST
     predictions = np.asarray(model.predict(held_out.inputs), dtype=np.float64)
     targets = held_out.targets.astype(np.float64)

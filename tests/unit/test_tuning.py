@@ -20,7 +20,7 @@ from leakybench.specs import BaselineSpec
 from leakybench.store import Store
 from leakybench.sweeps.grid import Grid, Setting
 from leakybench.task import Split
-from leakybench.tuning.search import FOLDS, STARTUP, search
+from leakybench.tuning.search import FOLDS, STARTUP, WORST, search
 from leakybench.tuning.space import Budget, Choices, Range, parse_budget, search_space
 from tests.helpers import cli
 
@@ -106,10 +106,10 @@ def test_failed_trials_are_counted_with_their_reason():
     assert {trial.settings["kind"] for trial in failed} == {"raises"}
 
 
-def test_a_trial_that_diverges_counts_as_the_mean():
+def test_a_trial_that_diverges_counts_as_the_worst():
     for trial in run_search().trials:
         if trial.settings.get("kind") in ("diverges", "infinite"):
-            assert set(trial.errors) == {1.0}
+            assert set(trial.errors) == {WORST}
 
 
 def test_bad_trials_end_early_and_only_after_the_first_ones():
