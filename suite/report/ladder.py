@@ -195,12 +195,12 @@ def _notes(rows: Sequence[Row], goals: Sequence[Goal]) -> list[str]:
     sides = [found.side for _, listed in rows for found in listed]
     if outside := [side for side in sides if side in ("below", "above")]:
         remarks.append(
-            f"of {len(sides)} thresholds {len(outside)} lie outside the ladder: {outside.count('below')} before its "
-            f"first value, {outside.count('above')} behind its last."
+            f"outside the ladder: {len(outside)} of {len(sides)} thresholds, {outside.count('below')} before its first "
+            f"value and {outside.count('above')} behind its last."
         )
     if undecided := sides.count("open"):
         remarks.append(
-            f"of {len(sides)} thresholds {undecided} are open: the runs do not exclude one end of the ladder, or both."
+            f"open: {undecided} of {len(sides)} thresholds, whose runs do not exclude one end of the ladder, or both."
         )
     if any(row[0].parameters for row in rows):
         remarks.append("linear parameters: k(d_in + d_out - k), those of a linear map of the task's rank k.")

@@ -101,7 +101,7 @@ def test_every_format_of_the_table_holds_every_ladder(format):
     if format != "csv":
         assert "2 of 8 runs" not in shown  # of all 42 runs, not of one ladder
         # 3 goals below for the oracle; above for the mean's error, whose other metrics are not measured
-        assert "of 12 thresholds 4 lie outside the ladder: 3 before its first value, 1 behind its last" in shown
+        assert "outside the ladder: 4 of 12 thresholds, 3 before its first value and 1 behind its last" in shown
         assert "12 diverged" in shown
 
 
