@@ -13,6 +13,7 @@ from leakybench.baselines.leaky_resnet import LeakyResNet
 from leakybench.baselines.networks import steps, training
 from leakybench.baselines.networks.descent import AdamSettings
 from leakybench.baselines.networks.recipes import paper_recipe
+from leakybench.baselines.sklearn_estimator import LeakyResNetRegressor
 from leakybench.errors import UsageError
 
 
@@ -177,3 +178,10 @@ def test_settled_steps_of_the_papers_protocol_come_from_adam(monkeypatch):
 
 
 LEAK = {"LeakyResNet-v0": {"effective_depth": 3.0}}
+
+
+def test_the_estimator_refuses_settled_steps():
+    with pytest.raises(
+        UsageError, match="steps must be uniform, irregular or adaptive for the estimator, got 'settled'"
+    ):
+        LeakyResNetRegressor(steps="settled").fit(np.eye(4), np.arange(4.0))
