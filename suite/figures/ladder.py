@@ -248,6 +248,13 @@ def rung_ticks(ladders: Sequence[Ladder], *, log: bool) -> list[float]:
     return sorted(kept)
 
 
+def plain_ticks(axes: Axes) -> None:
+    """Label a logarithmic y axis by plain numbers: 1, 2 and 5 times powers of ten."""
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+    axes.tick_params(axis="y", which="minor", labelsize=7)
+
+
 def axis_name(axis: str) -> str:
     """Name of a setting as the title of an axis."""
     return clean(AXIS_NAMES.get(axis, axis))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from leakybench.analysis.labels import DEEPEST, effective_depth, without
 from leakybench.analysis.ladders import Goal, Ladder, Threshold, threshold
 from leakybench.errors import UsageError
-from leakybench.figures.ladder import axis_name, rung_ticks
+from leakybench.figures.ladder import axis_name, plain_ticks, rung_ticks
 from leakybench.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SETTINGS, SKY, VERMILION, common_legend
 from leakybench.report.text import clean, shorten
 from leakybench.specs import natural_key
@@ -166,7 +166,9 @@ def _finish(axes: Axes, lines: Sequence[Line], goal: Goal, places: dict[float, f
     log = all(rung.value > 0 for ladder in listed for rung in ladder.rungs)
     if log:
         axes.set_yscale("log")
-    if not in_parameters:
+    if in_parameters:
+        plain_ticks(axes)
+    else:
         ticks = rung_ticks(listed, log=log)
         axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()

@@ -10,7 +10,7 @@ import numpy as np
 from leakybench.analysis.growth import RATES, Growth, growths
 from leakybench.analysis.ladders import Goal, Ladder
 from leakybench.errors import UsageError
-from leakybench.figures.ladder import Look, axis_name, method_looks
+from leakybench.figures.ladder import Look, axis_name, method_looks, plain_ticks
 from leakybench.figures.style import GREY, SETTINGS
 from leakybench.report.growth import exponent_text
 from leakybench.report.text import clean, shorten
@@ -113,9 +113,7 @@ def _finish(axes: Axes, listed: Sequence[Growth], setting: str) -> None:
     ticks = sorted({value for growth in listed for value, _ in growth.points})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
-    axes.tick_params(axis="y", which="minor", labelsize=7)
+    plain_ticks(axes)
     axes.set_xlabel(clean(setting))
     axes.set_ylabel(axis_name(listed[0].axis))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5, title="exponent (95%)", fontsize=7)
