@@ -68,7 +68,17 @@ def add_parser(subparsers: Any) -> None:
         "at 0.5)",
     )
     grids.add_effort(what)
-    design = parser.add_argument_group("how many runs to spend")
+    _add_design(parser.add_argument_group("how many runs to spend"))
+    how = parser.add_argument_group("how to run it")
+    computing.add_computing(how)
+    how.add_argument(
+        "--retry", metavar="WHICH", help="stored runs to compute again: failed, all, none (default: failed)"
+    )
+    _add_output(parser.add_argument_group("output"))
+
+
+def _add_design(design: Any) -> None:
+    """Options of the sequential design."""
     design.add_argument(
         "--refine",
         metavar="METRIC[,..]",
@@ -87,12 +97,10 @@ def add_parser(subparsers: Any) -> None:
     )
     design.add_argument("--full", action="store_true", help="run --most seeds at every value: a plain grid")
     design.add_argument("--first-seed", metavar="SEED", type=int, default=0, help="added to every seed (default: 0)")
-    how = parser.add_argument_group("how to run it")
-    computing.add_computing(how)
-    how.add_argument(
-        "--retry", metavar="WHICH", help="stored runs to compute again: failed, all, none (default: failed)"
-    )
-    out = parser.add_argument_group("output")
+
+
+def _add_output(out: Any) -> None:
+    """Options of the table and of pictures."""
     arguments.add_results(out)
     out.add_argument("--dry-run", action="store_true", help="print the ladders and the largest number of runs")
     out.add_argument("--format", choices=FORMATS[:5], default="terminal", help="format of the table")

@@ -159,11 +159,8 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job], str, lis
         if chosen.tune is not None:
             untuned.update(dict.fromkeys(chosen.without_search()))
     devices.update((job.device, None) for job in jobs.values())  # of a setting as well, or of an id
-    notes = [
-        f"{reason}: {', '.join(ids)}"
-        for reason, ids in (("no setting 'device', so on the CPU", others), ("no search space, so not tuned", untuned))
-        if ids
-    ]
+    reasons = {"no setting 'device', so on the CPU: ": others, "no search space, so not tuned: ": untuned}
+    notes = [reason + ", ".join(ids) for reason, ids in reasons.items() if ids]
     return options, list(jobs.values()), _one_device(devices), notes
 
 
