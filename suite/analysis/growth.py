@@ -118,7 +118,7 @@ def power_law(values: Sequence[float], thresholds: Sequence[float], deviations: 
     V = 1/sum w (x - x_w)^2 as reported, and V chi^2/(m - 2) by the scatter of the m points around the line. The larger
     one counts: with Student's quantile of m - 2 degrees of freedom if it is that of the scatter, with the normal one if
     it is the reported one (always for two points). For a true power law and known deviations it covers 96 to 97% with
-    3 to 5 points. With an extra scatter of twice the reported size on top, it covers 86 to 93%: three points cannot tell.
+    3 to 5 points. With an extra scatter of twice the reported size on top it covers 86 to 93%: three cannot tell.
 
     Args:
         values: of the setting, positive, at least two different ones.
