@@ -206,7 +206,7 @@ def test_the_networks_code_counts_for_networks_and_not_for_ridge_regression():
     assert "ridge.py" not in files
     assert "catalogue.py" not in files  # a new id leaves the stored runs of the others as they are
     files = {path.name for path in source._closure("leakybench.baselines.ridge")}
-    assert files == {"ridge.py", "fitted.py", "__init__.py"}
+    assert files == {"ridge.py", "fitted.py", "optional.py", "__init__.py"}
 
 
 def answers(python) -> bool:
