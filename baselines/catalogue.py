@@ -6,7 +6,7 @@ from typing import Any
 
 BOARD_RULES = ("uniform", "irregular", "adaptive")
 """Layer step-size rules of the three families of networks in [JK24 section 3], each with a row on the board."""
-STEP_RULES = (*BOARD_RULES, "settled")
+STEP_RULES = (*BOARD_RULES, "early", "settled")
 """All their rules."""
 
 # id, entry point below leakybench.baselines, settings, summary

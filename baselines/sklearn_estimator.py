@@ -22,7 +22,7 @@ from leakybench.baselines.leaky_resnet import LeakyResNet
 from leakybench.baselines.networks.matmul import matmul_scope
 from leakybench.baselines.networks.objective import Objective
 from leakybench.baselines.networks.recipes import recipe_for
-from leakybench.baselines.networks.steps import SETTLED
+from leakybench.baselines.networks.steps import EARLY, SETTLED
 from leakybench.baselines.networks.trained import TrainedNetwork
 from leakybench.baselines.networks.training import adaptive_steps, build_problem, train_in_stages
 from leakybench.baselines.networks.weighted import WeightedObjective
@@ -151,8 +151,8 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
                 raise UsageError(f"{name} must be an integer, at least 1, got {value!r}")
-        if self.steps == SETTLED:
-            raise UsageError("steps must be uniform, irregular or adaptive for the estimator, got 'settled'")
+        if self.steps in (EARLY, SETTLED):
+            raise UsageError(f"steps must be uniform, irregular or adaptive for the estimator, got {self.steps!r}")
         if not 0.0 < self.validation_fraction < 1.0:
             raise UsageError(f"validation_fraction must be between 0 and 1, got {self.validation_fraction!r}")
         if not self.tol >= 0.0:
@@ -193,7 +193,7 @@ class LeakyResNetRegressor(RegressorMixin, BaseEstimator):
         else:
             objective = WeightedObjective(problem, settings.coefficients, torch.from_numpy(weight))
         parameters = objective.initial(start)
-        adaptive = adaptive_steps(settings, 1)
+        adaptive = adaptive_steps(settings, recipe, 1)
         monitor = _Monitor(self, settings.penalty, objective, parameters, validation)
         probes = [seeding.torch_generator(NAME, seed, "curvature probe")]
         with matmul_scope():

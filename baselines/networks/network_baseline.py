@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from leakybench.baselines.networks.steps import ADAPTIVE, RULES, SETTLED, StepRule, check_rule
+from leakybench.baselines.networks.steps import ADAPTIVE, EARLY, RULES, SETTLED, StepRule, check_rule
 from leakybench.baselines.networks.steps import initial as starting_steps
 from leakybench.errors import UsageError
 from leakybench.specs import BaselineSpec, check_device, is_number
@@ -38,8 +38,9 @@ class NetworkBaseline:
     Settings:
         depth: L, the number of layers.
         width: w, of every layer.
-        steps: name of the rule of the layer step-sizes: ``uniform``, ``irregular``, ``adaptive``, ``settled``, or one
-            that a subclass adds. ``settled`` trains twice, first shortly with adaptive steps: that counts as fit time.
+        steps: name of the rule of the layer step-sizes: ``uniform``, ``irregular``, ``adaptive``, ``early`` (adaptive
+            until the penalty has its full strength), ``settled``, or one that a subclass adds. ``settled`` trains
+            twice, first shortly with adaptive steps: that counts as fit time.
         ends: embedding and read-out, ``fixed`` (orthonormal) or ``learned``.
         penalty: lambda; None for the rule lambda = 0.05 s/(s^2 + 25), s = max(Lt, 1).
         initial: initial weights, ``looks-linear`` (the network starts as a linear isometry, with noise) or ``gaussian``
@@ -101,7 +102,7 @@ class NetworkBaseline:
             "penalty": {"low": 3e-4, "high": 3e-2, "log": True},
             "depth": [20, 30],
             "width": [100, 150],
-            "steps": ["uniform", "irregular", "adaptive"],
+            "steps": ["uniform", "irregular", "adaptive", "early"],
         }
 
     @property
@@ -132,7 +133,8 @@ class NetworkBaseline:
             width=self.width,
             effective_depth=effective,
             step_sizes=tuple(self.initial_steps.tolist()),
-            adaptive=self.steps == ADAPTIVE,
+            adaptive=self.steps in (ADAPTIVE, EARLY),
+            early=self.steps == EARLY,
             settled=self.steps == SETTLED,
             penalty=penalty if self.penalty is None else float(self.penalty),
             initial=self.initial,

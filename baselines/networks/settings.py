@@ -18,6 +18,7 @@ class NetworkSettings:
         adaptive: whether the step-sizes follow the network, see ``steps.AdaptiveSteps``.
         penalty: lambda.
         learn_ends: whether embedding and read-out are trained too.
+        early: whether they do so only until the penalty has its full strength.
         settled: whether they are found by a short training before, see ``training.settle``.
         initial: initial weights, ``looks-linear`` or ``gaussian``; None for those of the preset.
         gain: factor of their random part.
@@ -32,6 +33,7 @@ class NetworkSettings:
     penalty: float
     learn_ends: bool
     adaptive: bool = False
+    early: bool = False
     settled: bool = False
     initial: str | None = None
     gain: float = 1.0
@@ -52,7 +54,8 @@ class NetworkSettings:
     def at(self, effective_depth: float) -> NetworkSettings:
         """The same network at another effective depth, its penalty in the same ratio to the rule's."""
         own = float(self.depth) if self.effective_depth is None else self.effective_depth
-        penalty = self.penalty * penalty_rule(effective_depth) / penalty_rule(own)
+        # a ratio of 1 leaves the penalty as it is, to the bit
+        penalty = self.penalty * (penalty_rule(effective_depth) / penalty_rule(own))
         return replace(self, effective_depth=effective_depth, penalty=penalty)
 
 

@@ -1,7 +1,8 @@
 """Layer step-sizes: where on the continuous depth axis the layers of a network sit [JK24 section 3].
 
 A rule gives rho_1 .. rho_L > 0 with sum 1. ``uniform`` and ``irregular`` are fixed; ``adaptive`` starts uniform and
-follows the network as it trains; ``settled`` does so in a short training, after which a new one starts with its rho.
+follows the network as it trains; ``early`` does so until the penalty has its full strength; ``settled`` does so in a short
+training, after which a new one starts with its rho.
 """
 
 from __future__ import annotations
@@ -40,11 +41,14 @@ def irregular(depth: int, amount: float = 0.9) -> np.ndarray:
 ADAPTIVE = "adaptive"
 """The rule whose step-sizes follow the network."""
 
+EARLY = "early"
+"""The rule whose step-sizes follow the network until the penalty has its full strength, and stay from there on."""
+
 SETTLED = "settled"
 """The rule whose step-sizes a short adaptive training finds, and that stay from the start of a second one."""
 
 RULES: Mapping[str, StepRule] = MappingProxyType(
-    {"uniform": uniform, "irregular": irregular, ADAPTIVE: uniform, SETTLED: uniform}
+    {"uniform": uniform, "irregular": irregular, ADAPTIVE: uniform, EARLY: uniform, SETTLED: uniform}
 )
 """The rules of the three families, by name; see ``NetworkBaseline.step_rules`` for how to add one."""
 
@@ -100,6 +104,7 @@ class AdaptiveSteps:
         reach: bound of L rho_l and of its inverse.
         tolerance: largest change of a log rho_l that counts as none.
         patience: updates in a row without change until the step-sizes are frozen.
+        until: evaluation from which on they are frozen; None to leave that to training.
         frozen_at: evaluation at which they were frozen; None before.
         spread: max over min of rho_l c_l at the last update: 1 at the fixed point.
         trajectory: (evaluation, step_sizes) after each update.
@@ -111,6 +116,7 @@ class AdaptiveSteps:
     reach: float = 4.0
     tolerance: float = 1e-2
     patience: int = 5
+    until: int | None = None
     frozen_at: int | None = None
     spread: float | None = None
     trajectory: list[tuple[int, list[float]]] = field(default_factory=list)
@@ -124,6 +130,8 @@ class AdaptiveSteps:
             sizes: |A_l|, (L,).
             evaluation: gradients computed so far, for the trajectory.
         """
+        if self.until is not None and evaluation >= self.until:
+            self.freeze(evaluation)
         if self.frozen_at is not None:
             return False
         depth = len(self.step_sizes)

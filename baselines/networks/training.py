@@ -32,7 +32,7 @@ ADAPTING_SHARE = 0.6
 
 
 SETTLING_SHARE = 0.2
-"""Of Adam's steps, for settled step-sizes under a recipe without a continuation."""
+"""Of Adam's steps, for early and settled step-sizes under a recipe without a continuation."""
 
 
 def train_networks(
@@ -82,7 +82,7 @@ def _train(
     objective.evaluations = 0 if settled is None else settled.evaluations
     warmup_seconds = time.perf_counter() - begun
 
-    adaptive = adaptive_steps(settings, len(seeds))
+    adaptive = adaptive_steps(settings, recipe, len(seeds))
     probes = [seeding.torch_generator(name, seed, "curvature probe") for seed in seeds]
     curve: Curve = []
     before: list[dict[str, Any]] = [{} if settled is None else settled.report() for _ in seeds]
@@ -96,7 +96,9 @@ def _train(
         curve += run_sgd(objective, parameters, steps=recipe.sgd_steps, rate=recipe.sgd_rate, adaptive=adaptive)
     reasons = ["ran its length"] * len(seeds)
     if recipe.main_phase is not None:
-        reasons = train_in_stages(recipe, objective, parameters, probes, adaptive=adaptive, curve=curve)
+        reasons = train_in_stages(
+            recipe, objective, parameters, probes, adaptive=adaptive, early=settings.early, curve=curve
+        )
     return Training(
         settings=settings,
         objective=objective,
@@ -200,9 +202,16 @@ def settle(
     return Settled(rules=rules, evaluations=objective.evaluations, seconds=time.perf_counter() - begun)
 
 
-def adaptive_steps(settings: NetworkSettings, runs: int) -> list[AdaptiveSteps] | None:
-    """The adaptive rule at its start, one a run, or None where the step-sizes are fixed."""
-    return [AdaptiveSteps(np.asarray(settings.step_sizes)) for _ in range(runs)] if settings.adaptive else None
+def adaptive_steps(settings: NetworkSettings, recipe: Recipe, runs: int) -> list[AdaptiveSteps] | None:
+    """The adaptive rule at its start, one a run, or None where the step-sizes are fixed.
+
+    Early step-sizes stay from the end of the continuation on, see ``train_in_stages``; where there is none, as in
+    ``paper``, after ``SETTLING_SHARE`` of Adam's steps.
+    """
+    if not settings.adaptive:
+        return None
+    until = round(SETTLING_SHARE * recipe.adam.steps) if settings.early and recipe.adam is not None else None
+    return [AdaptiveSteps(np.asarray(settings.step_sizes), until=until) for _ in range(runs)]
 
 
 def train_in_stages(
@@ -212,6 +221,7 @@ def train_in_stages(
     probes: Sequence[torch.Generator],
     *,
     adaptive: Sequence[AdaptiveSteps] | None = None,
+    early: bool = False,
     curve: Curve | None = None,
     progress: quasi_newton.Progress | None = None,
 ) -> list[str]:
@@ -224,6 +234,7 @@ def train_in_stages(
         probes: a generator of the preconditioner's probes for each run.
         adaptive: one a run: step-sizes that change between two stages and at each refresh of the main phase, except
             in its last part.
+        early: whether they stay in the whole main phase.
         curve: receives the curve at the full penalty.
         progress: called along the main phase.
 
@@ -234,7 +245,9 @@ def train_in_stages(
     main = recipe.main_phase
     raise_penalty(recipe, objective, parameters, probes, adaptive=adaptive)
     adapt = None
-    if adaptive is not None:
+    if adaptive is not None and early:
+        _freeze(adaptive, objective)
+    elif adaptive is not None:
         remaining = int(ADAPTING_SHARE * main.iterations / max(main.refresh, 1))
 
         def adapt(active: np.ndarray) -> np.ndarray:

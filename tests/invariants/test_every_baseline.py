@@ -33,7 +33,7 @@ CASES = [
         id=f"{spec.id}-{overrides.get('steps', 'plain')}",
         # its solver takes more steps than all others together; two trainings are the same code in every family
         marks=[pytest.mark.slow]
-        if spec.id == "NeuralODE-v0" or (overrides.get("steps") == "settled" and spec.id != "LeakyResNet-v0")
+        if spec.id == "NeuralODE-v0" or (overrides.get("steps") in ("early", "settled") and spec.id != "LeakyResNet-v0")
         else [],
     )
     for spec in baselines

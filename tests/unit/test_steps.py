@@ -88,10 +88,12 @@ def test_frozen_steps_stay():
 
 
 def test_bad_rules_are_named():
-    with pytest.raises(UsageError, match=r"steps must be one of uniform, irregular, adaptive, settled, got 'fast'"):
+    with pytest.raises(
+        UsageError, match=r"steps must be one of uniform, irregular, adaptive, early, settled, got 'fast'"
+    ):
         steps.initial("fast", 3)
     with pytest.raises(
-        UsageError, match=r"steps must be one of uniform, irregular, adaptive, settled, got \['uniform'\]"
+        UsageError, match=r"steps must be one of uniform, irregular, adaptive, early, settled, got \['uniform'\]"
     ):
         leakybench.make_baseline("LeakyResNet-v0", steps=["uniform"])
     with pytest.raises(UsageError, match=r"\[0, 1\), got 1.0"):
@@ -175,6 +177,33 @@ def test_settled_steps_of_the_papers_protocol_come_from_adam(monkeypatch):
     values = baseline.fit(train, seed=0, preset="paper").report.values
     assert (values["settling_evaluations"], values["evaluations"]) == (40, 245)
     assert len(set(values["step_sizes"])) == 5
+
+
+def test_early_steps_move_in_the_continuation_alone():
+    train = leakybench.make("LowRank-k2-v0", seed=0, d=8, n_train=60, n_test=10).train
+    size = {"width": 16, "depth": 6, "effective_depth": 3.0}
+    early, adaptive = (
+        leakybench.make_baseline("LeakyResNet-v0", steps=steps, **size)
+        .fit(train, seed=0, preset="standard")
+        .report.values
+        for steps in ("early", "adaptive")
+    )
+    # standard raises the penalty in four stages: the steps move after each, and then never again
+    assert len(early["step_trajectory"]) == 4 < len(adaptive["step_trajectory"])
+    assert early["step_trajectory"] == adaptive["step_trajectory"][:4]
+    assert early["step_sizes"] == pytest.approx(early["step_trajectory"][-1][1], abs=1e-6)
+
+
+def test_early_steps_of_the_papers_protocol_stay_after_a_fifth_of_adams_steps(monkeypatch):
+    short = replace(paper_recipe(3.0), adam=AdamSettings(steps=200, rate=3e-4, final=1.0, warmup=1), sgd_steps=5)
+    monkeypatch.setattr(training, "recipe_for", lambda preset, scale: short)
+    train = leakybench.make("LowRank-k2-v0", seed=0, d=4, n_train=30, n_test=10).train
+    baseline = LeakyResNet(steps="early", depth=5, width=8, effective_depth=3.0)
+    moves = [
+        evaluation for evaluation, _ in baseline.fit(train, seed=0, preset="paper").report.values["step_trajectory"]
+    ]
+    assert moves
+    assert max(moves) < 40
 
 
 LEAK = {"LeakyResNet-v0": {"effective_depth": 3.0}}
