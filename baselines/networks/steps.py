@@ -1,8 +1,8 @@
 """Layer step-sizes: where on the continuous depth axis the layers of a network sit [JK24 section 3].
 
 A rule gives rho_1 .. rho_L > 0 with sum 1. ``uniform`` and ``irregular`` are fixed; ``adaptive`` starts uniform and
-follows the network as it trains; ``early`` does so until the penalty has its full strength; ``settled`` does so in a short
-training, after which a new one starts with its rho.
+follows the network as it trains; ``early`` does so until the penalty has its full strength; ``settled`` does so in a
+short training, after which a new one starts with its rho.
 """
 
 from __future__ import annotations
