@@ -193,14 +193,11 @@ def _study(name: str, seed: int) -> Study:
 
 
 def _parts(train: Split, name: str, seed: int) -> list[tuple[Split, Split]]:
-    """The rows to fit on and those held out, ``FOLDS`` times, of permutations of all rows."""
-    rng = seeding.generator(name, seed, "tuning rows")
+    """The rows to fit on and those held out, ``FOLDS`` times: disjoint parts of one permutation, drawn by the seed."""
+    order = seeding.generator(name, seed, "tuning rows").permutation(len(train))
     count = max(round(HELD_OUT * len(train)), 1)
-    return [(_rows(train, order[count:]), _rows(train, order[:count])) for order in _orders(rng, len(train))]
-
-
-def _orders(rng: np.random.Generator, rows: int) -> list[np.ndarray]:
-    return [rng.permutation(rows) for _ in range(FOLDS)]
+    held_out = [order[start : start + count] for start in range(0, FOLDS * count, count)]
+    return [(_rows(train, np.setdiff1d(order, part)), _rows(train, part)) for part in held_out]
 
 
 def _rows(split: Split, chosen: np.ndarray) -> Split:

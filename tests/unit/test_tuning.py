@@ -304,6 +304,7 @@ def test_bad_tuning_is_one_line_with_code_2(tmp_path, capsys, arguments, words):
     assert not list(tmp_path.glob("r/*.json"))
 
 
+@pytest.mark.slow
 def test_two_engines_choose_alike_and_others_run_untuned(tmp_path):
     def run(workers: int) -> dict[str, Any]:
         folder = tmp_path / str(workers)
