@@ -48,8 +48,9 @@ def test_the_time_of_a_search_is_that_of_its_trials_and_within_the_fit(records):
     for record in records:
         if "tuning" in record.training:
             found = record.training["tuning"]
-            # what is around the trials is at most the time of the search itself
-            assert sum(trial["seconds"] for trial in found["trials"]) <= found["seconds"] <= record.wall_clock["fit"]
+            # what is around the trials is at most the time of the search itself; imports on its way count as set-up
+            spent = record.wall_clock["fit"] + record.wall_clock["setup"]
+            assert sum(trial["seconds"] for trial in found["trials"]) <= found["seconds"] <= spent
 
 
 def test_show_prints_what_was_tried_a_line_a_trial(records, tmp_path, capsys):
