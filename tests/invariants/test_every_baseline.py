@@ -168,7 +168,11 @@ def test_learned_ends_train_and_lift_the_limit_on_the_width():
         ("LeakyResNet-v0", {"depth": 5, "steps": "irregular", "effective_depth": 4.9}, "depth must be greater"),
         ("LeakyResNet-v0", {"effective_depth": -1.0}, "effective_depth must be a finite number, at least 0, got -1.0"),
         ("LeakyResNet-v0", {"effective_depth": float("1e400")}, "effective_depth|JSON"),
-        ("LeakyResNet-v0", {"steps": "fast"}, "steps must be one of uniform, irregular, adaptive, early, settled, got 'fast'"),
+        (
+            "LeakyResNet-v0",
+            {"steps": "fast"},
+            "steps must be one of uniform, irregular, adaptive, early, settled, got 'fast'",
+        ),
         ("ResNet-v0", {"depth": 0}, "depth must be an integer, at least 1, got 0"),
         ("ResNet-v0", {"width": 2.5}, "width must be an integer, at least 1, got 2.5"),
         ("FullyConnected-v0", {"penalty": -1}, "penalty must be a finite number above 0, got -1"),
