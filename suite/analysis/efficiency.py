@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from leakybench.analysis.ladders import Goal, Ladder, Threshold, threshold
 from leakybench.specs import natural_key
+from leakybench.stats.thresholds import NORMAL
 
 GOAL = Goal(metric="error")
 """Threshold behind the efficiency: a mean test error of one half."""
-NORMAL = 1.959964
-"""Quantile of the normal law at 97.5%."""
 Method = tuple[str, str]
 """Label of a baseline without its step rule, and the step rule."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from leakybench.registry import baselines, tasks
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from leakybench.registry import Registry
     from leakybench.specs import BaselineSpec, TaskSpec
 
+_PART = re.compile(r'(?:"(?:[^"\\]|\\.)*"|\[[^\]]*\]|\{[^}]*\}|[^,"\[{])+')
+"""One override of a label: a comma within quotes, a list or a mapping separates nothing."""
 DEEPEST = math.inf
 """Effective depth of a fully-connected network, whose layers keep no share of the last one."""
 
@@ -20,7 +23,7 @@ DEEPEST = math.inf
 def split_label(label: str) -> tuple[str, dict[str, str]]:
     """Return the id and the texts of the overrides by name."""
     id, bracket, inner = label.partition("[")
-    parts = inner.removesuffix("]").split(",") if bracket else []
+    parts = _PART.findall(inner.removesuffix("]")) if bracket else []
     return id, {name: value for name, _, value in (part.partition("=") for part in parts)}
 
 

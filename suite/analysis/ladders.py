@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leakybench.analysis.labels import without
 from leakybench.analysis.scores import CAP, status_counts
 from leakybench.errors import UsageError
 from leakybench.specs import is_number, natural_key
-from leakybench.stats.thresholds import Crossing, crossing
+from leakybench.stats.thresholds import NORMAL, Crossing, crossing
 from leakybench.task import Task
 
 METRICS = {"error": "score", "alignment": "alignment", "recovery": "recovered"}
@@ -181,7 +182,7 @@ class Threshold:
         both ends."""
         if self.value is None or self.low is None or self.high is None or self.low <= 0:
             return None
-        return (math.log(self.high) - math.log(self.low)) / (2 * 1.96)
+        return (math.log(self.high) - math.log(self.low)) / (2 * NORMAL)
 
 
 def linear_parameters(task: Task) -> int | None:
@@ -247,7 +248,7 @@ def ladders(frame: pd.DataFrame, axis: str, values: Mapping[str, float]) -> list
         return []
     known = known.assign(
         value=known["run_id"].map(values),
-        place=[_without(label, axis) for label in known["task"]],
+        place=[without(label, axis) for label in known["task"]],
     )
     names = ["place", "task_id", "method", "steps", "preset"]
     groups = sorted(known.groupby(names, sort=False), key=lambda item: [natural_key(str(part)) for part in item[0]])
@@ -257,13 +258,6 @@ def ladders(frame: pd.DataFrame, axis: str, values: Mapping[str, float]) -> list
 def _ladder(task: str, task_id: str, method: str, steps: str, preset: str, *, axis: str, runs: pd.DataFrame) -> Ladder:
     rungs = tuple(_rung(value, runs[runs["value"] == value]) for value in sorted(set(runs["value"])))
     return Ladder(task=task, task_id=task_id, method=method, steps=steps, preset=preset, axis=axis, rungs=rungs)
-
-
-def _without(label: str, axis: str) -> str:
-    """A label without one of its overrides: ``LowRank-k3-v0[d=50,n_train=100]`` without ``n_train``."""
-    id, bracket, inner = label.partition("[")
-    rest = [part for part in inner.removesuffix("]").split(",") if part and not part.startswith(f"{axis}=")]
-    return f"{id}[{','.join(rest)}]" if bracket and rest else id
 
 
 def _rung(value: float, runs: pd.DataFrame) -> Rung:

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leakybench.console import arguments, computing, grids
+from leakybench.console import arguments, computing, grids, selection
 from leakybench.errors import LeakybenchError, UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leakybench.ladders.field import Field
     from leakybench.store import Store
 
-FORMATS = ("terminal", "github", "latex", "csv", "json", "svg", "png")
+FORMATS = ("terminal", "github", "latex", "csv", "json")
 SUFFIXES = {".md": "github", ".tex": "latex", ".csv": "csv", ".json": "json", ".txt": "terminal"}
 PICTURES = {".svg": "svg", ".png": "png"}
 FIGURES = ("curves", "depth", "growth")
@@ -103,7 +103,7 @@ def _add_output(out: Any) -> None:
     """Options of the table and of pictures."""
     arguments.add_results(out)
     out.add_argument("--dry-run", action="store_true", help="print the ladders and the largest number of runs")
-    out.add_argument("--format", choices=FORMATS[:5], default="terminal", help="format of the table")
+    out.add_argument("--format", choices=FORMATS, default="terminal", help="format of the table")
     out.add_argument(
         "--out",
         metavar="FILE",
@@ -116,6 +116,7 @@ def _add_output(out: Any) -> None:
         help="what a picture shows: curves of every method; thresholds against effective depth; growth with a setting "
         "of the tasks, as --set-task d=20 --set-task d=40",
     )
+    selection.add_changed(out)
     arguments.add_json(out)
 
 
@@ -137,8 +138,8 @@ def run(args: argparse.Namespace) -> int:
         return _print_plan(args, field)
     with one_card(device):
         store.prepare()
-        engine, workers = computing.make_engine_of(options, on_card=device != "cpu")
-        if not _climb(args, field, store, engine, retry=options["retry"], workers=workers):
+        engine, _ = computing.make_engine_of(options, on_card=device != "cpu")
+        if not _climb(args, field, store, engine, retry=options["retry"]):
             return 3
     arguments.print_damaged(store.problems)
     _print_results(args, field)
@@ -150,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
 def _field(args: argparse.Namespace, options: dict[str, Any]) -> Field:
     from leakybench.analysis.ladders import choose_goals, parse_goals
     from leakybench.ladders.axis import parse_axis
-    from leakybench.ladders.design import BUDGET_EACH, Design
+    from leakybench.ladders.design import Design
     from leakybench.ladders.field import Field
     from leakybench.seeding import check_seed
     from leakybench.sweeps.plan_file import make_grid
@@ -167,10 +168,16 @@ def _field(args: argparse.Namespace, options: dict[str, Any]) -> Field:
     if args.budget is not None and args.budget < 1:
         raise UsageError(f"--budget must be at least 1 run, got {args.budget}")
     grid = make_grid({**options, "seeds": "0"})
-    field = Field(grid, design, goals, budget=0, first_seed=check_seed(args.first_seed))
-    each = len(axis.values) * design.most if design.full else BUDGET_EACH
-    field.budget = each * len(field.climbs) if args.budget is None else args.budget
-    return field
+    for note in grids.left_as_they_are([grid]):
+        arguments.print_note(note)
+    return Field(
+        grid,
+        design,
+        goals,
+        budget=args.budget,
+        first_seed=check_seed(args.first_seed),
+        include_changed=args.include_changed,
+    )
 
 
 def _check_out(out: str | None) -> None:
@@ -183,7 +190,7 @@ def _check_out(out: str | None) -> None:
         require_matplotlib()
 
 
-def _climb(args: argparse.Namespace, field: Field, store: Store, engine: Any, *, retry: str, workers: int) -> bool:
+def _climb(args: argparse.Namespace, field: Field, store: Store, engine: Any, *, retry: str) -> bool:
     """Compute round after round; return whether it came to its end."""
     from leakybench.console.plans import reason_of, stopped_by_signals
     from leakybench.console.progress import Display
@@ -237,22 +244,21 @@ def _print_results(args: argparse.Namespace, field: Field) -> None:
     from leakybench.report.ladder import render
 
     listed = field.ladders()
-    notes = []
+    notes = list(field.notes)
     if cut := [climb.name for climb in field.climbs.values() if climb.cut]:
         notes.append(
             f"the budget of {field.budget} runs ended before {len(cut)} of {len(field.climbs)} ladders were done "
             f"({cut[0]}{', ..' * (len(cut) > 1)}): --budget allows more."
         )
     suffix = Path(args.out).suffix if args.out else ""
-    if suffix in PICTURES:
-        from leakybench.atomic import write_atomic
-        from leakybench.figures.style import encode_figure
-
-        write_atomic(Path(args.out), encode_figure(_draw(args.figure, listed, field.goals), PICTURES[suffix]))
-        arguments.print_note(f"{args.out}: {args.figure} of {len(listed)} ladders")
     format = "json" if args.json else SUFFIXES.get(suffix, args.format)
     content = render(listed, field.goals, format, notes=notes)
     arguments.write_output(content, args.out if suffix in SUFFIXES else None, f"{len(listed)} ladders")
+    if suffix in PICTURES:
+        from leakybench.figures.style import encode_figure
+
+        picture = encode_figure(_draw(args.figure, listed, field.goals), PICTURES[suffix])
+        arguments.write_file(args.out, picture, f"{args.figure} of {len(listed)} ladders")
 
 
 def _draw(figure: str, ladders: list[Ladder], goals: list[Goal]) -> Any:

@@ -15,6 +15,7 @@ from leakybench.errors import UsageError
 if TYPE_CHECKING:
     from leakybench.engines import Job
     from leakybench.store import Store
+    from leakybench.sweeps.grid import Grid
     from leakybench.sweeps.plan import Plan
     from leakybench.sweeps.sweep import Progress
 
@@ -142,26 +143,19 @@ def _read(args: argparse.Namespace) -> tuple[dict[str, Any], list[Job], str, lis
 
     given = {name: getattr(args, name.replace("-", "_")) for name in (*GRID_KEYS, *RUN_KEYS)}
     given = {name: value for name, value in given.items() if value is not None}
-    from_file, grids = read_plan_file(args.plan) if args.plan is not None else ({}, [{}])
+    from_file, tables = read_plan_file(args.plan) if args.plan is not None else ({}, [{}])
     options = {**DEFAULTS, **from_file, **given}
     _check_types(options)
     jobs: dict[str, Job] = {}
     devices: dict[str, None] = {}
-    others: dict[str, None] = {}
-    untuned: dict[str, None] = {}
-    for grid in grids:
-        values = {**DEFAULTS, **grid, **{k: v for k, v in given.items() if k in GRID_KEYS}}
+    chosen: list[Grid] = []
+    for table in tables:
+        values = {**DEFAULTS, **table, **{k: v for k, v in given.items() if k in GRID_KEYS}}
         devices[check_device(values["device"])] = None
-        chosen = make_grid({**values, "device": device_kind(values["device"])})
-        jobs.update((job.run.run_id, job) for job in chosen.jobs())
-        if chosen.device != "cpu":
-            others.update(dict.fromkeys(chosen.without_device()))
-        if chosen.tune is not None:
-            untuned.update(dict.fromkeys(chosen.without_search()))
+        chosen.append(make_grid({**values, "device": device_kind(values["device"])}))
+        jobs.update((job.run.run_id, job) for job in chosen[-1].jobs())
     devices.update((job.device, None) for job in jobs.values())  # of a setting as well, or of an id
-    reasons = {"no setting 'device', so on the CPU: ": others, "no search space, so not tuned: ": untuned}
-    notes = [reason + ", ".join(ids) for reason, ids in reasons.items() if ids]
-    return options, list(jobs.values()), _one_device(devices), notes
+    return options, list(jobs.values()), _one_device(devices), grids.left_as_they_are(chosen)
 
 
 def _one_device(devices: Iterable[str]) -> str:

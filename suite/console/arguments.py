@@ -97,15 +97,24 @@ def list_specs(registry: Registry[Any], patterns: Sequence[str]) -> list[Spec]:
 
 def write_output(content: str, out: str | None, note: str) -> None:
     """Print ``content``, or write it to the file ``out``, making its folder, and say so with ``note``."""
+    if out:
+        write_file(out, (content + "\n").encode("utf-8", "backslashreplace"), note)
+    else:
+        print(content)
+
+
+def write_file(out: str, content: bytes, note: str) -> None:
+    """Write a file, making its folder, and say so with ``note``.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
     from leakybench.atomic import write_atomic
 
-    if not out:
-        print(content)
-        return
     path = Path(out)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, (content + "\n").encode("utf-8", "backslashreplace"))
+        write_atomic(path, content)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot write {out!r}: {getattr(error, 'strerror', None) or error}") from None
     print_note(f"{path}: {note}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from leakybench.baseline import PRESETS
 from leakybench.console.computing import default_text
+
+if TYPE_CHECKING:
+    from leakybench.sweeps.grid import Grid
 
 DEFAULTS: dict[str, Any] = {
     "task": None,
@@ -17,6 +21,19 @@ DEFAULTS: dict[str, Any] = {
     "device": "cpu",
     "tune": None,
 }
+
+
+def left_as_they_are(grids: Iterable[Grid]) -> list[str]:
+    """Return notes on the chosen baselines that ``--device`` or ``--tune`` leaves as they are."""
+    on_cpu: dict[str, None] = {}
+    untuned: dict[str, None] = {}
+    for grid in grids:
+        if grid.device != "cpu":
+            on_cpu.update(dict.fromkeys(grid.without_device()))
+        if grid.tune is not None:
+            untuned.update(dict.fromkeys(grid.without_search()))
+    reasons = {"no setting 'device', so on the CPU: ": on_cpu, "no search space, so not tuned: ": untuned}
+    return [reason + ", ".join(ids) for reason, ids in reasons.items() if ids]
 
 
 def add_grid(group: Any) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from leakybench.analysis.ladders import Goal, Ladder, ladders, linear_parameters
-from leakybench.analysis.scores import score_frame
+from leakybench.analysis.scores import keep_intact, score_frame
 from leakybench.engines.job import Job
 from leakybench.errors import UsageError
 from leakybench.ladders.axis import Axis
-from leakybench.ladders.design import Design
+from leakybench.ladders.design import BUDGET_EACH, Design
 from leakybench.record import Record
 from leakybench.registry import build, tasks
 from leakybench.settings import declared
@@ -46,18 +46,29 @@ class Field:
         grid: tasks, baselines and settings; its seeds are ignored.
         design: the design of every ladder.
         goals: thresholds to report, at least those of the design.
-        budget: largest number of runs of all ladders together; None for ``BUDGET_EACH`` a ladder.
+        budget: largest number of runs of all ladders together; None for ``BUDGET_EACH`` a ladder, or all of a full one.
         first_seed: added to every seed.
+        include_changed: whether runs count whose records were changed after they were written.
 
     Attributes:
         climbs: the ladders, by key.
         active: number of ladders that asked for runs in the last step.
+        notes: what a reader must know of the records; empty where nothing.
 
     Raises:
         UsageError: an unknown id, a setting that is refused at a value of the axis, or an axis that is also set.
     """
 
-    def __init__(self, grid: Grid, design: Design, goals: Sequence[Goal], *, budget: int, first_seed: int = 0) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        design: Design,
+        goals: Sequence[Goal],
+        *,
+        budget: int | None = None,
+        first_seed: int = 0,
+        include_changed: bool = False,
+    ) -> None:
         axis = design.axis
         if any(setting.name == axis.name for setting in grid.task_settings):
             raise UsageError(f"{axis.name} is the axis of the ladder, so that --set-task cannot set it")
@@ -67,8 +78,10 @@ class Field:
         if whole and not axis.whole:
             raise UsageError(f"{axis.name} takes integers, got {', '.join(f'{value:g}' for value in axis.values)}")
         self.design = dataclasses.replace(design, axis=dataclasses.replace(axis, whole=whole))
-        self.budget, self.active = budget, 0
+        self.active = 0
         self.goals = list(goals)
+        self.notes: list[str] = []
+        self._include_changed = include_changed
         self._grid, self._first = grid, first_seed
         self._jobs: dict[int, dict[str, Job]] = {}
         self._records: dict[str, Record] = {}
@@ -77,6 +90,8 @@ class Field:
         for position in self.axis.positions:  # every value is checked before anything is computed
             self._templates(position)
         self.climbs = {key: Climb(_name(job, axis.name)) for key, job in self._templates(0).items()}
+        each = len(axis.values) * design.most if design.full else BUDGET_EACH
+        self.budget = each * len(self.climbs) if budget is None else budget
 
     @property
     def axis(self) -> Axis:
@@ -117,7 +132,7 @@ class Field:
     def learn(self, records: Iterable[Record]) -> None:
         """Take in the records of the jobs that were asked for."""
         self._records.update((record.run_id, record) for record in records)
-        frame = score_frame(self._records.values())
+        frame, self.notes = keep_intact(score_frame(self._records.values()), include_changed=self._include_changed)
         for key, climb in self.climbs.items():
             values = {run_id: float(self.axis.value(position)) for run_id, position in climb.positions.items()}
             for ladder in ladders(frame, self.axis.name, values):
