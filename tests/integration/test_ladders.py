@@ -90,6 +90,35 @@ def test_failed_runs_end_in_code_3_and_no_endless_ladder(tmp_path: Path) -> None
     assert "Traceback" not in result.stderr
 
 
+def test_a_record_that_was_changed_is_left_out_and_named(tmp_path: Path) -> None:
+    clean = climb(tmp_path, "--workers", 0)
+    path = next(path for path in sorted(tmp_path.glob("*.json")) if '"noise": 1.0}' in path.read_text())
+    content = json.loads(path.read_text())
+    content["test_error"] = 1e-9
+    path.write_text(json.dumps(content))
+    changed = climb(tmp_path, "--workers", 0, "--retry", "none")
+    assert any("1 run of changed records" in note for note in changed["notes"])
+    assert not any("changed" in note for note in clean["notes"])
+    errors = {rung["value"]: rung["error"] for rung in changed["ladders"][0]["rungs"]}
+    assert all(rung["mean"] > 1e-6 for rung in errors.values())
+    taken = climb(tmp_path, "--workers", 0, "--retry", "none", "--include-changed")
+    assert not any("left out" in note for note in taken["notes"])
+
+
+def test_a_picture_lands_in_a_folder_of_its_own_and_the_table_is_printed(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "ladder.svg"
+    line = (*LADDER, "--baseline", "dummy/Fit-v0", "--results", tmp_path / "runs", "--workers", 0)
+    result = cli.call(*line, "--out", out)
+    assert result.returncode == 0, result.stderr
+    assert out.read_text().startswith("<?xml")
+    assert "dummy/Fit-v0" in result.stdout
+    # a picture that cannot be drawn comes after the table, so that nothing is lost
+    result = cli.call(*line, "--out", out, "--figure", "growth")
+    assert result.returncode == 2
+    assert "differ in one setting" in result.stderr
+    assert "dummy/Fit-v0" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -19,6 +19,7 @@ from leakybench.analysis.ladders import Goal, Threshold, parse_goals, threshold
 from leakybench.analysis.stored_ladders import stored_ladders
 from leakybench.cli import main
 from leakybench.errors import UsageError
+from leakybench.record import label
 from leakybench.report.columns import board_columns
 from leakybench.report.ladder import FORMATS, render, threshold_text
 from leakybench.report.leaderboard import render as render_board
@@ -32,6 +33,14 @@ GOALS = parse_goals([])
 
 
 # ---------------------------------------------------------------------------------------------------------- labels
+
+
+def test_commas_within_lists_and_quotes_separate_nothing():
+    overrides = {"spectrum": [1, 2, 3], "name": "a,b[c", "n_train": 100, "d": 5, "map": {"x": 1, "y": 2}}
+    shown = label("Task-v0", overrides)
+    assert set(split_label(shown)[1]) == set(overrides)
+    rest = {name: value for name, value in overrides.items() if name != "n_train"}
+    assert without(shown, "n_train") == label("Task-v0", rest)
 
 
 @pytest.mark.parametrize(
