@@ -97,6 +97,8 @@ class RecursiveFeatureMachine:
         """Fit on (n, d_in) inputs and (n, d_out) targets; the report holds spectrum and rank of M."""
         check_preset(preset)
         inputs, targets = train.inputs.astype(np.float64), train.targets.astype(np.float64)
+        if self.bandwidth is not None and self.ridge is not None and self.updates is not None:
+            return _fit_machine(inputs, targets, self.bandwidth, self.ridge, self.updates, None)
         n = len(inputs)
         order = seeding.generator(NAME, seed, "validation").permutation(n)
         held_out, rest = order[: max(n // 5, 1)], order[max(n // 5, 1) :]
@@ -143,7 +145,7 @@ def _scores(
 
 
 def _fit_machine(
-    inputs: np.ndarray, targets: np.ndarray, share: float, ridge: float, rounds: int, score: float
+    inputs: np.ndarray, targets: np.ndarray, share: float, ridge: float, rounds: int, score: float | None
 ) -> FeatureMachine:
     from scipy.linalg import cho_factor, cho_solve
 

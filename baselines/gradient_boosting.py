@@ -80,17 +80,17 @@ class GradientBoosting:
         fixed = {"max_iter": ROUNDS[preset], "early_stopping": n >= 50, "n_iter_no_change": 10, "random_state": drawn}
         columns = np.unique(np.linspace(0, d_out - 1, min(TUNED_TARGETS, d_out)).round().astype(int))
         held_out, rest = order[: max(n // 5, 1)], order[max(n // 5, 1) :]
-        scores = []
+        scores: list[float] = []
         candidates = self._candidates
-        for candidate in candidates:
+        for candidate in candidates if len(candidates) > 1 else ():  # a single one needs no comparison
             error = 0.0
             for column in columns:
                 model = HistGradientBoostingRegressor(**candidate, **fixed).fit(inputs[rest], targets[rest, column])
                 error += float(np.mean((model.predict(inputs[held_out]) - targets[held_out, column]) ** 2))
             scores.append(error / len(columns))
-        best = candidates[int(np.argmin(scores))]
+        best = candidates[int(np.argmin(scores)) if scores else 0]
         models = [HistGradientBoostingRegressor(**best, **fixed).fit(inputs, targets[:, i]) for i in range(d_out)]
-        values = {**best, "held_out": min(scores), "trees": int(sum(model.n_iter_ for model in models))}
+        values = {**best, "held_out": min(scores, default=None), "trees": int(sum(model.n_iter_ for model in models))}
         return PiecewiseConstant(regressor=_Columns(models), report=FitReport(values=values))
 
 

@@ -89,9 +89,13 @@ class ReducedRank:
         check_preset(preset)
         inputs, targets = train.inputs.astype(np.float64), train.targets.astype(np.float64)
         order = seeding.generator(NAME, seed, "folds").permutation(len(inputs))
-        penalty, rank, error = _choose(inputs, targets, order)
-        penalty = penalty if self.penalty is None else self.penalty
-        rank = rank if self.rank is None else self.rank
+        penalty, rank, error = self.penalty, self.rank, None
+        if penalty is None or rank is None:
+            chosen, chosen_rank, chosen_error = _choose(inputs, targets, order)
+            # the error is that of the choice, so it is none of settings that replace a part of it
+            error = chosen_error if penalty is rank is None else None
+            penalty = chosen if penalty is None else penalty
+            rank = chosen_rank if rank is None else rank
         centre, offset = inputs.mean(axis=0), targets.mean(axis=0)
         slope, components = ridge_components(inputs - centre, targets - offset, penalty)
         kept = components[:, :rank]
