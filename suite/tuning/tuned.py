@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from leakybench.baseline import Baseline, FitReport, Model, TraceableModel
-from leakybench.errors import UsageError
+from leakybench.errors import DivergedError, UsageError
 from leakybench.settings import build, complete, has_setting
 from leakybench.specs import SEARCHED, TUNE, BaselineSpec, canonical_json
 from leakybench.task import Split
@@ -73,8 +73,6 @@ class Tuned:
     def prepare(self) -> None:
         """Import what the baseline and the search need."""
         require_optuna()
-        import optuna  # noqa: F401
-
         getattr(self._default, "prepare", lambda: None)()
 
     def fit(self, train: Split, *, seed: int, preset: str) -> Model:
@@ -85,14 +83,17 @@ class Tuned:
             BaselineError: every trial failed.
         """
         found = search(self._build, self.space, train, budget=self.budget, name=self.spec.id, seed=seed, preset=preset)
-        model = self._build(found.best.settings).fit(train, seed=seed, preset=preset)
+        tuning = {"tuning": {"budget": self.budget.setting, **found.to_dict()}}
+        try:
+            model = self._build(found.best.settings).fit(train, seed=seed, preset=preset)
+        except DivergedError as error:  # its record still holds the trials
+            return _Diverged(FitReport(status="diverged", message=str(error), values=tuning))
         report = getattr(model, "report", None)
         if report is None:
             report = FitReport()
         if not isinstance(report, FitReport):
             return model  # the harness says what is wrong with it
-        values = {**report.values, "tuning": {"budget": self.budget.setting, **found.to_dict()}}
-        return _with_report(model, dataclasses.replace(report, values=values))
+        return _with_report(model, dataclasses.replace(report, values={**report.values, **tuning}))
 
     def _build(self, settings: Mapping[str, Any]) -> Baseline:
         built: Baseline = build(self._base, settings)
@@ -101,6 +102,16 @@ class Tuned:
 
 def _equal(value: object, defaults: Mapping[str, Any], name: str) -> bool:
     return name in defaults and canonical_json(value) == canonical_json(defaults[name])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Diverged:
+    """What is left of a fit that diverged: its report."""
+
+    report: FitReport
+
+    def predict(self, inputs: np.ndarray) -> np.ndarray:
+        raise DivergedError(self.report.message)
 
 
 class _Reported:

@@ -9,7 +9,7 @@ import pytest
 
 import leakybench
 from leakybench.baseline import FitReport, TraceableModel
-from leakybench.errors import BaselineError, UsageError
+from leakybench.errors import BaselineError, DivergedError, UsageError
 from leakybench.evaluation.identity import run_spec
 from leakybench.provenance import source_of
 from leakybench.registry import baselines, build, tasks
@@ -252,3 +252,18 @@ def test_a_budget_is_written_in_plain_digits(value):
 
 def test_long_budgets_of_seconds_are_two_settings():
     assert parse_budget("1000000.5s").setting != parse_budget("1000001s").setting
+
+
+def test_a_last_fit_that_diverges_keeps_its_trials(monkeypatch):
+    def fit(self: Own, train: Split, *, seed: int, preset: str) -> ReadOnly:
+        if len(train) == 60:  # all rows: the fit after the search
+            raise DivergedError("the loss is not finite")
+        return ReadOnly(train.targets.shape[1])
+
+    monkeypatch.setattr(Own, "fit", fit)
+    spec = BaselineSpec(id="test/Own-v0", entry_point=f"{HERE}:Own")
+    task = leakybench.make("Linear-k3-v0", seed=0, n_train=60, n_test=40, d=6)
+    record = leakybench.evaluate(build(spec, {"tune": 3}), task, preset="smoke")
+    assert (record.status, record.message) == ("diverged", "the loss is not finite")
+    assert record.training["tuning"]["counts"]["complete"] == 3
+    assert record.test_error is None
