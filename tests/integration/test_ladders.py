@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,30 @@ from tests.helpers import cli, dummies
 LADDER = ("ladder", "--task", "dummy/Tiny-v0", "--axis", "noise=0.5:8", "--threshold", "error=0.5")
 
 
-def climb(folder: Path, *arguments: object, baseline: str = "dummy/Fit-v0") -> dict[str, Any]:
-    result = cli.call(*LADDER, "--baseline", baseline, "--results", folder, "--json", *arguments)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
+Climb = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def climb(capsys: pytest.CaptureFixture[str]) -> Climb:
+    """The command in this process, without starting others: what it prints, as JSON."""
+    dummies.register()
+
+    def run(folder: Path, *arguments: object) -> dict[str, Any]:
+        line = [*LADDER, "--baseline", "dummy/Fit-v0", "--results", folder, "--workers", 0, "--json", *arguments]
+        code = main([str(word) for word in line])
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        return json.loads(printed.out)
+
+    return run
 
 
 def thresholds(content: dict[str, Any]) -> list[Any]:
     return [row["thresholds"] for row in content["ladders"]]
 
 
-def test_a_ladder_finds_where_noise_hides_the_map(tmp_path: Path) -> None:
-    content = climb(tmp_path, "--workers", 0)
+def test_a_ladder_finds_where_noise_hides_the_map(tmp_path: Path, climb: Climb) -> None:
+    content = climb(tmp_path)
     (row,) = content["ladders"]
     (found,) = row["thresholds"]
     assert found["side"] == "within"
@@ -43,11 +56,14 @@ def test_a_ladder_finds_where_noise_hides_the_map(tmp_path: Path) -> None:
     assert row["runs"] == len(Store(tmp_path).ids())
 
 
-def test_a_ladder_that_is_killed_and_resumed_gives_the_same_thresholds_and_repeats_nothing(tmp_path: Path) -> None:
-    whole = climb(tmp_path / "whole", "--workers", 0)
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_ladder_that_is_killed_and_resumed_gives_the_same_thresholds_and_repeats_nothing(
+    tmp_path: Path, climb: Climb, kills: int
+) -> None:
+    whole = climb(tmp_path / "whole")
     folder, ledger, rng = tmp_path / "killed", tmp_path / "ledger", random.Random(20260101)
     slow = ("--set", f"ledger={ledger}", "--set", "seconds=0.02")
-    for kill in range(3):
+    for kill in range(kills):
         before = ledger.read_text().count("\n") if ledger.exists() else 0
         process = cli.start(
             *LADDER, "--baseline", "dummy/Fit-v0", *slow, "--results", folder, "--workers", 2 * (kill % 2)
@@ -60,63 +76,65 @@ def test_a_ladder_that_is_killed_and_resumed_gives_the_same_thresholds_and_repea
         time.sleep(rng.uniform(0.0, 0.3))
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-    resumed = climb(folder, "--workers", 2, *slow)
+    resumed = climb(folder, *slow)
     assert [row["rungs"] for row in resumed["ladders"]] == [row["rungs"] for row in whole["ladders"]]
     assert thresholds(resumed) == thresholds(whole)
     runs = resumed["ladders"][0]["runs"]
     assert len(Store(folder).ids()) == runs
     started = Counter(ledger.read_text().split())
-    assert sum(started.values()) - runs <= 3 * 2, "more was repeated than was in flight at the kills"
+    assert sum(started.values()) - runs <= 2 * kills, "more was repeated than was in flight at the kills"
 
 
-def test_runs_that_are_there_are_not_computed_again(tmp_path: Path) -> None:
+def test_runs_that_are_there_are_not_computed_again(tmp_path: Path, climb: Climb) -> None:
     ledger = tmp_path / "ledger"
-    first = climb(tmp_path / "runs", "--workers", 0, "--set", f"ledger={ledger}")
+    first = climb(tmp_path / "runs", "--set", f"ledger={ledger}")
     started = ledger.read_text()
-    assert climb(tmp_path / "runs", "--workers", 0, "--set", f"ledger={ledger}") == first
+    assert climb(tmp_path / "runs", "--set", f"ledger={ledger}") == first
     assert ledger.read_text() == started
 
 
-def test_the_budget_is_kept_and_said(tmp_path: Path) -> None:
-    content = climb(tmp_path, "--workers", 0, "--budget", 10)
+def test_the_budget_is_kept_and_said(tmp_path: Path, climb: Climb) -> None:
+    content = climb(tmp_path, "--budget", 10)
     assert len(Store(tmp_path).ids()) == 10
     assert any("--budget" in note for note in content["notes"])
 
 
-def test_failed_runs_end_in_code_3_and_no_endless_ladder(tmp_path: Path) -> None:
+def test_failed_runs_end_in_code_3_and_no_endless_ladder(tmp_path: Path, climb: Climb) -> None:
     result = cli.call(*LADDER, "--baseline", "dummy/Raise-v0", "--results", tmp_path, "--workers", 1, "--json")
     assert result.returncode == 3, result.stderr
     assert json.loads(result.stdout)["ladders"][0]["thresholds"][0]["side"] == "unmeasured"
     assert "Traceback" not in result.stderr
 
 
-def test_a_record_that_was_changed_is_left_out_and_named(tmp_path: Path) -> None:
-    clean = climb(tmp_path, "--workers", 0)
+def test_a_record_that_was_changed_is_left_out_and_named(tmp_path: Path, climb: Climb) -> None:
+    clean = climb(tmp_path)
     path = next(path for path in sorted(tmp_path.glob("*.json")) if '"noise": 1.0}' in path.read_text())
     content = json.loads(path.read_text())
     content["test_error"] = 1e-9
     path.write_text(json.dumps(content))
-    changed = climb(tmp_path, "--workers", 0, "--retry", "none")
+    changed = climb(tmp_path, "--retry", "none")
     assert any("1 run of changed records" in note for note in changed["notes"])
     assert not any("changed" in note for note in clean["notes"])
     errors = {rung["value"]: rung["error"] for rung in changed["ladders"][0]["rungs"]}
     assert all(rung["mean"] > 1e-6 for rung in errors.values())
-    taken = climb(tmp_path, "--workers", 0, "--retry", "none", "--include-changed")
+    taken = climb(tmp_path, "--retry", "none", "--include-changed")
     assert not any("left out" in note for note in taken["notes"])
 
 
-def test_a_picture_lands_in_a_folder_of_its_own_and_the_table_is_printed(tmp_path: Path) -> None:
+def test_a_picture_lands_in_a_folder_of_its_own_and_the_table_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dummies.register()
     out = tmp_path / "new" / "ladder.svg"
-    line = (*LADDER, "--baseline", "dummy/Fit-v0", "--results", tmp_path / "runs", "--workers", 0)
-    result = cli.call(*line, "--out", out)
-    assert result.returncode == 0, result.stderr
+    line = [*LADDER, "--baseline", "dummy/Fit-v0", "--results", str(tmp_path / "runs"), "--workers", "0"]
+    assert main([*line, "--out", str(out)]) == 0
     assert out.read_text().startswith("<?xml")
-    assert "dummy/Fit-v0" in result.stdout
+    assert "dummy/Fit-v0" in capsys.readouterr().out
     # a picture that cannot be drawn comes after the table, so that nothing is lost
-    result = cli.call(*line, "--out", out, "--figure", "growth")
-    assert result.returncode == 2
-    assert "differ in one setting" in result.stderr
-    assert "dummy/Fit-v0" in result.stdout
+    assert main([*line, "--out", str(out), "--figure", "growth"]) == 2
+    printed = capsys.readouterr()
+    assert "differ in one setting" in printed.err
+    assert "dummy/Fit-v0" in printed.out
 
 
 @pytest.mark.parametrize(
