@@ -36,14 +36,18 @@ bench: $(STAMP) ## train the baselines under every step rule on the core tasks a
 	$(BIN)/leakybench run --task '$(TASKS)' --baseline '$(BASELINES)' --steps uniform,irregular,adaptive \
 	  --seeds $(SEEDS) --preset $(PRESET) --workers $(WORKERS) --results $(RESULTS)
 
+# processes of the tests side by side; the tests that time something run alone
+TEST_WORKERS ?= 2
+BESIDE = -n $(TEST_WORKERS) --dist worksteal
 # one thread: the networks of the tests are small, and several threads slow them down
 test test-slow: export OMP_NUM_THREADS ?= 1
 
 test: $(STAMP) ## the tests that take minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(BESIDE)
 
 test-slow: $(STAMP) ## the tests that take longer: real sweeps, real clusters, converged training
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not alone" $(BESIDE)
+	$(BIN)/python -m pytest -m "slow and alone"
 
 lint: $(STAMP) ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .
@@ -63,7 +67,7 @@ audit: $(STAMP) ## which tasks of the board tell methods apart, and the core set
 ladders: $(STAMP) ## from how many samples on methods find the structure, on eight families (computes what is missing)
 	$(BIN)/leakybench ladder --axis n_train=25:3200 --refine error --task '$(LADDER_TASKS)' --baseline '$(LADDER_BASELINES)' \
 	  $(foreach depth,1 3 5 7 10 15 18,--set LeakyResNet-v0:effective_depth=$(depth)) --workers $(WORKERS) \
-	  --results results/reference/ladders/records
+	  --no-arrays --results results/reference/ladders/records
 
 regress: $(STAMP) ## train the gate's small plan and compare it with the reference: exit 1 where it got worse or slower
 	$(BIN)/leakybench regress --reference results/reference

@@ -1,4 +1,4 @@
-"""``leakybench figures``: train missing runs and draw the figures of the paper and six more."""
+"""``leakybench figures``: train missing runs and draw the figures of the paper and nine more."""
 
 from __future__ import annotations
 
@@ -73,6 +73,11 @@ def add_parser(subparsers: Any) -> None:
         default=[],
         help="override a setting of the baselines; requires --out",
     )
+    parser.add_argument(
+        "--no-arrays",
+        action="store_true",
+        help="store new runs without their arrays: controls, few-samples and tuned need none",
+    )
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--no-train", action="store_true", help="use stored runs only, and report missing ones")
     mode.add_argument("--dry-run", action="store_true", help="print the runs to train, and compute nothing")
@@ -94,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     settings = [parse_setting(text) for text in args.set]
     figures = [load_figure(name) for name in names]
     wanted = {figure.name: jobs_of(figure, seeds, preset=args.preset, settings=settings) for figure in figures}
-    store = Store(Path(args.results), set_aside=not (args.no_train or args.dry_run))
+    store = Store(Path(args.results), set_aside=not (args.no_train or args.dry_run), keep_arrays=not args.no_arrays)
     jobs = list({job.run.run_id: job for listed in wanted.values() for job in listed}.values())
     code = 0 if args.no_train else _train_missing(args, jobs, store)
     if args.dry_run:

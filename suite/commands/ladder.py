@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     check_retry(options["retry"])
     device = check_device(options["device"])
     field = _field(args, {**options, "device": device_kind(device)})
-    store = Store(Path(args.results), set_aside=not args.dry_run)
+    store = Store(Path(args.results), set_aside=not args.dry_run, keep_arrays=not options["no-arrays"])
     if args.dry_run:
         return _print_plan(args, field)
     with one_card(device):

@@ -120,7 +120,7 @@ def _sweep(args: argparse.Namespace, options: dict[str, Any], jobs: list[Job], *
     check_retry(options["retry"])
     batching = parse_batch(options["batch"])
     engine, workers = computing.make_engine_of(options, on_card=on_card)
-    store = Store(Path(options["results"]), set_aside=not args.dry_run)
+    store = Store(Path(options["results"]), set_aside=not args.dry_run, keep_arrays=not options["no-arrays"])
     if not args.dry_run:
         store.prepare()
     plan = make_plan(jobs, store, retry=options["retry"])
@@ -178,6 +178,7 @@ def _check_types(options: dict[str, Any]) -> None:
         "timeout": (str, int, float, type(None)),
         "memory": (str, int, float, type(None)),
         "batch": (str, int),
+        "no-arrays": (bool,),
         "retry": (str,),
         "results": (str,),
     }

@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "scheduler": None,
     "timeout": None,
     "memory": None,
+    "no-arrays": False,
 }
 
 
@@ -47,6 +48,12 @@ def add_computing(group: Any) -> None:
     )
     group.add_argument("--timeout", metavar="TIME", help="time limit of a run: 90, 10m, 2h (default: no limit)")
     group.add_argument("--memory", metavar="SIZE", help="memory limit of a run: 512M, 4G (default: no limit)")
+    group.add_argument(
+        "--no-arrays",
+        action="store_true",
+        default=None,
+        help="store records alone, in a third of the room: tables need no more, figures along the path do",
+    )
 
 
 def default_text(defaults: Mapping[str, Any], name: str, text: str) -> str:

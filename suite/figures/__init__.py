@@ -1,4 +1,4 @@
-"""The figures of [JK24], with seeds and intervals, and six figures that the paper lacks; one file per figure.
+"""The figures of [JK24], with seeds and intervals, and nine figures that the paper lacks; one file per figure.
 
 Each figure is made in four steps, each of which can be repeated on its own: runs (an ordinary sweep into a store), data
 (one row per run or layer, written as CSV), summary (means and intervals, written as CSV), and drawing (from the two CSV
@@ -29,6 +29,9 @@ MODULES: dict[str, tuple[str, str]] = {
     "adaptive": ("adaptive", "adaptive against uniform steps at equal depth and at equal time"),
     "depth-grid": ("depth_grid", "test error over effective depth and number of layers"),
     "rank": ("rank", "every estimator of the rank against the true rank"),
+    "controls": ("controls", "what else could explain that effective depth saves samples"),
+    "few-samples": ("few_samples", "step rules at few samples"),
+    "tuned": ("tuned", "methods as they are and tuned"),
 }
 """For each figure name, the module that makes it and what it shows. The first seven figures are those of [JK24]."""
 

@@ -30,7 +30,7 @@ means none."""
 
 KEYS = (
     "run_id", "status", "seed", "steps", "layer", "index", "kind", "g0", "part", "quantity", "runs", "estimator",
-    "slice", "workers",
+    "slice", "workers", "task", "baseline",
 )  # fmt: skip
 """Columns without a unit: names, counts and labels."""
 

@@ -35,6 +35,31 @@ RANK_LAYERS = 12
 """Layers of the rank study: they give the same ranks as 20 layers, at 60% of the cost."""
 NOISE_SEEDS, LARGEST_SEEDS = 3, 2
 
+FEW = {"Staircase-k3-v0": 300, "Curved-k2-v0": 100}
+"""Two families and the number of samples at which effective depth changes the error most."""
+CONTROL_DEPTHS = (0, 1, 3, 7, 15)
+"""Effective depths of the controls; 0 is the ResNet."""
+START_DEPTH, STARTED_DEPTHS, LIMIT_DEPTHS = 15, (0, 1, 3, 7), (1, 3)
+"""Where the low-rank start begins and where it goes; where it is trained to the end as well."""
+DEEP_LAYERS, CONTROL_TRIALS = 40, 8
+CONTROL_SEEDS, PAPER_SEEDS = 5, 2
+"""Largest number of seeds of the controls other than the start, and of the paper's protocol, the slowest."""
+
+FEW_RULES = ("uniform", "irregular", "adaptive", "early", "settled")
+FEW_LAYERS, FEW_LEAK = (9, 20), 7
+FEW_SAMPLES = {"Staircase-k3-v0": (200, 400), "Curved-k2-v0": (50, 100)}
+"""Below and near the threshold of the error."""
+
+TUNED_TASKS = (
+    "Curved-k2-v0", "EvenWaves-code-k3-v0", "EvenWaves-k3-n300-v0", "Hierarchical-k3-v0", "Nuisance-k3-n500-v0",
+    "PowerLaw-k5-n200-v0",
+)  # fmt: skip
+TUNED_METHODS = (
+    "LeakyResNet-v0", "FullyConnected-v0", "KernelRidge-v0", "RecursiveFeatureMachine-v0", "GradientBoosting-v0",
+    "DirectionalRegression-v0",
+)  # fmt: skip
+TUNED_SAMPLES, TUNED_TRIALS, TUNED_SEEDS = 200, 8, 5
+
 
 def layers_for(effective_depth: int) -> int:
     """Number of layers in the depth study, L = max(20, 2 Lt)."""
@@ -134,4 +159,82 @@ def rank_study(seeds: Sequence[int]) -> list[Grid]:
         grid(LARGEST_RANK, NOISE_SEEDS),
         *(grid(rank, NOISE_SEEDS, noise=NOISES) for rank in ranks),
         *(grid(rank, LARGEST_SEEDS, d=[LARGEST_DIMENSION]) for rank in ranks),
+    ]
+
+
+def controls_study(seeds: Sequence[int]) -> list[Grid]:
+    """What else could explain that effective depth saves samples: one thing changed at a time, at few samples."""
+    few, fewest = seeds[:CONTROL_SEEDS], seeds[:PAPER_SEEDS]
+    return [
+        grid
+        for task in FEW
+        for grid in (
+            *_control(task, seeds, (*CONTROL_DEPTHS, None)),
+            *_control(task, seeds, STARTED_DEPTHS, start_depth=START_DEPTH),
+            *_control(task, few, LIMIT_DEPTHS, preset="converged"),
+            *_control(task, few, LIMIT_DEPTHS, preset="converged", start_depth=START_DEPTH),
+            *_control(task, few, STARTED_DEPTHS, initial="gaussian"),
+            *_control(task, few, STARTED_DEPTHS, gain=0.3),
+            *_control(task, few, STARTED_DEPTHS, gain=3.0),
+            *(grid for lt in (1, 3, 7) for grid in _control(task, few, (lt,), depth=2 * lt)),
+            *_control(task, few, (1, 3, 7), depth=DEEP_LAYERS),
+            *_control(task, fewest, (1, 7), preset="paper"),
+            *_control(task, few, (*CONTROL_DEPTHS, None), tune=CONTROL_TRIALS),
+        )
+    ]
+
+
+def _control(
+    task: str,
+    seeds: Sequence[int],
+    effective_depths: Sequence[int | None],
+    *,
+    preset: str = "standard",
+    tune: int | None = None,
+    **changed: Any,
+) -> list[Grid]:
+    """Networks of each effective depth, None for fully connected, with a setting changed."""
+    grids = []
+    for lt in effective_depths:
+        baseline = "FullyConnected-v0" if lt is None else BASELINE if lt else "ResNet-v0"
+        settings = [Setting("effective_depth", lt)] if lt else []
+        grids.append(
+            Grid(
+                tasks=[task],
+                baselines=[baseline],
+                steps=[] if tune else ["uniform"],
+                task_settings=[Setting("n_train", FEW[task])],
+                baseline_settings=[*settings, *(Setting(name, value) for name, value in changed.items())],
+                seeds=list(seeds),
+                preset=preset,
+                tune=tune,
+            )
+        )
+    return grids
+
+
+def few_samples_study(seeds: Sequence[int]) -> list[Grid]:
+    """Every step rule at few samples, over the number of layers."""
+    return [
+        _grid(task, FEW_LEAK, FEW_LAYERS, seeds, "standard", rule=rule, of_task=[("n_train", count)])
+        for task, counts in FEW_SAMPLES.items()
+        for count in counts
+        for rule in FEW_RULES
+    ]
+
+
+def tuned_study(seeds: Sequence[int]) -> list[Grid]:
+    """Methods of six kinds on six families, as they are and tuned."""
+    return [
+        Grid(
+            tasks=[task],
+            baselines=[method],
+            task_settings=[Setting("n_train", TUNED_SAMPLES)],
+            seeds=list(seeds[:TUNED_SEEDS]),
+            preset="standard",
+            tune=tune,
+        )
+        for task in TUNED_TASKS
+        for method in TUNED_METHODS
+        for tune in (None, TUNED_TRIALS)
     ]

@@ -67,7 +67,8 @@ def _interval_cell(quantities: pd.DataFrame, quantity: str) -> str:
 
 def _key_text(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:g}" if np.isfinite(value) else ""
+        # an infinite effective depth is that of networks without skip connections
+        return "fully connected" if value == np.inf else f"{value:g}" if np.isfinite(value) else ""
     return str(value)
 
 

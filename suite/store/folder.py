@@ -40,11 +40,13 @@ class Store:
     Attributes:
         folder: the folder, which ``prepare`` creates.
         set_aside: whether a damaged file is moved to ``quarantine/``; it is listed in ``problems`` either way.
+        keep_arrays: whether the arrays of records that are written are kept.
         problems: the damaged files encountered so far.
     """
 
     folder: Path
     set_aside: bool = True
+    keep_arrays: bool = True
     problems: list[DamagedFile] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -133,7 +135,9 @@ class Store:
             OSError: the disk is full or the folder is gone; an older record of the run stays intact.
             UsageError: a value that no record may hold, or arrays that are no plain numbers or are too large.
         """
-        arrays = encode_arrays(record.arrays) if record.arrays else None
+        arrays = encode_arrays(record.arrays) if record.arrays else None  # refuses bad ones, kept or not
+        if not self.keep_arrays:
+            arrays = None
         try:
             sealed = seal(record, arrays)
         except (TypeError, ValueError, RecursionError):

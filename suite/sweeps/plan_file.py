@@ -36,6 +36,7 @@ RUN_KEYS = (
     "scheduler",
     "timeout",
     "memory",
+    "no-arrays",
     "batch",
     "retry",
     "results",

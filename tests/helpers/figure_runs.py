@@ -22,8 +22,8 @@ def settings_of(job: Job) -> dict[str, Any]:
 def fabricated(job: Job, **fields: Any) -> Record:
     """A record with every measure and array that a figure may ask for, drawn from the run's id."""
     rng = np.random.default_rng(int(job.run.run_id[:8], 16))
-    layers = int(settings_of(job)["depth"])
-    steps = rng.uniform(0.5, 1.5, layers) if job.run.baseline_overrides["steps"] == "adaptive" else np.ones(layers)
+    layers = int(settings_of(job).get("depth") or 3)
+    steps = rng.uniform(0.5, 1.5, layers) if job.run.baseline_overrides.get("steps") == "adaptive" else np.ones(layers)
     steps /= steps.sum()
     names = {
         "hamiltonian_rank", "hamiltonian_cv", "criticality", "momentum_max", "momentum_features_max",
@@ -59,7 +59,7 @@ def fabricated(job: Job, **fields: Any) -> Record:
         "bottleneck_rank": job.task_spec.true_rank,
         "rank_evidence": {"estimators": {name: {"rank": job.task_spec.true_rank} for name in rank.ESTIMATORS}},
         "wall_clock": {"fit": layers * float(rng.uniform(0.9, 1.1))},
-        "training": {"evaluations": 300},
+        "training": {"evaluations": 300, "objective": float(rng.uniform(0.1, 0.3))},
         "measures": measures,
         "arrays": arrays,
     }

@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.planted_faults import FAULTS, ROOT, Planted, drive, make_copy, plant
 
 # minutes on a free core; a busy machine may take its time, and the times it measures are judged all the same
-pytestmark = pytest.mark.timeout(3600)
+pytestmark = [pytest.mark.timeout(3600), pytest.mark.alone]
 PLAN = """
 preset = "smoke"
 seeds = "0:5"
@@ -83,6 +83,10 @@ def test_planted_fault_is_caught(copy, fault):
     metrics = FAULTS[fault][3]
     with Planted(copy, FAULTS[fault]):
         done = drive(copy, "reference")
+    if metrics == ("fit time",) and done.returncode == 3:
+        # times that vary more than the fault are undecided, which fails CI too; how often, `tests.gate.alarms` counts
+        assert re.search(r"^undecided: fit time of \S", done.stdout, re.M), done.stdout
+        return
     assert done.returncode == 1, done.stdout + done.stderr
     bad = [line for line in done.stdout.splitlines() if line.startswith(("regressed: ", "improved: "))]
     assert any(f": {metric} of " in line for line in bad for metric in metrics), done.stdout

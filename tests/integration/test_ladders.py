@@ -85,6 +85,12 @@ def test_a_ladder_that_is_killed_and_resumed_gives_the_same_thresholds_and_repea
     assert sum(started.values()) - runs <= 2 * kills, "more was repeated than was in flight at the kills"
 
 
+def test_a_ladder_without_arrays_has_the_same_thresholds(tmp_path: Path, climb: Climb) -> None:
+    with_arrays, without = climb(tmp_path / "with"), climb(tmp_path / "without", "--no-arrays")
+    assert thresholds(with_arrays) == thresholds(without)
+    assert {path.suffix for path in (tmp_path / "without").iterdir()} == {".json"}
+
+
 def test_runs_that_are_there_are_not_computed_again(tmp_path: Path, climb: Climb) -> None:
     ledger = tmp_path / "ledger"
     first = climb(tmp_path / "runs", "--set", f"ledger={ledger}")

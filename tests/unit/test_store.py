@@ -53,6 +53,19 @@ def test_a_record_comes_back_as_it_was(store: Store) -> None:
     assert files(store.folder) == {f"{written.run_id}.json", f"{written.run_id}.npz"}
 
 
+def test_a_store_without_arrays_keeps_intact_records_alone(store: Store) -> None:
+    written = record(arrays={"spectra": np.arange(6.0)})
+    store.write(written)
+    light = Store(store.folder, keep_arrays=False)
+    light.write(written)  # the record of before goes with its arrays
+    assert files(store.folder) == {f"{written.run_id}.json"}
+    assert light.read(written.run_id).comparable() == written.comparable()
+    assert verify(light).sound
+    assert light.arrays(written.run_id) == {}
+    with pytest.raises(UsageError, match="arrays"):  # what no store may hold is an error all the same
+        light.write(record(1, arrays={"spectra": np.array([object()])}))
+
+
 def test_a_record_that_an_evaluation_made_comes_back_with_its_device(store: Store) -> None:
     for number, clock in enumerate(({"fit": 1.0, "device": "cpu"}, {"fit": 1.0, "device": "cuda: Card"}, {"fit": 1.0})):
         store.write(record(number, wall_clock=clock))
