@@ -10,6 +10,9 @@ RESULTS ?= results/runs
 SEEDS ?= 0:3
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 TASKS ?= @core
+LADDERS ?= results/reference/ladders
+GROWTH_TASKS ?= Curved-k2-v0,Staircase-k3-v0
+GROWTH_BASELINES ?= ResNet-v0,LeakyResNet-Lt15-v0,KernelRidge-v0,RecursiveFeatureMachine-v0,DirectionalRegression-v0
 LADDER_TASKS ?= Curved-k2-v0,EvenWaves-code-k3-v0,Hierarchical-k3-v0,LowRank-k3-v0,MultiIndex-k3-v0,Nuisance-k3-n500-v0,PowerLaw-k5-n200-v0,Staircase-k3-v0
 LADDER_BASELINES ?= ResNet-v0,LeakyResNet-v0,FullyConnected-v0,KernelRidge-v0,RecursiveFeatureMachine-v0,DirectionalRegression-v0,Ridge-v0
 BASELINES ?= FullyConnected-v0,ResNet-v0,LeakyResNet-v0,Mean-v0,Ridge-v0,KernelRidge-v0
@@ -64,16 +67,31 @@ leaderboard: $(STAMP) ## rank the reference results: terminal table, Markdown, J
 audit: $(STAMP) ## which tasks of the board tell methods apart, and the core set
 	$(BIN)/leakybench audit results/reference/validity --preset standard
 
-ladders: $(STAMP) ## from how many samples on methods find the structure, on eight families (computes what is missing)
-	$(BIN)/leakybench ladder --axis n_train=25:3200 --refine error --task '$(LADDER_TASKS)' --baseline '$(LADDER_BASELINES)' \
-	  $(foreach depth,1 3 5 7 10 15 18,--set LeakyResNet-v0:effective_depth=$(depth)) --workers $(WORKERS) \
-	  --no-arrays --results results/reference/ladders/records
+ladders: $(STAMP) ## samples until methods find the structure, on eight families, and how they grow with d and k (hours)
+	for out in '--refine error --out $(LADDERS)/thresholds.json' '--refine error --out $(LADDERS)/curves.svg' \
+	  '--threshold error --wide --out $(LADDERS)/thresholds.md' \
+	  '--threshold error --figure depth --out $(LADDERS)/depth.svg' \
+	  '--threshold error --figure depth --out $(LADDERS)/depth.png'; do \
+	  $(BIN)/leakybench ladder --axis n_train=25:3200 --task '$(LADDER_TASKS)' \
+	    --baseline '$(LADDER_BASELINES)' \
+	    $(foreach depth,1 3 5 7 10 15 18,--set LeakyResNet-v0:effective_depth=$(depth)) --workers $(WORKERS) \
+	    --no-arrays --results $(LADDERS)/records $$out || exit; \
+	done
+	for grown in d=12,25,50,100 k=1,2,3,4; do name=$${grown%%=*}; \
+	  for kind in md json svg; do \
+	    $(BIN)/leakybench ladder --axis n_train=25:1600 --threshold error --precision 2 --task '$(GROWTH_TASKS)' \
+	      $$(for value in $$(echo $${grown#*=} | tr , ' '); do printf -- '--set-task %s=%s ' $$name $$value; done) \
+	      --baseline '$(GROWTH_BASELINES)' --workers $(WORKERS) --no-arrays --results $(LADDERS)/growth \
+	      --figure growth --out $(LADDERS)/growth-$$name.$$kind || exit; \
+	  done; \
+	done
 
 regress: $(STAMP) ## train the gate's small plan and compare it with the reference: exit 1 where it got worse or slower
 	$(BIN)/leakybench regress --reference results/reference
 
-figures: $(STAMP) ## the paper's figures and six more, from stored runs, training what is missing
-	$(BIN)/leakybench figures
+figures: $(STAMP) ## the paper's figures and nine more, from stored runs, training what is missing
+	$(BIN)/leakybench figures --only 1a,1b,1c,2a,2b,2c,3,theorem,cross-term,layers,adaptive,depth-grid,rank
+	$(BIN)/leakybench figures --only controls,few-samples,tuned --seeds 0:10 --no-arrays
 	$(BIN)/python -m leakybench.figures.tables docs/theory.md
 
 perf: $(STAMP) ## step times as ratios to plain PyTorch and to the bare products, growth, memory, time to target

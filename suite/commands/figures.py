@@ -34,11 +34,15 @@ cost at five seeds on one otherwise idle core (a run shared by several figures i
   1a,1b,1c,3,theorem,cross-term   40 runs   30 min
   layers                          22 runs    7 min (10 of them shared with theorem)
   rank                           103 runs   33 min
+  controls                       388 runs   75 min
+  few-samples                    200 runs   17 min
+  tuned                          360 runs   70 min
 
 examples:
   leakybench figures --dry-run                              list the runs to train, with a time estimate
   leakybench figures --only 1a,theorem --workers 2
   leakybench figures --only 2a,adaptive --workers 1         adaptive compares fit times: one run at a time, idle machine
+  leakybench figures --only few-samples --seeds 0:10 --no-arrays
   leakybench figures --no-train                             use stored runs, whichever version of the code made them
   leakybench figures --preset smoke --seeds 0:2 --set width=40 --results /tmp/runs --out /tmp/figures
 

@@ -104,6 +104,7 @@ def _add_output(out: Any) -> None:
     arguments.add_results(out)
     out.add_argument("--dry-run", action="store_true", help="print the ladders and the largest number of runs")
     out.add_argument("--format", choices=FORMATS, default="terminal", help="format of the table")
+    out.add_argument("--wide", action="store_true", help="the first threshold alone: a row a method, a column a task")
     out.add_argument(
         "--out",
         metavar="FILE",
@@ -128,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
     from leakybench.sweeps.plan import check_retry
 
     _check_out(args.out)
+    _check_wide(args)
     options = {name: getattr(args, name.replace("-", "_")) for name in DEFAULTS}
     options = {**DEFAULTS, **{name: value for name, value in options.items() if value is not None}}
     check_retry(options["retry"])
@@ -190,6 +192,12 @@ def _check_out(out: str | None) -> None:
         require_matplotlib()
 
 
+def _check_wide(args: argparse.Namespace) -> None:
+    format = SUFFIXES.get(Path(args.out or "").suffix, args.format)
+    if args.wide and (args.json or format in ("csv", "json")):
+        raise UsageError("--wide is a table to read: terminal, github or latex; csv and json have a row a ladder")
+
+
 def _climb(args: argparse.Namespace, field: Field, store: Store, engine: Any, *, retry: str) -> bool:
     """Compute round after round; return whether it came to its end."""
     from leakybench.console.plans import reason_of, stopped_by_signals
@@ -242,6 +250,7 @@ def _print_plan(args: argparse.Namespace, field: Field) -> int:
 
 def _print_results(args: argparse.Namespace, field: Field) -> None:
     from leakybench.report.ladder import render
+    from leakybench.report.ladder_wide import render_wide
 
     listed = field.ladders()
     notes = list(field.notes)
@@ -252,7 +261,11 @@ def _print_results(args: argparse.Namespace, field: Field) -> None:
         )
     suffix = Path(args.out).suffix if args.out else ""
     format = "json" if args.json else SUFFIXES.get(suffix, args.format)
-    content = render(listed, field.goals, format, notes=notes)
+    content = (
+        render_wide(listed, field.goals[0], format, notes=notes)
+        if args.wide
+        else render(listed, field.goals, format, notes=notes)
+    )
     arguments.write_output(content, args.out if suffix in SUFFIXES else None, f"{len(listed)} ladders")
     if suffix in PICTURES:
         from leakybench.figures.style import encode_figure

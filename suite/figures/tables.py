@@ -1,9 +1,10 @@
-"""Markdown tables of the summaries of figures, filled into a document.
+"""Markdown tables of the summaries of figures, and of files, filled into a document.
 
     python -m leakybench.figures.tables docs/theory.md [--data results/reference/figures] [--check]
 
 A document marks the place of a table by two comments, ``<!-- table: 1a -->`` and ``<!-- end -->``. The text between
-them is generated from ``1a.summary.csv``, so that no number in it is copied by hand.
+them is generated from ``1a.summary.csv``, so that no number in it is copied by hand. ``<!-- file: PATH -->``, relative
+to the document, takes a Markdown file that another command wrote, such as ``leakybench ladder --wide --out``.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from leakybench.figures import load_figure, names_of
 from leakybench.figures.build import read_csv
 from leakybench.figures.figure import Figure
 
+FILE = re.compile(r"(<!-- file: (?P<path>\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -77,18 +79,26 @@ def _range(runs: pd.Series) -> str:
     return f"{most}" if least == most else f"{least} to {most}"
 
 
-def fill(text: str, data: Path) -> str:
-    """Fill each table of ``text`` from the summaries in ``data``.
+def fill(text: str, data: Path, folder: Path = Path()) -> str:
+    """Fill each table of ``text`` from the summaries in ``data``, and each file from its path relative to ``folder``.
 
     Raises:
-        UsageError: no figure has the name of a table, or a summary cannot be read.
+        UsageError: no figure has the name of a table, or a summary or a file cannot be read.
     """
 
     def written(match: re.Match[str]) -> str:
         (name,) = names_of(match["name"])
         return match[1] + table(load_figure(name), read_csv(data / f"{name}.summary.csv")) + match[3]
 
-    return BLOCK.sub(written, text)
+    def read(match: re.Match[str]) -> str:
+        try:
+            content = (folder / match["path"]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise UsageError(f"cannot read {match['path']!r}: {reason}") from None
+        return match[1] + content.rstrip("\n") + "\n" + match[3]
+
+    return FILE.sub(read, BLOCK.sub(written, text))
 
 
 def main(arguments: list[str]) -> int:
@@ -101,7 +111,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 if a table is out of date")
     parsed = parser.parse_args(arguments)
     before = parsed.document.read_text(encoding="utf-8")
-    after = fill(before, parsed.data)
+    after = fill(before, parsed.data, parsed.document.parent)
     if parsed.check:
         return int(before != after)
     if before != after:

@@ -50,7 +50,7 @@ def render(
     if format == "csv":
         return _csv(rows)
     grown = [growth for name in varying_settings(ladders) for growth in growths(ladders, name, goals)]
-    remarks = [*notes, *_notes(rows, goals), *growth_notes(grown)]
+    remarks = [*notes, *threshold_notes(rows, goals), *growth_notes(grown)]
     if format == "json":
         content = {
             "ladders": [row_values(row) for row in rows],
@@ -84,6 +84,12 @@ def threshold_text(found: Threshold, ends: tuple[float, float]) -> str:
 def _number(value: float) -> str:
     """Three significant digits, without an exponent up to a million."""
     return f"{float(f'{value:.3g}'):g}"
+
+
+def outside(ladder: Ladder, found: Threshold) -> float | None:
+    """The threshold as a number to sort by, beyond the end of its ladder where it lies outside."""
+    ends = {"below": ladder.rungs[0].value / 2, "above": ladder.rungs[-1].value * 2}
+    return ends.get(found.side, found.value)
 
 
 def row_values(row: Row) -> dict[str, Any]:
@@ -151,9 +157,7 @@ def _goal_column(index: int, goal: Goal, axis: str) -> Column[Row]:
         return threshold_text(row[1][index], (row[0].rungs[0].value, row[0].rungs[-1].value))
 
     def key(row: Row) -> SortKey:
-        found, rungs = row[1][index], row[0].rungs
-        ends = {"below": rungs[0].value / 2, "above": rungs[-1].value * 2}
-        return ends.get(found.side, found.value)
+        return outside(row[0], row[1][index])
 
     return Column(name=str(goal), unit=f"{axis}, 95%", text=cell, key=key, right=True)
 
@@ -182,7 +186,8 @@ def _seeds(row: Row) -> str:
     return f"{min(counts)}-{max(counts)}" if min(counts) < max(counts) else str(counts[0])
 
 
-def _notes(rows: Sequence[Row], goals: Sequence[Goal]) -> list[str]:
+def threshold_notes(rows: Sequence[Row], goals: Sequence[Goal]) -> list[str]:
+    """What the numbers of a table are, and how many thresholds lie outside or are open."""
     if not rows:
         return ["no ladder has runs."]
     axis = rows[0][0].axis

@@ -85,6 +85,18 @@ def test_a_ladder_that_is_killed_and_resumed_gives_the_same_thresholds_and_repea
     assert sum(started.values()) - runs <= 2 * kills, "more was repeated than was in flight at the kills"
 
 
+def test_a_wide_table_has_a_column_for_each_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dummies.register()
+    tasks = "dummy/Tiny-v0,dummy/Tiny-v0"
+    line = [*LADDER, "--baseline", "dummy/Fit-v0", "--set-task", "d=4", "--set-task", "d=5"]
+    line += ["--results", str(tmp_path), "--workers", "0", "--wide"]
+    assert main([tasks if word == LADDER[2] else word for word in line]) == 0
+    header, _, row, *_ = capsys.readouterr().out.splitlines()
+    assert header.split()[0] == "baseline"
+    assert header.count("dummy/Tiny-v0") == 2
+    assert row.split()[0] == "dummy/Fit-v0"
+
+
 def test_a_ladder_without_arrays_has_the_same_thresholds(tmp_path: Path, climb: Climb) -> None:
     with_arrays, without = climb(tmp_path / "with"), climb(tmp_path / "without", "--no-arrays")
     assert thresholds(with_arrays) == thresholds(without)
@@ -164,6 +176,8 @@ def test_a_picture_lands_in_a_folder_of_its_own_and_the_table_is_printed(
         (["--first-seed", "-1"], "seed"),
         (["--retry", "some"], "retry"),
         (["--out", "ladder.pdf"], "--out must end in"),
+        (["--wide", "--json"], "--wide is a table to read"),
+        (["--wide", "--format", "csv"], "--wide is a table to read"),
         (["--workers", "1000"], "cores"),
     ],
 )  # fmt: skip

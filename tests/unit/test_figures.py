@@ -284,6 +284,21 @@ def test_tables_of_a_document_come_from_the_summaries(store: Store, tmp_path: Pa
     assert "| 7 | 20 | 1e-6 | whole | -" in document.read_text()
 
 
+def test_a_document_takes_tables_from_files_beside_it(tmp_path: Path) -> None:
+    document, table = tmp_path / "docs" / "text.md", tmp_path / "thresholds.md"
+    document.parent.mkdir()
+    document.write_text("before\n<!-- file: ../thresholds.md -->\nold\n<!-- end -->\nafter\n")
+    with pytest.raises(UsageError, match=re.escape("cannot read '../thresholds.md': No such file")):
+        tables.main([str(document)])
+    table.write_text("| a |\n| --- |\n\n- note\n")
+    assert tables.main([str(document)]) == 0
+    assert (
+        document.read_text()
+        == "before\n<!-- file: ../thresholds.md -->\n| a |\n| --- |\n\n- note\n<!-- end -->\nafter\n"
+    )
+    assert tables.main([str(document), "--check"]) == 0
+
+
 def test_the_growth_rate_is_that_of_a_path_that_grows() -> None:
     # COI 4 at Lt = 10, growing at c = 5: kinetic energy takes a quarter of it away
     assert rank_limit.growth(10.0, 3.0, 4.0) == pytest.approx(5.0)

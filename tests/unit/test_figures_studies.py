@@ -47,7 +47,7 @@ def test_no_run_goes_by_two_names() -> None:
     for name in MODULES:
         for job in jobs_of(load_figure(name), SEEDS):
             settings = (sorted(job.run.task_overrides.items()), sorted(job.run.baseline_overrides.items()))
-            key = (job.run.task, job.run.preset, job.run.seed, *map(tuple, settings))
+            key = (job.run.task, job.run.baseline, job.run.preset, job.run.seed, *map(tuple, settings))
             names.setdefault(key, set()).add(job.run.run_id)
     assert max(len(ids) for ids in names.values()) == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 
@@ -22,6 +23,7 @@ from leakybench.errors import UsageError
 from leakybench.record import label
 from leakybench.report.columns import board_columns
 from leakybench.report.ladder import FORMATS, render, threshold_text
+from leakybench.report.ladder_wide import render_wide
 from leakybench.report.leaderboard import render as render_board
 from leakybench.report.page import render_page
 from leakybench.store import Store
@@ -125,6 +127,35 @@ def test_the_cells_of_the_table_say_where_and_in_which_units():
     assert "linear" not in render([climbed(at=100)], GOALS)  # no column without a known rank
     outside = climbed(errors=[0.95] * 6, parameters=50)
     assert "> 16" in render([outside], GOALS)
+
+
+def test_a_wide_table_has_networks_by_effective_depth_and_then_the_others():
+    deep = "LeakyResNet-v0[effective_depth=15.0]"
+    ladders = [
+        climbed(method="Ridge-v0", steps="-", errors=[0.9] * 6),
+        climbed(method="FullyConnected-v0", at=110),
+        climbed(method=deep, at=120),
+        climbed(method="LeakyResNet-v0", at=200),
+        climbed("Curved-k2-v0", "LeakyResNet-v0", at=60),
+        climbed(method="ResNet-v0", at=400),
+    ]
+    shown = render_wide(ladders, ERROR, "github").splitlines()
+    lines = [html.unescape(line.replace("\\", "")) for line in shown if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[0] == ["baseline", "Curved-k2-v0", "LowRank-k3-v0"]
+    assert [row[0] for row in cells[2:]] == ["ResNet-v0", "LeakyResNet-v0", deep, "FullyConnected-v0", "Ridge-v0"]
+    assert cells[2][1] == "-"
+    assert cells[3][1].startswith("60")
+    assert cells[6][2] == "> 800"
+    with pytest.raises(UsageError, match="a row a ladder"):
+        render_wide(ladders, ERROR, "csv")
+
+
+def test_a_wide_table_names_the_step_rules_where_there_are_several():
+    ladders = [climbed(at=100), climbed(at=200, steps="adaptive"), climbed(method="Ridge-v0", steps="-", at=300)]
+    shown = render_wide(ladders, ERROR)
+    assert "LeakyResNet-v0, adaptive" in shown
+    assert "LeakyResNet-v0, uniform" in shown
 
 
 def test_json_holds_every_value_of_the_axis_with_its_interval():
