@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ class InlineEngine:
     def map(self, jobs: Iterator[Job]) -> Iterator[Outcome]:
         """See ``leakybench.engines.engine.Engine``."""
         for job in jobs:
-            encoded = compute(job, threads=self._threads, interruptible=True)
+            # standard output belongs to the command, whose --json must stay JSON whatever a run prints
+            with contextlib.redirect_stdout(sys.stderr):
+                encoded = compute(job, threads=self._threads, interruptible=True)
             yield from receive(encoded, job, threads=self._threads)
 
     def __enter__(self) -> Self:

@@ -41,7 +41,9 @@ CONTROL_DEPTHS = (0, 1, 3, 7, 15)
 """Effective depths of the controls; 0 is the ResNet."""
 START_DEPTH, STARTED_DEPTHS, LIMIT_DEPTHS = 15, (0, 1, 3, 7), (1, 3)
 """Where the low-rank start begins and where it goes; where it is trained to the end as well."""
-DEEP_LAYERS, CONTROL_TRIALS = 40, 8
+DEEP_LAYERS = 40
+CONTROL_TRIALS, TUNED_DEPTHS = 8, (0, 3, 15, None)
+"""Trials of each search, and the effective depths at which everything else is tuned; None is fully connected."""
 CONTROL_SEEDS, PAPER_SEEDS = 5, 2
 """Largest number of seeds of the controls other than the start, and of the paper's protocol, the slowest."""
 
@@ -179,7 +181,7 @@ def controls_study(seeds: Sequence[int]) -> list[Grid]:
             *(grid for lt in (1, 3, 7) for grid in _control(task, few, (lt,), depth=2 * lt)),
             *_control(task, few, (1, 3, 7), depth=DEEP_LAYERS),
             *_control(task, fewest, (1, 7), preset="paper"),
-            *_control(task, few, (*CONTROL_DEPTHS, None), tune=CONTROL_TRIALS),
+            *_control(task, few, TUNED_DEPTHS, tune=CONTROL_TRIALS),
         )
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from leakybench.engines.job import Job
 from leakybench.errors import UsageError
 from leakybench.record import FAILED, Record, RunSpec
+from leakybench.specs import TUNE
 from leakybench.store import DamagedError, NewerSchemaError, Store
+from leakybench.tuning.space import Budget, parse_budget
 
 RETRY = ("failed", "all", "none")
 SAMPLE = 1000
@@ -19,6 +22,8 @@ SAMPLE = 1000
 GUESS_SECONDS = {"smoke": 2.0, "standard": 30.0, "converged": 240.0, "paper": 240.0}
 """Guessed seconds of a network if no similar run is stored: an order of magnitude, until the first times are stored."""
 GUESS_REFERENCE_SECONDS = 1.0
+FITS_OF_A_TRIAL = 1.5
+"""Of a search: a trial has up to three fits, each on three quarters of the rows, and many end after the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,13 +165,23 @@ class Costs:
         for key in self._keys(job.run):
             if key in self._seconds:
                 return statistics.median(self._seconds[key]), True
+        if (budget := job.run.baseline_overrides.get(TUNE)) is not None:
+            return self._search_estimate(job, parse_budget(budget)), False
         guess = GUESS_SECONDS[job.run.preset] if job.baseline_spec.steps else GUESS_REFERENCE_SECONDS
         return guess, False
 
+    def _search_estimate(self, job: Job, budget: Budget) -> float:
+        """Seconds of a tuned run of which none was measured, from those of the baseline as it is."""
+        overrides = {name: value for name, value in job.run.baseline_overrides.items() if name != TUNE}
+        plain = dataclasses.replace(job, run=dataclasses.replace(job.run, baseline_overrides=overrides))
+        once = self.estimate(plain)[0]
+        return once + (budget.seconds if budget.trials is None else FITS_OF_A_TRIAL * budget.trials * once)  # type: ignore[operator]
+
     @staticmethod
     def _keys(run: RunSpec) -> list[tuple[str, ...]]:
+        tuned = str(run.baseline_overrides.get(TUNE, ""))
         return [
             (run.preset, run.baseline_label, run.task_label),
             (run.preset, run.baseline_label),
-            (run.preset, run.baseline),
+            (run.preset, run.baseline, tuned),
         ]

@@ -192,3 +192,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert main(line) == 2
     assert words in cli.one_line_error(capsys.readouterr().err)
     assert not list(tmp_path.glob("runs/*.json"))
+
+
+@pytest.mark.parametrize("line", [LADDER, ("run", "--task", "dummy/Tiny-v0", "--seeds", "0")], ids=["ladder", "run"])
+def test_what_a_run_prints_in_this_process_does_not_get_into_the_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: tuple[str, ...]
+) -> None:
+    dummies.register()
+    arguments = [*line, "--baseline", "dummy/Raise-v0", "--results", str(tmp_path), "--workers", "0", "--json"]
+    assert main(arguments) == 3
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)
+    assert "about to fail" in printed.err

@@ -9,8 +9,8 @@ import pytest
 from leakybench.console.plans import failure_reasons
 from leakybench.errors import UsageError
 from leakybench.store import Store
-from leakybench.sweeps.grid import Setting
-from leakybench.sweeps.plan import GUESS_REFERENCE_SECONDS, GUESS_SECONDS, make_plan
+from leakybench.sweeps.grid import Grid, Setting
+from leakybench.sweeps.plan import FITS_OF_A_TRIAL, GUESS_REFERENCE_SECONDS, GUESS_SECONDS, make_plan
 from tests.helpers import dummies
 from tests.helpers.records import jobs, record
 
@@ -80,6 +80,22 @@ def test_estimates_come_from_the_closest_measurement(store: Store) -> None:
     by_label = {p.job.run.baseline_label: p.seconds for p in plan.todo}
     assert list(by_label.values()) == [40.0, 22.5, 5.0, GUESS_REFERENCE_SECONDS]
     assert GUESS_SECONDS.keys() >= {"smoke", "standard", "converged", "paper"}
+
+
+def test_a_search_is_estimated_by_its_trials_or_seconds(store: Store) -> None:
+    def grid(tune: int | str | None, seed: int) -> Grid:
+        return Grid(tasks=["dummy/Tiny-v0"], baselines=["KernelRidge-v0"], tune=tune, seeds=[seed])
+
+    _stored(store, grid(None, 0).jobs()[0], total=2.0)
+    planned = {tune: make_plan(grid(tune, 1).jobs(), store) for tune in (None, 8, "30s")}
+    assert {tune: plan.seconds for tune, plan in planned.items()} == {
+        None: 2.0, 8: 2.0 + FITS_OF_A_TRIAL * 8 * 2.0, "30s": 32.0,
+    }  # fmt: skip
+    assert {tune: plan.measured for tune, plan in planned.items()} == {None: 1, 8: 0, "30s": 0}
+    _stored(store, grid(8, 0).jobs()[0], total=50.0)
+    # what was measured comes first, and does not become the price of the baseline as it is
+    assert make_plan(grid(8, 1).jobs(), store).seconds == 50.0
+    assert make_plan(grid(None, 1).jobs(), store).seconds == 2.0
 
 
 def test_the_longest_run_goes_first_and_the_makespan_follows(store: Store) -> None:
