@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SIZE = (5.2, 3.9)
 """Width and height of a panel, inches."""
+COLUMNS = 3
+"""Entries of the legend beside each other below a panel: ids of tasks have up to some twenty letters."""
 BROWN = "#7A3E12"
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, BROWN)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -87,7 +89,7 @@ def draw_depths(ladders: Sequence[Ladder], goals: Sequence[Goal], *, in_paramete
         name = axis_name(ladders[0].axis)
         panels[0].set_ylabel(f"{name} / k(d_in + d_out - k)" if in_parameters else name)
         panels[0].plot([], [], color=GREY, marker="^", fillstyle="none", linestyle="none", label="outside the ladder")
-        common_legend(canvas, panels, columns=min(5, len(lines) + 1))
+        common_legend(canvas, panels, columns=min(COLUMNS * len(goals), len(lines) + 1))
     return canvas
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from leakybench.analysis.ladders import Goal, Ladder, ladders, linear_parameters
 from leakybench.analysis.scores import keep_intact, score_frame
@@ -85,6 +86,7 @@ class Field:
         self._grid, self._first = grid, first_seed
         self._jobs: dict[int, dict[str, Job]] = {}
         self._records: dict[str, Record] = {}
+        self._frame = pd.DataFrame()
         self._rows: dict[str, Ladder] = {}
         self._sizes: dict[str, int | None] = {}
         for position in self.axis.positions:  # every value is checked before anything is computed
@@ -131,9 +133,17 @@ class Field:
 
     def learn(self, records: Iterable[Record]) -> None:
         """Take in the records of the jobs that were asked for."""
-        self._records.update((record.run_id, record) for record in records)
-        frame, self.notes = keep_intact(score_frame(self._records.values()), include_changed=self._include_changed)
+        fresh = {record.run_id: record for record in records}
+        if not fresh:
+            return
+        self._records.update(fresh)
+        # only the new ones are looked at: a ladder that is printed again learns thousands, round by round
+        earlier = [self._frame[~self._frame["run_id"].isin(fresh)]] if len(self._frame) else []
+        self._frame = pd.concat([*earlier, score_frame(fresh.values())], ignore_index=True)
+        frame, self.notes = keep_intact(self._frame, include_changed=self._include_changed)
         for key, climb in self.climbs.items():
+            if climb.positions.keys().isdisjoint(fresh):
+                continue
             values = {run_id: float(self.axis.value(position)) for run_id, position in climb.positions.items()}
             for ladder in ladders(frame, self.axis.name, values):
                 self._rows[key] = dataclasses.replace(ladder, parameters=self._parameters(key))

@@ -50,7 +50,10 @@ def render(
     if format == "csv":
         return _csv(rows)
     grown = [growth for name in varying_settings(ladders) for growth in growths(ladders, name, goals)]
-    remarks = [*notes, *threshold_notes(rows, goals), *growth_notes(grown)]
+    remarks = [*notes, *threshold_notes(rows, goals)]
+    if any(ladder.parameters for ladder in ladders):
+        remarks.append("linear parameters: k(d_in + d_out - k), those of a linear map of the task's rank k.")
+    remarks += growth_notes(grown)
     if format == "json":
         content = {
             "ladders": [row_values(row) for row in rows],
@@ -207,8 +210,6 @@ def threshold_notes(rows: Sequence[Row], goals: Sequence[Goal]) -> list[str]:
         remarks.append(
             f"open: {undecided} of {len(sides)} thresholds, whose runs do not exclude one end of the ladder, or both."
         )
-    if any(row[0].parameters for row in rows):
-        remarks.append("linear parameters: k(d_in + d_out - k), those of a linear map of the task's rank k.")
     failed: dict[str, int] = {}
     for ladder, _ in rows:
         for rung in ladder.rungs:
