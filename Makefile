@@ -39,18 +39,16 @@ bench: $(STAMP) ## train the baselines under every step rule on the core tasks a
 	$(BIN)/leakybench run --task '$(TASKS)' --baseline '$(BASELINES)' --steps uniform,irregular,adaptive \
 	  --seeds $(SEEDS) --preset $(PRESET) --workers $(WORKERS) --results $(RESULTS)
 
-# processes of the tests side by side; the tests that time something run alone
+# processes of the quick tests; the slow ones time things, and run one after the other
 TEST_WORKERS ?= 2
-BESIDE = -n $(TEST_WORKERS) --dist worksteal
 # one thread: the networks of the tests are small, and several threads slow them down
 test test-slow: export OMP_NUM_THREADS ?= 1
 
 test: $(STAMP) ## the tests that take minutes
-	$(BIN)/python -m pytest -m "not slow" $(BESIDE)
+	$(BIN)/python -m pytest -m "not slow" -n $(TEST_WORKERS) --dist worksteal
 
 test-slow: $(STAMP) ## the tests that take longer: real sweeps, real clusters, converged training
-	$(BIN)/python -m pytest -m "slow and not alone" $(BESIDE)
-	$(BIN)/python -m pytest -m "slow and alone"
+	$(BIN)/python -m pytest -m slow
 
 lint: $(STAMP) ## ruff, mypy and the direction of imports
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from leakybench.analysis.scores import steps_of
 from leakybench.figures import studies
 from leakybench.figures.figure import DEPTH, Figure, Runs
 from leakybench.figures.style import BLACK, COLOURS, MARKERS, common_legend, panels
-from leakybench.figures.summary import paired_differences, seeds_text
+from leakybench.figures.summary import paired_differences, seeds_text, summarise_points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -19,6 +19,9 @@ ERROR, SAMPLES = "test_error [variance of the targets]", "n_train [samples]"
 PLACE = ["task", SAMPLES, DEPTH]
 UNIFORM = "uniform"
 RIVALS = tuple(rule for rule in studies.FEW_RULES if rule != UNIFORM)
+MOVING, HELD = "adaptive", ("early", "settled")
+"""A rule that moves the layers all along, and those that hold them still in the main phase."""
+PAIRS = (*((rule, UNIFORM) for rule in RIVALS), *((rule, MOVING) for rule in HELD))
 
 
 def collect(runs: Runs) -> pd.DataFrame:
@@ -40,12 +43,12 @@ def collect(runs: Runs) -> pd.DataFrame:
 
 
 def differences(data: pd.DataFrame) -> pd.DataFrame:
-    """The error of uniform steps, and that of each other rule minus it, paired by seed."""
-    from leakybench.figures.summary import summarise_points
-
+    """The error of uniform steps, and the differences of ``PAIRS``, paired by seed."""
     uniform = summarise_points(data[data["steps"] == UNIFORM], PLACE, [ERROR]).assign(quantity=UNIFORM)
-    rivals = [paired_differences(data, ERROR, first=rule, second=UNIFORM, rule="steps", by=PLACE) for rule in RIVALS]
-    return pd.concat([uniform, *(table for table in rivals if len(table))], ignore_index=True)
+    tables = [
+        paired_differences(data, ERROR, first=first, second=second, rule="steps", by=PLACE) for first, second in PAIRS
+    ]
+    return pd.concat([uniform, *(table for table in tables if len(table))], ignore_index=True)
 
 
 def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
@@ -77,12 +80,12 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
 FIGURE = Figure(
     name="few-samples",
     caption="Leaky ResNets with Lt = 7, preset standard. The column uniform is the test error of uniform steps, the "
-    "others are differences from it, paired by seed; below 0 a rule is better.",
+    "others are differences, paired by seed; below 0 the first rule is better.",
     grids=studies.few_samples_study,
     collect=collect,
     draw=draw,
     by=("task", SAMPLES, DEPTH),
     values=(),
     extra=differences,
-    tabled={UNIFORM: UNIFORM, **{f"{rule} - {UNIFORM}": f"{rule} - {UNIFORM}" for rule in RIVALS}},
+    tabled={UNIFORM: UNIFORM, **{f"{first} - {second}": f"{first} - {second}" for first, second in PAIRS}},
 )

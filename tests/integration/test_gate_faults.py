@@ -14,7 +14,7 @@ import pytest
 from tests.helpers.planted_faults import FAULTS, ROOT, Planted, drive, make_copy, plant
 
 # minutes on a free core; a busy machine may take its time, and the times it measures are judged all the same
-pytestmark = [pytest.mark.timeout(3600), pytest.mark.alone]
+pytestmark = pytest.mark.timeout(3600)
 PLAN = """
 preset = "smoke"
 seeds = "0:5"

@@ -78,7 +78,6 @@ def test_workflow_on_the_page_is_one():
     assert test == f"pytest --ignore={checkout['path']}"
 
 
-@pytest.mark.alone
 @pytest.mark.slow  # four sessions of pytest
 def test_five_lines_of_the_page_gate_somebodys_training(session):
     """Without a reference it says how to write one; with one, the same code passes and worse code fails."""
@@ -132,7 +131,6 @@ def test_two_calls(gate):
 """
 
 
-@pytest.mark.alone
 @pytest.mark.slow  # three sessions of pytest
 def test_each_call_of_each_test_has_a_reference_of_its_own(session, tmp_path):
     """Two classes with a test of one name, parameters that differ in a character that no file may have, two calls."""
