@@ -58,9 +58,9 @@ lint: $(STAMP) ## ruff, mypy and the direction of imports
 
 leaderboard: $(STAMP) ## rank the reference results: terminal table, Markdown, JSON and the page
 	mkdir -p results/reference/leaderboard
-	$(BIN)/leakybench leaderboard --results results/reference/records --preset standard
+	$(BIN)/leakybench leaderboard --results results/reference/records --preset standard --ladders $(LADDERS)/records
 	for kind in md json html; do $(BIN)/leakybench leaderboard --results results/reference/records \
-	  --preset standard --out results/reference/leaderboard/leaderboard.$$kind || exit; done
+	  --preset standard --ladders $(LADDERS)/records --out results/reference/leaderboard/leaderboard.$$kind || exit; done
 
 audit: $(STAMP) ## which tasks of the board tell methods apart, and the core set
 	$(BIN)/leakybench audit results/reference/validity --preset standard

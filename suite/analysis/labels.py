@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import TYPE_CHECKING
 
+from leakybench.errors import LeakybenchError
 from leakybench.registry import baselines, tasks
 from leakybench.settings import complete
-from leakybench.specs import is_number, parse_id
+from leakybench.specs import canonical_json, is_number, parse_id
 
 if TYPE_CHECKING:
     from leakybench.registry import Registry
@@ -49,6 +51,32 @@ def effective_depth(label: str) -> float | None:
     if name in ("ResNet", "FullyConnected"):
         return 0.0 if name == "ResNet" else DEEPEST
     return _setting(label, "effective_depth", baselines)
+
+
+def configuration(label: str) -> tuple[str, str] | None:
+    """Return the class of a labelled baseline and all its settings but the step rule, as text that can be compared.
+
+    Labels of one configuration agree: ``LeakyResNet-Lt15-v0`` and ``LeakyResNet-v0[effective_depth=15.0]``.
+
+    Returns:
+        None for an id that is not registered here, or a label that cannot be read.
+    """
+    id, texts = split_label(label)
+    if id not in baselines:
+        return None
+    spec = baselines.spec(id)
+    try:
+        settings = complete(spec, {name: _value(text) for name, text in texts.items()})
+        return spec.entry_point, canonical_json({k: v for k, v in settings.items() if k not in ("steps", "spec")})
+    except (LeakybenchError, TypeError, ValueError):
+        return None
+
+
+def _value(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _setting(label: str, name: str, registry: Registry[TaskSpec] | Registry[BaselineSpec]) -> float | None:

@@ -9,18 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from leakybench.analysis.board_samples import add_samples
 from leakybench.analysis.leaderboard import Board, leaderboard
 from leakybench.analysis.scores import score_frame, select
+from leakybench.analysis.stored_ladders import stored_ladders
 from leakybench.baselines.catalogue import BOARD_RULES
 from leakybench.cli import main
 from leakybench.registry import baselines, tasks
 from leakybench.report import page
 from leakybench.report.leaderboard import render
 from leakybench.store import Store
-from leakybench.sweeps.grid import Grid
+from leakybench.sweeps.grid import Grid, Setting
 from tests.helpers.reference import lag
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
+LADDERS = REFERENCE / "ladders" / "records"
 NEEDS_A_SETTING = {"Sklearn-v0"}
 """Is whatever class a setting names: no method of its own to rank."""
 HINT = "the records, the statistics or the page changed: make leaderboard"
@@ -35,7 +38,8 @@ def board() -> Board:
     store = Store(REFERENCE / "records", set_aside=False)
     frame = score_frame(list(store))
     assert store.problems == []
-    return leaderboard(select(frame, preset="standard"))
+    climbed = stored_ladders(list(Store(LADDERS, set_aside=False)), preset="standard")
+    return add_samples(leaderboard(select(frame, preset="standard")), climbed)
 
 
 def _same(found, committed, where="") -> None:
@@ -116,5 +120,28 @@ def test_costs_count_the_yardstick_of_the_same_machine(board):
 def test_page_is_up_to_date(tmp_path):
     out = tmp_path / "leaderboard.html"
     arguments = ["leaderboard", "--results", str(REFERENCE / "records"), "--preset", "standard", "--out", str(out)]
+    arguments += ["--ladders", str(LADDERS)]
     assert main(arguments) == 0
     assert out.read_text(encoding="utf-8") == _committed("html"), HINT
+
+
+def test_the_board_has_the_sample_efficiency_of_the_methods_with_ladders(board):
+    known = {row.method for row in board.overall if row.samples is not None}
+    assert known >= {"FullyConnected-v0", "LeakyResNet-v0", "ResNet-v0", "RecursiveFeatureMachine-v0", "KernelRidge-v0"}
+
+
+def test_the_stored_ladders_are_those_of_the_present_code():
+    # `make ladders` would compute anew whatever the code of results changed
+    store = Store(LADDERS, set_aside=False)
+    record = store.read(store.ids()[0])
+    grid = Grid(
+        tasks=[record.run.task],
+        baselines=[record.run.baseline],
+        task_settings=[Setting(name, value) for name, value in record.run.task_overrides.items()],
+        baseline_settings=[Setting(name, value) for name, value in record.run.baseline_overrides.items()],
+        seeds=[record.run.seed],
+        preset=record.run.preset,
+    )
+    if (declared := lag()) is not None and record.run.run_id not in {job.run.run_id for job in grid.jobs()}:
+        pytest.skip(declared)
+    assert [job.run.run_id for job in grid.jobs()] == [record.run.run_id], "make ladders"

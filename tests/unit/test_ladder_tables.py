@@ -15,7 +15,7 @@ from scipy import integrate, stats
 from leakybench.analysis.board_samples import add_samples
 from leakybench.analysis.efficiency import NORMAL, efficiency_notes, sample_efficiency
 from leakybench.analysis.growth import growths, power_law, varying_settings
-from leakybench.analysis.labels import DEEPEST, effective_depth, split_label, task_setting, without
+from leakybench.analysis.labels import DEEPEST, configuration, effective_depth, split_label, task_setting, without
 from leakybench.analysis.ladders import Goal, Threshold, parse_goals, threshold
 from leakybench.analysis.stored_ladders import stored_ladders
 from leakybench.cli import main
@@ -59,6 +59,18 @@ def test_commas_within_lists_and_quotes_separate_nothing():
 )
 def test_the_effective_depth_is_read_from_a_label_or_from_the_default_of_its_id(label, depth):
     assert effective_depth(label) == depth
+
+
+def test_ids_of_one_configuration_are_one_method():
+    same = [
+        "LeakyResNet-Lt15-v0",
+        "LeakyResNet-v0[effective_depth=15.0]",
+        "LeakyResNet-v0[depth=20,effective_depth=15.0]",
+    ]
+    assert len({configuration(label) for label in same}) == 1
+    others = ["LeakyResNet-v0", "ResNet-v0", "LeakyResNet-Lt15-v0[depth=30]", "LeakyResNet-Lt15-v0[penalty=0.1]"]
+    assert len({configuration(label) for label in [same[0], *others]}) == 5
+    assert configuration("mine/Unknown-v0") is None
 
 
 def test_settings_of_a_label_can_be_read_and_left_out():
