@@ -77,7 +77,7 @@ ladders: $(STAMP) ## samples until methods find the structure, on eight families
 	done
 	for grown in d=12,25,50,100 k=1,2,3,4; do name=$${grown%%=*}; \
 	  for kind in md json svg; do \
-	    $(BIN)/leakybench ladder --axis n_train=25:1600 --threshold error --precision 2 --task '$(GROWTH_TASKS)' \
+	    $(BIN)/leakybench ladder --axis n_train=25:1600 --threshold error --precision 2 --most 6 --task '$(GROWTH_TASKS)' \
 	      $$(for value in $$(echo $${grown#*=} | tr , ' '); do printf -- '--set-task %s=%s ' $$name $$value; done) \
 	      --baseline '$(GROWTH_BASELINES)' --workers $(WORKERS) --no-arrays --results $(LADDERS)/growth \
 	      --figure growth --out $(LADDERS)/growth-$$name.$$kind || exit; \

@@ -57,8 +57,8 @@ TUNED_TASKS = (
     "PowerLaw-k5-n200-v0",
 )  # fmt: skip
 TUNED_METHODS = (
-    "LeakyResNet-v0", "FullyConnected-v0", "KernelRidge-v0", "RecursiveFeatureMachine-v0", "GradientBoosting-v0",
-    "DirectionalRegression-v0",
+    "LeakyResNet-v0", "FullyConnected-v0", "KernelRidge-v0", "RecursiveFeatureMachine-v0", "DirectionalRegression-v0",
+    "Ridge-v0",
 )  # fmt: skip
 TUNED_SAMPLES, TUNED_TRIALS, TUNED_SEEDS = 200, 8, 5
 
