@@ -34,9 +34,9 @@ cost at five seeds on one otherwise idle core (a run shared by several figures i
   1a,1b,1c,3,theorem,cross-term   40 runs   30 min
   layers                          22 runs    7 min (10 of them shared with theorem)
   rank                           103 runs   33 min
-  controls                       368 runs   60 min
+  controls                       328 runs   50 min
   few-samples                    200 runs   17 min
-  tuned                          360 runs   70 min
+  tuned                          360 runs   75 min
 
 examples:
   leakybench figures --dry-run                              list the runs to train, with a time estimate

@@ -1,4 +1,4 @@
-"""Controls of the samples that effective depth saves: weights, layers, training and tuning, changed one at a time."""
+"""Controls of the samples that effective depth saves: weights, layers and training, changed one at a time."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ def kind_of(run: Stored) -> str:
     overrides, preset = run.record.run.baseline_overrides, run.record.run.preset
     depth = effective_depth(run.record.run.baseline_label)
     names: list[str] = []
-    if "tune" in overrides:
-        names.append(f"tuned, {overrides['tune']} trials")
     if overrides.get("start_depth") is not None:
         names.append(STARTED)
     if "initial" in overrides:

@@ -42,8 +42,6 @@ CONTROL_DEPTHS = (0, 1, 3, 7, 15)
 START_DEPTH, STARTED_DEPTHS, LIMIT_DEPTHS = 15, (0, 1, 3, 7), (1, 3)
 """Where the low-rank start begins and where it goes; where it is trained to the end as well."""
 DEEP_LAYERS = 40
-CONTROL_TRIALS, TUNED_DEPTHS = 8, (0, 3, 15, None)
-"""Trials of each search, and the effective depths at which everything else is tuned; None is fully connected."""
 CONTROL_SEEDS, PAPER_SEEDS = 5, 2
 """Largest number of seeds of the controls other than the start, and of the paper's protocol, the slowest."""
 
@@ -57,7 +55,7 @@ TUNED_TASKS = (
     "PowerLaw-k5-n200-v0",
 )  # fmt: skip
 TUNED_METHODS = (
-    "LeakyResNet-v0", "FullyConnected-v0", "KernelRidge-v0", "RecursiveFeatureMachine-v0", "DirectionalRegression-v0",
+    "LeakyResNet-v0", "KernelRidge-v0", "RecursiveFeatureMachine-v0", "DirectionalRegression-v0", "ReducedRank-v0",
     "Ridge-v0",
 )  # fmt: skip
 TUNED_SAMPLES, TUNED_TRIALS, TUNED_SEEDS = 200, 8, 5
@@ -181,7 +179,6 @@ def controls_study(seeds: Sequence[int]) -> list[Grid]:
             *(grid for lt in (1, 3, 7) for grid in _control(task, few, (lt,), depth=2 * lt)),
             *_control(task, few, (1, 3, 7), depth=DEEP_LAYERS),
             *_control(task, fewest, (1, 7), preset="paper"),
-            *_control(task, few, TUNED_DEPTHS, tune=CONTROL_TRIALS),
         )
     ]
 
@@ -192,7 +189,6 @@ def _control(
     effective_depths: Sequence[int | None],
     *,
     preset: str = "standard",
-    tune: int | None = None,
     **changed: Any,
 ) -> list[Grid]:
     """Networks of each effective depth, None for fully connected, with a setting changed."""
@@ -204,12 +200,11 @@ def _control(
             Grid(
                 tasks=[task],
                 baselines=[baseline],
-                steps=[] if tune else ["uniform"],
+                steps=["uniform"],
                 task_settings=[Setting("n_train", FEW[task])],
                 baseline_settings=[*settings, *(Setting(name, value) for name, value in changed.items())],
                 seeds=list(seeds),
                 preset=preset,
-                tune=tune,
             )
         )
     return grids

@@ -30,7 +30,7 @@ def test_every_control_has_a_name_of_its_own_and_the_networks_as_they_are_are_th
     data = controls.collect(Runs(store, jobs))
     assert list(dict.fromkeys(data["kind"])) == [
         "as it is", "from Lt = 15", "converged", "from Lt = 15, converged", "gaussian weights", "gain 0.3", "gain 3",
-        "L = 2 Lt", "L = 40", "the paper's protocol", "tuned, 8 trials",
+        "L = 2 Lt", "L = 40", "the paper's protocol",
     ]  # fmt: skip
     # no two runs of one seed stand for one point
     assert not data.duplicated(["task", "kind", EFFECTIVE_DEPTH, "seed"]).any()
