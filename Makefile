@@ -75,12 +75,12 @@ ladders: $(STAMP) ## samples until methods find the structure, on eight families
 	    $(foreach depth,1 3 5 7 10 15 18,--set LeakyResNet-v0:effective_depth=$(depth)) --workers $(WORKERS) \
 	    --no-arrays --results $(LADDERS)/records $$out || exit; \
 	done
-	for grown in d=12,25,50,100 k=1,2,3,4; do name=$${grown%%=*}; \
+	for grown in d:d=12,25,50,100 d-to-50:d=12,25,50 k:k=1,2,3,4; do values=$${grown#*:}; \
 	  for kind in md json svg; do \
 	    $(BIN)/leakybench ladder --axis n_train=25:1600 --threshold error --precision 2 --most 6 --task '$(GROWTH_TASKS)' \
-	      $$(for value in $$(echo $${grown#*=} | tr , ' '); do printf -- '--set-task %s=%s ' $$name $$value; done) \
+	      $$(for value in $$(echo $${values#*=} | tr , ' '); do printf -- '--set-task %s=%s ' $${values%%=*} $$value; done) \
 	      --baseline '$(GROWTH_BASELINES)' --workers $(WORKERS) --no-arrays --results $(LADDERS)/growth \
-	      --figure growth --out $(LADDERS)/growth-$$name.$$kind || exit; \
+	      --figure growth --out $(LADDERS)/growth-$${grown%%:*}.$$kind || exit; \
 	  done; \
 	done
 
