@@ -90,7 +90,7 @@ regress: $(STAMP) ## train the gate's small plan and compare it with the referen
 figures: $(STAMP) ## the paper's figures and nine more, from stored runs, training what is missing
 	$(BIN)/leakybench figures --only 1a,1b,1c,2a,2b,2c,3,theorem,cross-term,layers,adaptive,depth-grid,rank
 	$(BIN)/leakybench figures --only controls,few-samples --seeds 0:10 --no-arrays
-	$(BIN)/leakybench figures --only tuned --no-arrays --results results/reference/tuned
+	$(BIN)/leakybench figures --only tuned --seeds 0:3 --no-arrays --results results/reference/tuned
 	$(BIN)/leakybench leaderboard --results results/reference/tuned --preset standard --overall \
 	  --out results/reference/figures/tuned-board.md
 	$(BIN)/python -m leakybench.figures.tables docs/theory.md

@@ -36,7 +36,7 @@ cost at five seeds on one otherwise idle core (a run shared by several figures i
   rank                           103 runs   33 min
   controls                       328 runs   50 min
   few-samples                    200 runs   17 min
-  tuned                          360 runs   75 min
+  tuned                          360 runs   80 min
 
 examples:
   leakybench figures --dry-run                              list the runs to train, with a time estimate

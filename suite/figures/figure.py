@@ -65,6 +65,10 @@ class Stored:
         run = self.record.run
         return complete(baselines.spec(run.baseline), run.baseline_overrides)[name]
 
+    def default(self, name: str, missing: Any = None) -> Any:
+        """The default of a baseline setting of the run's id; ``missing`` if the baseline has no such setting."""
+        return complete(baselines.spec(self.record.run.baseline), {}).get(name, missing)
+
     def measure(self, name: str) -> float:
         """A number among the record's measures; nan if the record has no such number."""
         value = self.record.measures.get(name)

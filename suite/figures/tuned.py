@@ -24,7 +24,9 @@ PLACE = ["task", "baseline"]
 def _search(run: Stored) -> dict[str, float]:
     found = run.record.training.get("tuning") or {}
     nan = float("nan")
-    depth = found.get("settings", {}).get("effective_depth", nan) if found else nan
+    chosen = found.get("settings", {})
+    # a search that keeps the default chooses the default's effective depth
+    depth = chosen.get("effective_depth", run.default("effective_depth", nan)) if found else nan
     counts = found.get("counts", {})
     return {
         SECONDS: found.get("seconds", nan),
