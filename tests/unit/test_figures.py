@@ -84,7 +84,7 @@ def test_missing_and_collapsed_runs_leave_a_figure_that_says_so(name: str, store
     summary = read_csv(tmp_path / f"{name}.summary.csv")
     if name == "rank":  # its rows count runs of several tasks
         return
-    # errors of a collapsed run count, measures it has none; the figures that average nothing by themselves compare errors
+    # errors of a collapsed run count, measures it has none; figures that average nothing by themselves compare errors
     of_errors = not figure.values or "test_error" in " ".join(figure.values)
     assert summary["runs"].max() == (2 if of_errors else 1)
 
