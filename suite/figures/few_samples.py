@@ -9,7 +9,7 @@ import pandas as pd
 from leakybench.analysis.scores import steps_of
 from leakybench.figures import studies
 from leakybench.figures.figure import DEPTH, Figure, Runs
-from leakybench.figures.style import BLACK, COLOURS, MARKERS, common_legend, panels
+from leakybench.figures.style import BLACK, COLOURS, MARKERS, common_legend, mark, panels
 from leakybench.figures.summary import paired_differences, seeds_text, summarise_points
 
 if TYPE_CHECKING:
@@ -63,10 +63,7 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
                 here = (rows[SAMPLES] == samples) & (rows[DEPTH] == depth)
                 found = rows[here & (rows["quantity"] == f"{rule} - {UNIFORM}")]
                 for _, row in found.iterrows():
-                    mean, low, high = (row[f"{name} [of quantity]"] for name in ("mean", "low", "high"))
-                    at = place + 0.16 * (number - (len(RIVALS) - 1) / 2)
-                    panel.vlines(at, low, high, color=COLOURS[number], linewidth=1.3)
-                    panel.plot([at], [mean], color=COLOURS[number], marker=MARKERS[number], linestyle="none")
+                    mark(panel, place + 0.16 * (number - (len(RIVALS) - 1) / 2), row, number=number)
             panel.plot([], [], color=COLOURS[number], marker=MARKERS[number], label=rule)
         panel.axhline(0.0, color=BLACK, linewidth=0.9)
         panel.set_xticks(range(len(points)), [f"N = {samples:g}\nL = {depth:g}" for samples, depth in points])

@@ -101,6 +101,14 @@ def series(
     axes.errorbar(place, mean, yerr=[below, above], color=colour, marker=marker, linestyle=line, label=label or None)
 
 
+def mark(axes: Axes, at: float, row: pd.Series, *, number: int) -> None:
+    """Draw one row of a summary at ``at``: its mean with its interval, in the colour and marker of ``number``."""
+    mean, low, high = (float(row[f"{name} [of quantity]"]) for name in ("mean", "low", "high"))
+    colour = COLOURS[number % 6]
+    axes.vlines(at, low, high, color=colour, linewidth=1.3)
+    axes.plot([at], [mean], color=colour, marker=MARKERS[number % 6], linestyle="none")
+
+
 def depth_axis(axes: Axes, values: Iterable[float], label: str) -> None:
     """Make the x axis logarithmic, with a tick at each of ``values``: numbers of layers or effective depths."""
     axes.set_xscale("log")

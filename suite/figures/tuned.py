@@ -8,7 +8,7 @@ import pandas as pd
 
 from leakybench.figures import studies
 from leakybench.figures.figure import EFFECTIVE_DEPTH, Figure, Runs, Stored
-from leakybench.figures.style import BLACK, COLOURS, MARKERS, common_legend, panels
+from leakybench.figures.style import BLACK, COLOURS, MARKERS, common_legend, mark, panels
 from leakybench.figures.summary import paired_differences, seeds_text, summarise_points
 
 if TYPE_CHECKING:
@@ -70,14 +70,10 @@ def draw(data: pd.DataFrame, summary: pd.DataFrame) -> Canvas:
     canvas, (axes,) = panels(1, width=2.2, height=1.4)
     rows = summary[summary["quantity"] == DIFFERENCE]
     for number, method in enumerate(methods):
-        colour, marker = COLOURS[number % 6], MARKERS[number % 6]
         for place, task in enumerate(tasks):
             for _, row in rows[(rows["task"] == task) & (rows["baseline"] == method)].iterrows():
-                mean, low, high = (row[f"{name} [of quantity]"] for name in ("mean", "low", "high"))
-                at = place + 0.8 * ((number + 0.5) / len(methods) - 0.5)
-                axes.vlines(at, low, high, color=colour, linewidth=1.3)
-                axes.plot([at], [mean], color=colour, marker=marker, linestyle="none")
-        axes.plot([], [], color=colour, marker=marker, label=method)
+                mark(axes, place + 0.8 * ((number + 0.5) / len(methods) - 0.5), row, number=number)
+        axes.plot([], [], color=COLOURS[number % 6], marker=MARKERS[number % 6], label=method)
     axes.axhline(0.0, color=BLACK, linewidth=0.9)
     axes.set_xticks(range(len(tasks)), [task.removesuffix("-v0") for task in tasks], rotation=15, ha="right")
     axes.set_ylabel("test error, tuned minus default")

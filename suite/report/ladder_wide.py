@@ -50,7 +50,7 @@ def render_wide(ladders: Sequence[Ladder], goal: Goal, format: str = "terminal",
     tasks = sorted({ladder.task for ladder in ladders}, key=natural_key)
     columns: list[Column[Method]] = [
         Column(name="baseline", text=lambda row: text.clean(row.name), key=lambda row: text.natural_text(row.name)),
-        *(_task_column(task) for task in tasks),
+        *(_task_column(task, ladders[0].axis) for task in tasks),
     ]
     table = layout_table(columns, methods(found), format)
     return table + layout_notes(
@@ -75,7 +75,7 @@ def methods(found: Sequence[tuple[Ladder, Threshold]]) -> list[Method]:
     ]
 
 
-def _task_column(task: str) -> Column[Method]:
+def _task_column(task: str, axis: str) -> Column[Method]:
     def cell(row: Method) -> str:
         if task not in row.ladders:
             return text.MISSING
@@ -85,4 +85,4 @@ def _task_column(task: str) -> Column[Method]:
     def key(row: Method) -> SortKey:
         return outside(*row.ladders[task]) if task in row.ladders else None
 
-    return Column(name=text.clean(task), text=cell, key=key, right=True)
+    return Column(name=text.clean(task), unit=f"{axis}, 95%", text=cell, key=key, right=True)

@@ -13,6 +13,7 @@ from leakybench.errors import UsageError
 from leakybench.record import FAILED, Record, RunSpec
 from leakybench.specs import TUNE
 from leakybench.store import DamagedError, NewerSchemaError, Store
+from leakybench.tuning.search import FOLDS, STARTUP
 from leakybench.tuning.space import Budget, parse_budget
 
 RETRY = ("failed", "all", "none")
@@ -22,8 +23,8 @@ SAMPLE = 1000
 GUESS_SECONDS = {"smoke": 2.0, "standard": 30.0, "converged": 240.0, "paper": 240.0}
 """Guessed seconds of a network if no similar run is stored: an order of magnitude, until the first times are stored."""
 GUESS_REFERENCE_SECONDS = 1.0
-FITS_OF_A_TRIAL = 1.5
-"""Of a search: a trial has up to three fits, each on three quarters of the rows, and many end after the first."""
+LATE_FITS = 1.5
+"""Of a trial once a search prunes: many end after the first of their fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +176,10 @@ class Costs:
         overrides = {name: value for name, value in job.run.baseline_overrides.items() if name != TUNE}
         plain = dataclasses.replace(job, run=dataclasses.replace(job.run, baseline_overrides=overrides))
         once = self.estimate(plain)[0]
-        return once + (budget.seconds if budget.trials is None else FITS_OF_A_TRIAL * budget.trials * once)  # type: ignore[operator]
+        if budget.seconds is not None:
+            return once + budget.seconds
+        trials = budget.trials or 0
+        return once * (1.0 + FOLDS * min(trials, STARTUP) + LATE_FITS * max(trials - STARTUP, 0))
 
     @staticmethod
     def _keys(run: RunSpec) -> list[tuple[str, ...]]:

@@ -131,17 +131,25 @@ def test_the_board_has_the_sample_efficiency_of_the_methods_with_ladders(board):
 
 
 def test_the_stored_ladders_are_those_of_the_present_code():
-    # `make ladders` would compute anew whatever the code of results changed
-    store = Store(LADDERS, set_aside=False)
-    record = store.read(store.ids()[0])
-    grid = Grid(
-        tasks=[record.run.task],
-        baselines=[record.run.baseline],
-        task_settings=[Setting(name, value) for name, value in record.run.task_overrides.items()],
-        baseline_settings=[Setting(name, value) for name, value in record.run.baseline_overrides.items()],
-        seeds=[record.run.seed],
-        preset=record.run.preset,
-    )
-    if (declared := lag()) is not None and record.run.run_id not in {job.run.run_id for job in grid.jobs()}:
+    # `make ladders` would compute anew whatever the code of results changed; a run for each method and each task
+    chosen = {}
+    for record in Store(LADDERS, set_aside=False):
+        chosen.setdefault(record.run.baseline, record.run)
+        chosen.setdefault(record.run.task, record.run)
+    other = [run.run_id for run in chosen.values() if _planned_now(run) != [run.run_id]]
+    if other and (declared := lag()) is not None:
         pytest.skip(declared)
-    assert [job.run.run_id for job in grid.jobs()] == [record.run.run_id], "make ladders"
+    assert not other, "make ladders"
+
+
+def _planned_now(run):
+    """Ids that the present code gives to a run."""
+    grid = Grid(
+        tasks=[run.task],
+        baselines=[run.baseline],
+        task_settings=[Setting(name, value) for name, value in run.task_overrides.items()],
+        baseline_settings=[Setting(name, value) for name, value in run.baseline_overrides.items()],
+        seeds=[run.seed],
+        preset=run.preset,
+    )
+    return [job.run.run_id for job in grid.jobs()]
