@@ -91,9 +91,10 @@ def test_a_wide_table_has_a_column_for_each_task(tmp_path: Path, capsys: pytest.
     line = [*LADDER, "--baseline", "dummy/Fit-v0", "--set-task", "d=4", "--set-task", "d=5"]
     line += ["--results", str(tmp_path), "--workers", "0", "--wide"]
     assert main([tasks if word == LADDER[2] else word for word in line]) == 0
-    header, _, row, *_ = capsys.readouterr().out.splitlines()
+    header, unit, _, row, *_ = capsys.readouterr().out.splitlines()
     assert header.split()[0] == "baseline"
     assert header.count("dummy/Tiny-v0") == 2
+    assert unit.split() == ["noise,", "95%"] * 2
     assert row.split()[0] == "dummy/Fit-v0"
 
 
