@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from leakybench.analysis.ladders import Ladder, axis_values, is_easier, ladders, linear_parameters
 from leakybench.analysis.scores import keep_intact, latest, score_frame
@@ -19,6 +19,7 @@ def stored_ladders(
     preset: str | None = None,
     include_changed: bool = False,
     sizes: bool = False,
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> list[Ladder]:
     """Return the ladders of records that have two values of the axis or more.
 
@@ -28,11 +29,15 @@ def stored_ladders(
         preset: preset of the runs; None for ladders of every preset.
         include_changed: whether runs count whose records were changed after they were written.
         sizes: build each task once to fill ``Ladder.parameters``, where the axis is the number of samples.
+        tell: called with a sentence on the records that were left out since they were changed, if there are any.
     """
     chosen = [record for record in records if preset in (None, record.run.preset)]
     if not chosen:
         return []
-    frame, _ = latest(keep_intact(score_frame(chosen), include_changed=include_changed)[0])
+    whole, notes = keep_intact(score_frame(chosen), include_changed=include_changed)
+    for sentence in notes:
+        tell(sentence)
+    frame, _ = latest(whole)
     settings = {}
     for record in chosen:
         id, overrides = record.run.task, record.run.task_overrides

@@ -77,7 +77,12 @@ def _with_samples(args: argparse.Namespace, board: Any) -> Any:
     from leakybench.analysis.stored_ladders import stored_ladders
 
     records = selection.read_records(args.ladders)
-    found = stored_ladders(records, preset=board.preset, include_changed=args.include_changed)
+    found = stored_ladders(
+        records,
+        preset=board.preset,
+        include_changed=args.include_changed,
+        tell=lambda sentence: arguments.print_note(f"of the ladders: {sentence}"),
+    )
     if not found:
         arguments.print_note(
             f"{' and '.join(args.ladders)} holds no ladder over n_train of preset {board.preset}: make one with "

@@ -354,3 +354,22 @@ def test_the_leaderboard_reads_ladders_of_its_preset_alone(tmp_path, capsys):
     assert main([*command, str(tmp_path / "smoke")]) == 3
     assert "holds no ladder over n_train of preset standard" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_leaderboard_names_ladder_records_that_were_changed(tmp_path, capsys):
+    stored_board(tmp_path / "runs")
+    store = Store(tmp_path / "ladders")
+    store.prepare()
+    items = _ladder_records()
+    for item in items:
+        store.write(item)
+    path = store.path(items[0].run_id)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "test_error": 0.001}))
+    command = ["leaderboard", "--task", "LowRank-k1-v0", "--results", str(tmp_path / "runs")]
+    command += ["--ladders", str(tmp_path / "ladders")]
+    assert main(command) == 0
+    said = f"of the ladders: 1 run of changed records ({items[0].run_id[:8]}) left out"
+    assert said in capsys.readouterr().err
+    assert main([*command, "--include-changed"]) == 0
+    assert said not in capsys.readouterr().err
